@@ -1,0 +1,105 @@
+// swift-tools-version: 6.2
+import PackageDescription
+
+let settings: [SwiftSetting] = [
+  .swiftLanguageMode(.v6),
+  .enableUpcomingFeature("ExistentialAny"),
+  .enableUpcomingFeature("InternalImportsByDefault"),
+  .enableUpcomingFeature("MemberImportVisibility"),
+  .enableUpcomingFeature("NonisolatedNonsendingByDefault"),
+  .enableUpcomingFeature("InferIsolatedConformances"),
+  .enableUpcomingFeature("ImmutableWeakCaptures"),
+]
+
+func module(_ name: String, _ dependencies: [Target.Dependency] = []) -> Target {
+  .target(name: name, dependencies: dependencies, swiftSettings: settings)
+}
+
+func executable(_ name: String, _ dependencies: [Target.Dependency]) -> Target {
+  .executableTarget(name: name, dependencies: dependencies, swiftSettings: settings)
+}
+
+func tests(_ name: String, _ dependencies: [Target.Dependency] = []) -> Target {
+  .testTarget(
+    name: "\(name)Tests", dependencies: [.byName(name: name)] + dependencies,
+    path: "Tests/\(name)Tests", swiftSettings: settings)
+}
+
+func library(_ name: String, pkgConfig: String, apt: String) -> Target {
+  .systemLibrary(name: name, pkgConfig: pkgConfig, providers: [.apt([apt])])
+}
+
+let log: Target.Dependency = .product(name: "Logging", package: "swift-log")
+let metrics: Target.Dependency = .product(name: "Metrics", package: "swift-metrics")
+let httpTypes: Target.Dependency = .product(name: "HTTPTypes", package: "swift-http-types")
+let deque: Target.Dependency = .product(name: "DequeModule", package: "swift-collections")
+let arguments: Target.Dependency = .product(name: "ArgumentParser", package: "swift-argument-parser")
+
+let package = Package(
+  name: "EmailMCP",
+  products: [
+    .library(name: "RPCRuntime", targets: ["RPCRuntime", "WireCodec"]),
+    .library(name: "ServiceContracts", targets: ["ServiceContracts"]),
+    .executable(name: "edge-service", targets: ["EdgeService"]),
+    .executable(name: "oauth-service", targets: ["OAuthService"]),
+    .executable(name: "mailer-service", targets: ["MailerService"]),
+    .executable(name: "report-service", targets: ["ReportService"]),
+    .executable(name: "google-sandbox", targets: ["GoogleSandbox"]),
+    .executable(name: "emailmcp", targets: ["EmailMCPCLI"]),
+  ],
+  dependencies: [
+    .package(url: "https://github.com/apple/swift-log", from: "1.16.0"),
+    .package(url: "https://github.com/apple/swift-metrics", from: "2.13.0"),
+    .package(url: "https://github.com/apple/swift-http-types", from: "1.8.0"),
+    .package(url: "https://github.com/apple/swift-collections", from: "1.6.0"),
+    .package(url: "https://github.com/apple/swift-argument-parser", from: "1.8.0"),
+  ],
+  targets: [
+    // System libraries, one Swift module each.
+    library("CNghttp2", pkgConfig: "libnghttp2", apt: "libnghttp2-dev"),
+    library("COpenSSL", pkgConfig: "openssl", apt: "libssl-dev"),
+    library("CLibPQ", pkgConfig: "libpq", apt: "libpq-dev"),
+    library("CLibCurl", pkgConfig: "libcurl", apt: "libcurl4-openssl-dev"),
+    .systemLibrary(name: "CLinux"),
+
+    // Foundations: values and the loop.
+    module("WireCodec"),
+    module("StrictJSON"),
+    module("EventLoop", ["CLinux", deque]),
+    module("TLSSession", ["COpenSSL"]),
+    module("HTTP2Session", ["CNghttp2"]),
+    module("Transport", ["CLinux", "EventLoop", "TLSSession"]),
+
+    // Protocols.
+    module("RPCRuntime", ["WireCodec", "EventLoop", "TLSSession", "HTTP2Session", "Transport", deque, log, metrics]),
+    module("HTTPServer", ["EventLoop", "TLSSession", "HTTP2Session", "Transport", deque, httpTypes, log]),
+    module("HTTPSClient", ["EventLoop", "CLibCurl", httpTypes, log]),
+    module("PostgresClient", ["EventLoop", "CLibPQ", deque, log, metrics]),
+    module("SecretVault", ["HTTPSClient", "PostgresClient", "TLSSession", "StrictJSON", "EventLoop", log]),
+
+    // What services share.
+    module("ServiceKit", ["EventLoop", "TLSSession", "Transport", "HTTPServer", "RPCRuntime", "PostgresClient", "StrictJSON", "CLinux", log, metrics]),
+    module("ServiceContracts", ["WireCodec", "RPCRuntime"]),
+
+    // Processes.
+    executable("EdgeService", ["ServiceContracts", "ServiceKit", "HTTPServer", "RPCRuntime", "PostgresClient", "StrictJSON", "TLSSession", "EventLoop", httpTypes, log, metrics]),
+    executable("OAuthService", ["ServiceContracts", "ServiceKit", "HTTPSClient", "RPCRuntime", "PostgresClient", "SecretVault", "StrictJSON", "TLSSession", "EventLoop", httpTypes, log, metrics]),
+    executable("MailerService", ["ServiceContracts", "ServiceKit", "HTTPSClient", "RPCRuntime", "PostgresClient", "SecretVault", "StrictJSON", "TLSSession", "EventLoop", httpTypes, log, metrics]),
+    executable("ReportService", ["ServiceContracts", "ServiceKit", "RPCRuntime", "PostgresClient", "TLSSession", "EventLoop", log, metrics]),
+    executable("GoogleSandbox", ["ServiceKit", "HTTPServer", "StrictJSON", "TLSSession", "EventLoop", httpTypes, log]),
+    executable("EmailMCPCLI", ["ServiceKit", "PostgresClient", "SecretVault", "TLSSession", "StrictJSON", "EventLoop", "CLinux", arguments, log]),
+
+    // Tests.
+    tests("WireCodec"), tests("StrictJSON"), tests("EventLoop"), tests("TLSSession"), tests("HTTP2Session"),
+    tests("Transport", ["EventLoop", "TLSSession"]),
+    tests("RPCRuntime", ["WireCodec", "EventLoop", "TLSSession", "Transport"]),
+    tests("HTTPServer", ["EventLoop", "TLSSession", "Transport", httpTypes]),
+    tests("HTTPSClient", ["EventLoop", "HTTPServer", "Transport", httpTypes]),
+    tests("PostgresClient", ["EventLoop"]),
+    tests("SecretVault", ["EventLoop", "PostgresClient", "HTTPSClient", "TLSSession"]),
+    tests("ServiceKit", ["EventLoop"]),
+    tests("ServiceContracts", ["WireCodec"]),
+    tests("EdgeService"), tests("OAuthService", ["TLSSession", "StrictJSON"]), tests("MailerService", ["StrictJSON"]), tests("ReportService"), tests("GoogleSandbox"),
+    tests("EmailMCPCLI"),
+  ]
+)
