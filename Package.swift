@@ -65,32 +65,33 @@ let package = Package(
     // Foundations: values and the loop.
     module("WireCodec"),
     module("StrictJSON"),
+    module("CivilTime"),
     module("EventLoop", ["CLinux", deque]),
-    module("TLSSession", ["COpenSSL"]),
+    module("TLSSession", ["CivilTime", "COpenSSL"]),
     module("HTTP2Session", ["CNghttp2"]),
     module("Transport", ["CLinux", "EventLoop", "TLSSession"]),
 
     // Protocols.
     module("RPCRuntime", ["WireCodec", "EventLoop", "TLSSession", "HTTP2Session", "Transport", deque, log, metrics]),
-    module("HTTPServer", ["EventLoop", "TLSSession", "HTTP2Session", "Transport", deque, httpTypes, log]),
+    module("HTTPServer", ["CivilTime", "EventLoop", "TLSSession", "HTTP2Session", "Transport", deque, httpTypes, log]),
     module("HTTPSClient", ["EventLoop", "CLibCurl", httpTypes, log]),
-    module("PostgresClient", ["EventLoop", "CLibPQ", deque, log, metrics]),
-    module("SecretVault", ["HTTPSClient", "PostgresClient", "TLSSession", "StrictJSON", "EventLoop", log]),
+    module("PostgresClient", ["CivilTime", "EventLoop", "CLibPQ", deque, log, metrics]),
+    module("SecretVault", ["CivilTime", "HTTPSClient", "PostgresClient", "TLSSession", "StrictJSON", "EventLoop", log]),
 
     // What services share.
-    module("ServiceKit", ["EventLoop", "TLSSession", "Transport", "HTTPServer", "RPCRuntime", "PostgresClient", "StrictJSON", "CLinux", log, metrics]),
+    module("ServiceKit", ["CivilTime", "EventLoop", "TLSSession", "Transport", "HTTPServer", "RPCRuntime", "PostgresClient", "StrictJSON", "CLinux", log, metrics]),
     module("ServiceContracts", ["WireCodec", "RPCRuntime"]),
 
     // Processes.
-    executable("EdgeService", ["ServiceContracts", "ServiceKit", "HTTPServer", "RPCRuntime", "PostgresClient", "StrictJSON", "TLSSession", "EventLoop", httpTypes, log, metrics]),
-    executable("OAuthService", ["ServiceContracts", "ServiceKit", "HTTPSClient", "RPCRuntime", "PostgresClient", "SecretVault", "StrictJSON", "TLSSession", "EventLoop", httpTypes, log, metrics]),
-    executable("MailerService", ["ServiceContracts", "ServiceKit", "HTTPSClient", "RPCRuntime", "PostgresClient", "SecretVault", "StrictJSON", "TLSSession", "EventLoop", httpTypes, log, metrics]),
-    executable("ReportService", ["ServiceContracts", "ServiceKit", "RPCRuntime", "PostgresClient", "TLSSession", "EventLoop", log, metrics]),
-    executable("GoogleSandbox", ["ServiceKit", "HTTPServer", "StrictJSON", "TLSSession", "EventLoop", httpTypes, log]),
-    executable("EmailMCPCLI", ["ServiceKit", "PostgresClient", "SecretVault", "TLSSession", "StrictJSON", "EventLoop", "CLinux", arguments, log]),
+    executable("EdgeService", ["CivilTime", "ServiceContracts", "ServiceKit", "HTTPServer", "RPCRuntime", "PostgresClient", "StrictJSON", "TLSSession", "EventLoop", httpTypes, log, metrics]),
+    executable("OAuthService", ["CivilTime", "ServiceContracts", "ServiceKit", "HTTPSClient", "RPCRuntime", "PostgresClient", "SecretVault", "StrictJSON", "TLSSession", "EventLoop", httpTypes, log, metrics]),
+    executable("MailerService", ["CivilTime", "ServiceContracts", "ServiceKit", "HTTPSClient", "RPCRuntime", "PostgresClient", "SecretVault", "StrictJSON", "TLSSession", "EventLoop", httpTypes, log, metrics]),
+    executable("ReportService", ["CivilTime", "ServiceContracts", "ServiceKit", "RPCRuntime", "PostgresClient", "TLSSession", "EventLoop", log, metrics]),
+    executable("GoogleSandbox", ["CivilTime", "ServiceKit", "HTTPServer", "StrictJSON", "TLSSession", "EventLoop", httpTypes, log]),
+    executable("EmailMCPCLI", ["CivilTime", "ServiceKit", "PostgresClient", "SecretVault", "TLSSession", "StrictJSON", "EventLoop", "CLinux", arguments, log]),
 
     // Tests.
-    tests("WireCodec"), tests("StrictJSON"), tests("EventLoop"), tests("TLSSession"), tests("HTTP2Session"),
+    tests("WireCodec"), tests("StrictJSON"), tests("CivilTime"), tests("EventLoop"), tests("TLSSession"), tests("HTTP2Session"),
     tests("Transport", ["EventLoop", "TLSSession"]),
     tests("RPCRuntime", ["WireCodec", "EventLoop", "TLSSession", "Transport"]),
     tests("HTTPServer", ["EventLoop", "TLSSession", "Transport", httpTypes]),
