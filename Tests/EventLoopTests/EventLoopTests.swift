@@ -1,0 +1,148 @@
+import Glibc
+import Synchronization
+import Testing
+
+@testable import EventLoop
+
+@Suite struct EventLoopTests {
+  @Test("work runs on the loop's own thread, and so do its children")
+  func isolation() async throws {
+    let loop = try EventLoop.start(name: "test")
+    let onLoop = await loop.run { reactor in
+      let child = await withTaskGroup(of: Bool.self) { group in
+        group.addTask { loop.isCurrent }
+        return await group.next()!
+      }
+      return (loop.isCurrent, child, reactor.loop === loop)
+    }
+    #expect(onLoop == (true, true, true))
+    #expect(!loop.isCurrent)
+    await loop.shutdown()
+  }
+
+  @Test("timers fire in the order of their deadlines, and a cancelled one does not")
+  func timers() async throws {
+    let loop = try EventLoop.start(name: "test")
+    let order = try await loop.run { reactor in
+      var fired: [Int] = []
+      reactor.schedule(after: .milliseconds(20)) { fired.append(3) }
+      reactor.schedule(after: .milliseconds(1)) { fired.append(1) }
+      let cancelled = reactor.schedule(after: .milliseconds(5)) { fired.append(2) }
+      cancelled.cancel()
+      try await reactor.sleep(for: .milliseconds(30))
+      return fired
+    }
+    #expect(order == [1, 3])
+    await loop.shutdown()
+  }
+
+  @Test("a cancelled sleep ends at once with CancellationError")
+  func cancelledSleep() async throws {
+    let loop = try EventLoop.start(name: "test")
+    let task = Task { try await loop.run { try await $0.sleep(for: .seconds(3600)) } }
+    task.cancel()
+    await #expect(throws: CancellationError.self) { try await task.value }
+    await loop.shutdown()
+  }
+
+  @Test("blocking work runs beside the loop, which goes on meanwhile")
+  func offload() async throws {
+    let loop = try EventLoop.start(name: "test")
+    let (onLoop, turns) = try await loop.run { reactor in
+      var turns = 0
+      let counting = reactor.spawn {
+        while !Task.isCancelled {
+          turns += 1
+          await reactor.yield()
+        }
+      }
+      let onLoop = try await reactor.offload {
+        usleep(20_000)
+        return loop.isCurrent
+      }
+      counting.cancel()
+      return (onLoop, turns)
+    }
+    #expect(!onLoop)
+    #expect(turns > 1)
+    await loop.shutdown()
+  }
+
+  @Test("what other threads execute arrives in their order, while the loop sleeps and while it works")
+  func execute() async throws {
+    let loop = try EventLoop.start(name: "test")
+    let seen = Mutex<[Int]>([])
+    for index in 0..<1000 { loop.execute { _ in seen.withLock { $0.append(index) } } }
+    await loop.run { _ in }
+    await withCheckedContinuation { continuation in loop.execute { _ in continuation.resume() } }
+    #expect(seen.withLock { $0 } == Array(0..<1000))
+    await loop.shutdown()
+  }
+
+  @Test("a dirty object is flushed once at the end of the tick")
+  func flush() async throws {
+    final class Output: Flushable {
+      var isFlushScheduled = false
+      var flushes = 0
+      func flush() { flushes += 1 }
+    }
+    let loop = try EventLoop.start(name: "test")
+    let (during, after) = await loop.run { reactor in
+      let output = Output()
+      for _ in 0..<10 { reactor.setNeedsFlush(output) }
+      let during = output.flushes
+      await reactor.yield()
+      return (during, output.flushes)
+    }
+    #expect(during == 0)
+    #expect(after == 1)
+    await loop.shutdown()
+  }
+
+  @Test("a descriptor's readiness reaches its handler until it is deregistered")
+  func readiness() async throws {
+    final class Reader: ReadinessHandler {
+      var received = 0
+      let fd: Int32
+      var waiter: Waiter<Void>?
+      init(fd: Int32) { self.fd = fd }
+      func ready(_ readiness: Interest) {
+        var buffer: (UInt64, UInt64) = (0, 0)
+        received += max(0, read(fd, &buffer, 16))
+        waiter?.resume(returning: ())
+      }
+    }
+    let loop = try EventLoop.start(name: "test")
+    let received = try await loop.run { reactor in
+      var pipes: [Int32] = [0, 0]
+      pipe(&pipes)
+      let reader = Reader(fd: pipes[0])
+      try reactor.register(pipes[0], .readable, reader)
+      _ = write(pipes[1], "abc", 3)
+      try await reactor.wait { reader.waiter = $0 }
+      reactor.deregister(pipes[0])
+      _ = write(pipes[1], "def", 3)
+      try await reactor.sleep(for: .milliseconds(5))
+      close(pipes[0])
+      close(pipes[1])
+      return reader.received
+    }
+    #expect(received == 3)
+    await loop.shutdown()
+  }
+
+  @Test("a thousand jobs that enqueue each other do not keep a timer from firing")
+  func fairness() async throws {
+    let loop = try EventLoop.start(name: "test")
+    let fired = try await loop.run { reactor in
+      var fired = false
+      reactor.schedule(after: .milliseconds(1)) { fired = true }
+      func again() { if !fired { reactor.spawn { again() } } }
+      again()
+      try await reactor.sleep(for: .milliseconds(10))
+      return fired
+    }
+    #expect(fired)
+    await loop.shutdown()
+  }
+}
