@@ -1,0 +1,81 @@
+/// The per-connection budgets for frames that cost us work and the peer nothing.
+struct FrameGuards {
+  var peerResets: TokenBucket
+  var provokedResets: TokenBucket
+  var pings: TokenBucket
+  var settings: TokenBucket
+  var emptyData: TokenBucket
+  var windowUpdates: TokenBucket
+  var priorities: TokenBucket
+  var unknownFrames: TokenBucket
+  var invalidFrames: TokenBucket
+  /// Wire bytes of the field section in progress.
+  var blockBytes = 0
+  /// When the field section in progress began.
+  var blockStarted: UInt64?
+  /// When the peer's SETTINGS became due to be waited for; nil once they came.
+  var handshakeStarted: UInt64?
+  /// When our SETTINGS left; nil once acknowledged.
+  var settingsSent: UInt64?
+  var opened = OpenedStreamWindow()
+
+  init(_ configuration: HTTP2Configuration, now: UInt64) {
+    peerResets = TokenBucket(configuration.peerResets, now: now)
+    provokedResets = TokenBucket(configuration.provokedResets, now: now)
+    pings = TokenBucket(configuration.pings, now: now)
+    settings = TokenBucket(configuration.settings, now: now)
+    emptyData = TokenBucket(configuration.emptyData, now: now)
+    windowUpdates = TokenBucket(configuration.windowUpdates, now: now)
+    priorities = TokenBucket(configuration.priorities, now: now)
+    unknownFrames = TokenBucket(configuration.unknownFrames, now: now)
+    invalidFrames = TokenBucket(configuration.invalidFrames, now: now)
+    handshakeStarted = now
+  }
+
+  /// The limit that only the passing of time has broken.
+  func overdue(_ configuration: HTTP2Configuration, now: UInt64) -> HTTP2Limit? {
+    if let start = handshakeStarted, now &- start > configuration.handshakeTimeout { return .handshakeTimeout }
+    if let start = settingsSent, now &- start > configuration.settingsTimeout { return .settingsTimeout }
+    if let start = blockStarted, now &- start > configuration.headerTimeout { return .headerTimeout }
+    return nil
+  }
+}
+
+/// Remembers which of the last 1,024 stream ids of the peer were used, to tell an id that was skipped (an error) from one
+/// that is closed (frames may still be under way).
+struct OpenedStreamWindow {
+  private static let words = 8
+  private var bits = InlineArray<8, UInt64>(repeating: 0)
+  private(set) var highest: Int32 = 0
+
+  /// Ids of one side are odd or even: two ids share a bit's place.
+  private func position(_ id: Int32) -> (word: Int, mask: UInt64) {
+    let slot = Int(id >> 1) % (Self.words * 64)
+    return (slot / 64, 1 << UInt64(slot % 64))
+  }
+
+  mutating func open(_ id: Int32) {
+    guard id > highest else { return }
+    // Ids passed over are unused; more than a whole window of them clears it.
+    if id - highest >= Int32(Self.words * 64 * 2) {
+      bits = InlineArray(repeating: 0)
+    } else {
+      var skipped = highest + 2
+      while skipped < id {
+        let place = position(skipped)
+        bits[place.word] &= ~place.mask
+        skipped += 2
+      }
+    }
+    let place = position(id)
+    bits[place.word] |= place.mask
+    highest = id
+  }
+
+  /// Whether the id lies below the highest one and was never opened. Ids too old to tell count as opened.
+  func wasSkipped(_ id: Int32) -> Bool {
+    guard id < highest, highest - id < Int32(Self.words * 64 * 2) else { return false }
+    let place = position(id)
+    return bits[place.word] & place.mask == 0
+  }
+}

@@ -1,0 +1,152 @@
+import CNghttp2
+
+/// nghttp2's side. The callbacks only record; nothing of the owner's runs inside them.
+extension HTTP2Session {
+  static func makeSession(_ role: Role, _ configuration: HTTP2Configuration, owner: UnsafeMutableRawPointer)
+    -> OpaquePointer
+  {
+    var option: OpaquePointer?
+    var session: OpaquePointer?
+    guard nghttp2_option_new(&option) == 0 else { fatalError("out of memory") }
+    defer { nghttp2_option_del(option) }
+    nghttp2_option_set_no_auto_window_update(option, 1)
+    nghttp2_option_set_no_closed_streams(option, 1)
+    nghttp2_option_set_max_continuations(option, configuration.maxContinuations)
+    nghttp2_option_set_max_settings(option, 32)
+    // Above our own bucket, which names itself when it fires.
+    nghttp2_option_set_stream_reset_rate_limit(
+      option, UInt64(configuration.peerResets.burst) * 2, UInt64(configuration.peerResets.perSecond) * 2)
+    // Until its SETTINGS arrive, the client assumes what servers commonly allow.
+    nghttp2_option_set_peer_max_concurrent_streams(option, 100)
+    let status =
+      role == .server
+      ? nghttp2_session_server_new2(&session, callbacks.pointer, owner, option)
+      : nghttp2_session_client_new2(&session, callbacks.pointer, owner, option)
+    guard status == 0, let session else { fatalError("out of memory") }
+    return session
+  }
+
+  func submitInitialSettings() {
+    typealias Setting = nghttp2_settings_id
+    func entry(_ id: Setting, _ value: UInt32) -> nghttp2_settings_entry {
+      nghttp2_settings_entry(settings_id: Int32(id.rawValue), value: value)
+    }
+    var entries = [
+      entry(NGHTTP2_SETTINGS_MAX_CONCURRENT_STREAMS, role == .server ? configuration.maxConcurrentStreams : 0),
+      entry(NGHTTP2_SETTINGS_INITIAL_WINDOW_SIZE, UInt32(configuration.initialStreamWindow)),
+      entry(NGHTTP2_SETTINGS_MAX_HEADER_LIST_SIZE, UInt32(configuration.maxHeaderListSize)),
+    ]
+    entries.append(
+      role == .server ? entry(NGHTTP2_SETTINGS_NO_RFC7540_PRIORITIES, 1) : entry(NGHTTP2_SETTINGS_ENABLE_PUSH, 0))
+    nghttp2_submit_settings(session, UInt8(NGHTTP2_FLAG_NONE.rawValue), entries, entries.count)
+    guards.settingsSent = now
+    nghttp2_session_set_local_window_size(
+      session, UInt8(NGHTTP2_FLAG_NONE.rawValue), 0, configuration.connectionWindow)
+  }
+
+  static func dataProvider(_ stream: HTTP2Stream) -> nghttp2_data_provider {
+    nghttp2_data_provider(
+      source: nghttp2_data_source(ptr: Unmanaged.passUnretained(stream).toOpaque()),
+      read_callback: { _, _, buffer, length, flags, source, owner in
+        guard let buffer, let flags, let source, let owner else { return Int(NGHTTP2_ERR_CALLBACK_FAILURE.rawValue) }
+        let stream = Unmanaged<HTTP2Stream>.fromOpaque(source.pointee.ptr).takeUnretainedValue()
+        return Unmanaged<HTTP2Session>.fromOpaque(owner).takeUnretainedValue()
+          .provideData(stream, into: buffer, length, flags)
+      })
+  }
+
+  private func provideData(
+    _ stream: HTTP2Stream, into buffer: UnsafeMutablePointer<UInt8>, _ length: Int,
+    _ flags: UnsafeMutablePointer<UInt32>
+  ) -> Int {
+    let count = stream.takePending(into: buffer, length)
+    if count > 0 { stream.progress = now }
+    if stream.drainMark > 0, stream.pendingBytes < stream.drainMark {
+      stream.drainMark = 0
+      record(.drained(stream))
+    }
+    guard stream.pendingBytes == 0 else { return count }
+    switch stream.outgoing {
+    case .ending:
+      stream.outgoing = .ended
+      flags.pointee |= NGHTTP2_DATA_FLAG_EOF.rawValue
+    case .endingWithTrailers:
+      stream.outgoing = .ended
+      flags.pointee |= NGHTTP2_DATA_FLAG_EOF.rawValue | NGHTTP2_DATA_FLAG_NO_END_STREAM.rawValue
+      let status = stream.trailers.withNameValues(scratch: &scratch) { nameValues, fields in
+        nghttp2_submit_trailer(session, stream.id, nameValues, fields)
+      }
+      if status != 0 { return Int(NGHTTP2_ERR_TEMPORAL_CALLBACK_FAILURE.rawValue) }
+    case .ended:
+      flags.pointee |= NGHTTP2_DATA_FLAG_EOF.rawValue
+    case .idle, .open:
+      guard count > 0 else {
+        stream.deferred = true
+        return Int(NGHTTP2_ERR_DEFERRED.rawValue)
+      }
+    }
+    return count
+  }
+
+  func stream(_ id: Int32) -> HTTP2Stream? {
+    if let recent, recent.id == id { return recent }
+    guard let pointer = nghttp2_session_get_stream_user_data(session, id) else { return nil }
+    let stream = Unmanaged<HTTP2Stream>.fromOpaque(pointer).takeUnretainedValue()
+    recent = stream
+    return stream
+  }
+}
+
+/// The callback table; immutable once made, shared by all sessions.
+private final class SessionCallbacks: @unchecked Sendable {
+  // Unchecked: nghttp2 copies the table when a session is made; it is never written after `init`.
+  let pointer: OpaquePointer
+
+  init() {
+    var table: OpaquePointer?
+    guard nghttp2_session_callbacks_new(&table) == 0, let table else { fatalError("out of memory") }
+    pointer = table
+    nghttp2_session_callbacks_set_on_begin_frame_callback(table) { _, header, owner in
+      HTTP2Session.of(owner).beganFrame(header!.pointee)
+    }
+    nghttp2_session_callbacks_set_on_begin_headers_callback(table) { _, frame, owner in
+      HTTP2Session.of(owner).beganHeaders(frame!)
+    }
+    nghttp2_session_callbacks_set_on_header_callback(table) {
+      _, frame, name, nameLength, value, valueLength, _, owner in
+      HTTP2Session.of(owner).receivedField(frame!, name!, nameLength, value!, valueLength)
+    }
+    nghttp2_session_callbacks_set_on_invalid_header_callback(table) { _, _, _, _, _, _, _, _ in
+      // Malformed (RFC 9113 section 8.2.1): the stream ends instead of the field being dropped silently.
+      NGHTTP2_ERR_TEMPORAL_CALLBACK_FAILURE.rawValue
+    }
+    nghttp2_session_callbacks_set_on_frame_recv_callback(table) { _, frame, owner in
+      HTTP2Session.of(owner).receivedFrame(frame!)
+    }
+    nghttp2_session_callbacks_set_on_invalid_frame_recv_callback(table) { _, _, _, owner in
+      let session = HTTP2Session.of(owner)
+      if !session.guards.invalidFrames.take(now: session.now) { session.fire(.invalidFrames) }
+      return 0
+    }
+    nghttp2_session_callbacks_set_on_data_chunk_recv_callback(table) { _, _, id, data, length, owner in
+      HTTP2Session.of(owner).receivedData(id, data!, length)
+    }
+    nghttp2_session_callbacks_set_on_frame_send_callback(table) { _, frame, owner in
+      HTTP2Session.of(owner).sentFrame(frame!)
+    }
+    nghttp2_session_callbacks_set_on_frame_not_send_callback(table) { _, frame, _, owner in
+      HTTP2Session.of(owner).didNotSend(frame!)
+    }
+    nghttp2_session_callbacks_set_on_stream_close_callback(table) { _, id, code, owner in
+      HTTP2Session.of(owner).closedStream(id, HTTP2ErrorCode(rawValue: code))
+    }
+  }
+}
+
+private let callbacks = SessionCallbacks()
+
+extension HTTP2Session {
+  fileprivate static func of(_ owner: UnsafeMutableRawPointer?) -> HTTP2Session {
+    Unmanaged<HTTP2Session>.fromOpaque(owner!).takeUnretainedValue()
+  }
+}

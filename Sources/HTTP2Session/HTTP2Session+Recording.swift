@@ -1,0 +1,230 @@
+import CNghttp2
+
+/// What each nghttp2 callback writes down. Results are nghttp2's: 0 to go on.
+extension HTTP2Session {
+  private static let fatal = NGHTTP2_ERR_CALLBACK_FAILURE.rawValue
+  private static let streamFault = NGHTTP2_ERR_TEMPORAL_CALLBACK_FAILURE.rawValue
+
+  func beganFrame(_ header: nghttp2_frame_hd) -> Int32 {
+    switch nghttp2_frame_type(rawValue: UInt32(header.type)) {
+    case NGHTTP2_HEADERS:
+      guards.blockBytes = header.length
+      guards.blockStarted = header.flags & UInt8(NGHTTP2_FLAG_END_HEADERS.rawValue) == 0 ? now : nil
+      if role == .server, header.stream_id & 1 == 1, guards.opened.wasSkipped(header.stream_id) {
+        fire(.skippedStreamID)
+      }
+    case NGHTTP2_CONTINUATION:
+      guards.blockBytes += header.length
+      if header.flags & UInt8(NGHTTP2_FLAG_END_HEADERS.rawValue) != 0 { guards.blockStarted = nil }
+    case NGHTTP2_DATA, NGHTTP2_RST_STREAM, NGHTTP2_SETTINGS, NGHTTP2_PUSH_PROMISE, NGHTTP2_PING, NGHTTP2_GOAWAY:
+      return 0
+    case NGHTTP2_WINDOW_UPDATE:
+      if !guards.windowUpdates.take(now: now) { fire(.windowUpdates) }
+      return 0
+    case NGHTTP2_PRIORITY, NGHTTP2_PRIORITY_UPDATE:
+      if !guards.priorities.take(now: now) { fire(.priorities) }
+      return 0
+    default:
+      if !guards.unknownFrames.take(now: now) { fire(.unknownFrames) }
+      return 0
+    }
+    guard guards.blockBytes <= configuration.maxHeaderBlockBytes else {
+      // Not decoded at all: the compression state is lost with it, so the connection ends here.
+      fire(.headerBlockBytes)
+      return Self.fatal
+    }
+    return 0
+  }
+
+  func beganHeaders(_ frame: UnsafePointer<nghttp2_frame>) -> Int32 {
+    guard terminatedBy == nil else { return 0 }
+    let id = frame.pointee.hd.stream_id
+    let stream: HTTP2Stream
+    if frame.pointee.headers.cat == NGHTTP2_HCAT_REQUEST {
+      guards.opened.open(id)
+      stream = makeStream(id: id)
+      nghttp2_session_set_stream_user_data(session, id, Unmanaged.passUnretained(stream).toOpaque())
+      recent = stream
+    } else {
+      guard let known = self.stream(id) else { return 0 }
+      stream = known
+    }
+    stream.blocks += 1
+    stream.blockStart = stream.fields.count
+    stream.blockSize = 0
+    stream.blockRefused = false
+    if stream.blocks > configuration.maxHeaderBlocks { return refuseBlock(stream) }
+    return 0
+  }
+
+  func receivedField(
+    _ frame: UnsafePointer<nghttp2_frame>, _ name: UnsafePointer<UInt8>, _ nameLength: Int,
+    _ value: UnsafePointer<UInt8>, _ valueLength: Int
+  ) -> Int32 {
+    guard let stream = stream(frame.pointee.hd.stream_id) else { return 0 }
+    stream.blockSize += nameLength + valueLength + 32
+    guard stream.blockSize <= configuration.maxHeaderListSize,
+      stream.fields.count - stream.blockStart < configuration.maxHeaderFields
+    else { return refuseBlock(stream) }
+    let nameStart = stream.arena.append(name, nameLength)
+    let valueStart = stream.arena.append(value, valueLength)
+    stream.fields.append(
+      HTTP2Stream.Field(
+        nameStart: nameStart, nameLength: UInt32(nameLength), valueStart: valueStart, valueLength: UInt32(valueLength)))
+    return 0
+  }
+
+  private func refuseBlock(_ stream: HTTP2Stream) -> Int32 {
+    if !stream.blockRefused {
+      stream.blockRefused = true
+      record(.limit(.headerListSize))
+      if !guards.provokedResets.take(now: now) { fire(.provokedResets) }
+      stream.resetByOwner = true
+      nghttp2_submit_rst_stream(
+        session, UInt8(NGHTTP2_FLAG_NONE.rawValue), stream.id, NGHTTP2_ENHANCE_YOUR_CALM.rawValue)
+    }
+    return Self.streamFault
+  }
+
+  func receivedFrame(_ frame: UnsafePointer<nghttp2_frame>) -> Int32 {
+    let header = frame.pointee.hd
+    switch nghttp2_frame_type(rawValue: UInt32(header.type)) {
+    case NGHTTP2_HEADERS: receivedHeaders(frame)
+    case NGHTTP2_DATA:
+      let endStream = header.flags & UInt8(NGHTTP2_FLAG_END_STREAM.rawValue) != 0
+      if header.length == 0, !endStream, !guards.emptyData.take(now: now) { fire(.emptyData) }
+      if endStream, let stream = stream(header.stream_id) { receivedEnd(stream) }
+    case NGHTTP2_RST_STREAM:
+      if !guards.peerResets.take(now: now) { fire(.peerResets) }
+    case NGHTTP2_SETTINGS:
+      if header.flags & UInt8(NGHTTP2_FLAG_ACK.rawValue) != 0 {
+        guards.settingsSent = nil
+      } else {
+        guards.handshakeStarted = nil
+        if !guards.settings.take(now: now) { fire(.settings) }
+        record(.remoteSettings)
+      }
+    case NGHTTP2_PING:
+      if header.flags & UInt8(NGHTTP2_FLAG_ACK.rawValue) != 0 {
+        let payload = withUnsafeBytes(of: frame.pointee.ping.opaque_data) {
+          UInt64(bigEndian: $0.loadUnaligned(as: UInt64.self))
+        }
+        record(.pong(payload))
+      } else if !guards.pings.take(now: now) {
+        fire(.pings)
+      }
+    case NGHTTP2_GOAWAY:
+      receivedGoAway = true
+      record(
+        .goAway(
+          lastStreamID: frame.pointee.goaway.last_stream_id,
+          code: HTTP2ErrorCode(rawValue: frame.pointee.goaway.error_code)))
+    default: break
+    }
+    return 0
+  }
+
+  private func receivedHeaders(_ frame: UnsafePointer<nghttp2_frame>) {
+    guard let stream = stream(frame.pointee.hd.stream_id), !stream.blockRefused, terminatedBy == nil else { return }
+    let endStream = frame.pointee.hd.flags & UInt8(NGHTTP2_FLAG_END_STREAM.rawValue) != 0
+    let start = stream.blockStart
+    let kind: HTTP2HeaderBlock.Kind =
+      switch frame.pointee.headers.cat {
+      case NGHTTP2_HCAT_REQUEST: .request
+      case NGHTTP2_HCAT_RESPONSE: isInformational(stream) ? .informational : .response
+      // After an interim response nghttp2 files the final one under HEADERS too.
+      default: stream.blockKind == .informational ? (isInformational(stream) ? .informational : .response) : .trailers
+      }
+    stream.blockKind = kind
+    record(
+      .headers(
+        stream,
+        HTTP2HeaderBlock(
+          kind: kind, endStream: endStream, stream: stream, start: start, count: stream.fields.count - start)))
+    if endStream { receivedEnd(stream) }
+  }
+
+  /// Whether the section in progress carries a 1xx status; nghttp2 has checked that `:status` is three digits.
+  private func isInformational(_ stream: HTTP2Stream) -> Bool {
+    for field in stream.fields[stream.blockStart...]
+    where stream.arena.slice(field.nameStart, field.nameLength).equals(":status") {
+      return stream.arena.slice(field.valueStart, field.valueLength).first == UInt8(ascii: "1")
+    }
+    return false
+  }
+
+  private func receivedEnd(_ stream: HTTP2Stream) {
+    guard !stream.remoteEnded else { return }
+    stream.remoteEnded = true
+    record(.end(stream))
+  }
+
+  func receivedData(_ id: Int32, _ data: UnsafePointer<UInt8>, _ length: Int) -> Int32 {
+    guard let stream = stream(id) else {
+      _ = nghttp2_session_consume(session, id, length)
+      return 0
+    }
+    stream.unconsumed += length
+    record(.data(stream, UnsafeRawBufferPointer(start: data, count: length)))
+    return 0
+  }
+
+  func sentFrame(_ frame: UnsafePointer<nghttp2_frame>) -> Int32 {
+    let header = frame.pointee.hd
+    switch nghttp2_frame_type(rawValue: UInt32(header.type)) {
+    case NGHTTP2_HEADERS:
+      guards.pings.credit()
+      if role == .client, let index = unsent.firstIndex(where: { $0.id == header.stream_id }) {
+        unsent.remove(at: index)
+      }
+      if header.flags & UInt8(NGHTTP2_FLAG_END_STREAM.rawValue) != 0 { sentEnd(header.stream_id) }
+    case NGHTTP2_DATA:
+      guards.pings.credit()
+      guards.windowUpdates.credit(2)
+      if header.flags & UInt8(NGHTTP2_FLAG_END_STREAM.rawValue) != 0 { sentEnd(header.stream_id) }
+    case NGHTTP2_RST_STREAM:
+      let stream = stream(header.stream_id)
+      if stream?.resetByOwner != true, frame.pointee.rst_stream.error_code != NGHTTP2_NO_ERROR.rawValue,
+        frame.pointee.rst_stream.error_code != NGHTTP2_REFUSED_STREAM.rawValue,
+        !guards.provokedResets.take(now: now)
+      {
+        fire(.provokedResets)
+      }
+    default: break
+    }
+    return 0
+  }
+
+  /// A complete answer to an incomplete request: the rest of the request is not wanted (RFC 9113 section 8.1).
+  private func sentEnd(_ id: Int32) {
+    guard role == .server, let stream = stream(id), !stream.remoteEnded else { return }
+    stream.resetByOwner = true
+    nghttp2_submit_rst_stream(session, UInt8(NGHTTP2_FLAG_NONE.rawValue), id, NGHTTP2_NO_ERROR.rawValue)
+  }
+
+  func didNotSend(_ frame: UnsafePointer<nghttp2_frame>) -> Int32 {
+    guard role == .client, frame.pointee.hd.type == UInt8(NGHTTP2_HEADERS.rawValue),
+      frame.pointee.headers.cat == NGHTTP2_HCAT_REQUEST,
+      let index = unsent.firstIndex(where: { $0.id == frame.pointee.hd.stream_id })
+    else { return 0 }
+    // The stream never came to be: nghttp2 does not close it, so that is said here.
+    let stream = unsent.remove(at: index)
+    if !stream.isClosed {
+      stream.isClosed = true
+      stream.dropPending()
+      record(.closed(stream, stream.resetByOwner ? .cancel : .refusedStream))
+    }
+    return 0
+  }
+
+  func closedStream(_ id: Int32, _ code: HTTP2ErrorCode) -> Int32 {
+    guard let stream = stream(id) else { return 0 }
+    if recent === stream { recent = nil }
+    nghttp2_session_set_stream_user_data(session, id, nil)
+    guard !stream.isClosed else { return 0 }
+    stream.isClosed = true
+    stream.dropPending()
+    record(.closed(stream, code))
+    return 0
+  }
+}

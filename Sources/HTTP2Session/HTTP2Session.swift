@@ -1,0 +1,241 @@
+import CNghttp2
+
+/// One HTTP/2 connection (RFC 9113) without I/O: bytes and the time go in, events and bytes come out. Not Sendable, and
+/// not reentrant: call nothing but the accessors from inside `receive` and `nextOutput` (there is no place to, as nothing
+/// calls back). The owner's turn is
+/// ```
+/// try session.receive(bytes, now: now)
+/// while let event = session.nextEvent() { … submit, write, consume … }
+/// // at the end of the tick
+/// while transport.isWritable, let chunk = try session.nextOutput() { transport.write(chunk) }
+/// while let event = session.nextEvent() { … }
+/// if session.isFinished { transport.closeAfterFlush() }
+/// ```
+package final class HTTP2Session {
+  package enum Role: Sendable { case client, server }
+
+  package let role: Role
+  package let configuration: HTTP2Configuration
+  /// The limit that ended the connection, if one did.
+  package internal(set) var terminatedBy: HTTP2Limit?
+  /// The peer has sent GOAWAY.
+  package internal(set) var receivedGoAway = false
+  /// We have sent, or are about to send, GOAWAY.
+  package internal(set) var isShuttingDown = false
+
+  // The C session; made at the end of `init`, freed in `deinit`, never nil between.
+  private(set) var session: OpaquePointer!
+  var guards: FrameGuards
+  /// The time of the last `receive`, `nextOutput` or `check`: what callbacks take for "now".
+  var now: UInt64
+  var live: [HTTP2Stream] = []
+  /// Client: requests whose HEADERS have not left, in order.
+  var unsent: [HTTP2Stream] = []
+  var failure: HTTP2FatalError?
+  var scratch: [nghttp2_nv] = []
+  /// The stream that the last DATA or header callback looked up.
+  var recent: HTTP2Stream?
+  var shutdownNoticeAt: UInt64?
+  var lastOutput: UInt64
+  var madeProgress = false
+  private var events: [HTTP2Event] = []
+  private var eventHead = 0
+  private var finished: HTTP2Stream?
+  private var pool: [HTTP2Stream] = []
+
+  /// - Parameter now: monotonic nanoseconds, from any origin; the same clock in every later call.
+  package init(role: Role, configuration: HTTP2Configuration = HTTP2Configuration(), now: UInt64) {
+    self.role = role
+    self.configuration = configuration
+    self.now = now
+    self.lastOutput = now
+    self.guards = FrameGuards(configuration, now: now)
+    session = Self.makeSession(role, configuration, owner: Unmanaged.passUnretained(self).toOpaque())
+    submitInitialSettings()
+  }
+
+  deinit { nghttp2_session_del(session) }
+
+  // MARK: Input
+
+  /// Feeds bytes from the transport. Throws when the session is beyond saving: deliver the remaining events, close.
+  package func receive(_ bytes: UnsafeRawBufferPointer, now: UInt64) throws(HTTP2FatalError) {
+    if let failure { throw failure }
+    self.now = now
+    guard let base = bytes.baseAddress, bytes.count > 0, terminatedBy == nil else { return }
+    let consumed = nghttp2_session_mem_recv(
+      session, base.assumingMemoryBound(to: UInt8.self), bytes.count)
+    recent = nil
+    if consumed < 0 { throw fail(Int32(consumed)) }
+    if nghttp2_session_get_outbound_queue_size(session) > configuration.maxOutboundQueue { fire(.outboundQueue) }
+    if let limit = terminatedBy {
+      nghttp2_session_terminate_session(
+        session, limit == .skippedStreamID ? NGHTTP2_PROTOCOL_ERROR.rawValue : NGHTTP2_ENHANCE_YOUR_CALM.rawValue)
+    }
+  }
+
+  /// The next thing that happened. Holding on to a stream after its `closed` event keeps the object from reuse, no more.
+  package func nextEvent() -> HTTP2Event? {
+    if let finished { recycle(finished) }
+    guard eventHead < events.count else {
+      if eventHead > 0 {
+        events.removeAll(keepingCapacity: true)
+        eventHead = 0
+      }
+      return nil
+    }
+    let event = events[eventHead]
+    eventHead += 1
+    switch event {
+    case .closed(let stream, _):
+      releaseWindow(of: stream)
+      finished = stream
+    case .pong(Self.shutdownPing) where shutdownNoticeAt != nil:
+      finishShutdown()
+      return nextEvent()
+    default: break
+    }
+    return event
+  }
+
+  /// Gives window back to the peer for bytes that the owner has dealt with.
+  package func consume(_ stream: HTTP2Stream, _ count: Int) {
+    let count = min(count, stream.unconsumed)
+    guard count > 0 else { return }
+    stream.unconsumed -= count
+    // Fails only on a fatal lack of memory, which the next call reports.
+    _ = nghttp2_session_consume(session, stream.id, count)
+  }
+
+  /// Reports limits that time alone breaks; call about once a second.
+  package func check(now: UInt64) {
+    self.now = now
+    guard terminatedBy == nil, failure == nil else { return }
+    if let limit = guards.overdue(configuration, now: now) {
+      fire(limit)
+      nghttp2_session_terminate_session(
+        session,
+        limit == .settingsTimeout ? NGHTTP2_SETTINGS_TIMEOUT.rawValue : NGHTTP2_ENHANCE_YOUR_CALM.rawValue)
+      return
+    }
+    if let noticed = shutdownNoticeAt, now &- noticed > 1_000_000_000 { finishShutdown() }
+    if wantsOutput, now &- lastOutput > configuration.stallTimeout, madeProgress == false {
+      fire(.writeStall)
+      return
+    }
+    if !wantsOutput { lastOutput = now }
+    madeProgress = false
+    for stream in live
+    where stream.pendingBytes > 0 && stream.outgoing != .idle && now &- stream.progress > configuration.stallTimeout {
+      record(.limit(.windowStall))
+      reset(stream, .cancel)
+    }
+  }
+
+  // MARK: State
+
+  /// Streams that are open now, in no order.
+  package var streams: [HTTP2Stream] { live }
+  package var openStreamCount: Int { live.count }
+
+  /// Nothing more will be read or written: close the transport once its buffer is flushed.
+  package var isFinished: Bool {
+    failure != nil || (nghttp2_session_want_read(session) == 0 && nghttp2_session_want_write(session) == 0)
+  }
+
+  package var wantsOutput: Bool { failure == nil && nghttp2_session_want_write(session) != 0 }
+
+  /// The peer's limit on streams that we open.
+  package var remoteMaxConcurrentStreams: Int {
+    Int(nghttp2_session_get_remote_settings(session, NGHTTP2_SETTINGS_MAX_CONCURRENT_STREAMS))
+  }
+
+  /// Client: whether a request submitted now goes out at once.
+  package var canOpenStream: Bool {
+    failure == nil && !receivedGoAway && !isShuttingDown && live.count < remoteMaxConcurrentStreams
+      && nghttp2_session_check_request_allowed(session) != 0
+  }
+
+  // MARK: Shared by the callbacks
+
+  func record(_ event: HTTP2Event) { events.append(event) }
+
+  /// Notes that a connection-level defence fired; the GOAWAY is submitted outside the callbacks.
+  func fire(_ limit: HTTP2Limit) {
+    guard terminatedBy == nil else { return }
+    terminatedBy = limit
+    isShuttingDown = true
+    record(.limit(limit))
+  }
+
+  /// Marks the session as lost and ends every stream.
+  func fail(_ code: Int32) -> HTTP2FatalError {
+    let error = HTTP2FatalError(libraryCode: code, reason: String(cString: nghttp2_strerror(code)))
+    failure = error
+    if terminatedBy == nil, code == NGHTTP2_ERR_FLOODED.rawValue || code == Self.tooManyContinuations {
+      terminatedBy = code == Self.tooManyContinuations ? .continuations : .outboundQueue
+      record(.limit(terminatedBy!))
+    }
+    abandonStreams(.internalError)
+    return error
+  }
+
+  /// Ends every open stream without a word to the peer: the transport is gone. Deliver the events afterwards; the session
+  /// neither takes nor gives bytes any more.
+  package func abandonStreams(_ code: HTTP2ErrorCode) {
+    failure = failure ?? HTTP2FatalError(libraryCode: 0, reason: "the transport is closed")
+    for stream in live where !stream.isClosed {
+      nghttp2_session_set_stream_user_data(session, stream.id, nil)
+      stream.isClosed = true
+      stream.dropPending()
+      // A request that never left was certainly not processed.
+      record(.closed(stream, unsent.contains { $0 === stream } ? .refusedStream : code))
+    }
+    unsent.removeAll()
+  }
+
+  func makeStream(id: Int32) -> HTTP2Stream {
+    let stream = pool.popLast() ?? HTTP2Stream()
+    stream.id = id
+    stream.progress = now
+    stream.liveIndex = live.count
+    live.append(stream)
+    return stream
+  }
+
+  private func recycle(_ stream: HTTP2Stream) {
+    finished = nil
+    let index = stream.liveIndex
+    if index >= 0 {
+      let last = live.removeLast()
+      if last !== stream {
+        live[index] = last
+        last.liveIndex = index
+      }
+    }
+    stream.owner = nil
+    if recent === stream { recent = nil }
+    events[eventHead - 1] = .remoteSettings  // drops the event's reference
+    poolIfUnique(stream)
+  }
+
+  private func poolIfUnique(_ stream: consuming HTTP2Stream) {
+    guard pool.count < 64 else { return }
+    var stream = stream
+    // Someone who kept the object must not see it become another stream.
+    if isKnownUniquelyReferenced(&stream) {
+      stream.prepareForReuse()
+      pool.append(stream)
+    }
+  }
+
+  /// Bytes that the owner never consumed still fill the connection's window.
+  private func releaseWindow(of stream: HTTP2Stream) {
+    guard stream.unconsumed > 0, failure == nil else { return }
+    _ = nghttp2_session_consume_connection(session, stream.unconsumed)
+    stream.unconsumed = 0
+  }
+
+  static let shutdownPing: UInt64 = 0x656d_6370_5f65_6e64
+  static let tooManyContinuations = NGHTTP2_ERR_TOO_MANY_CONTINUATIONS.rawValue
+}

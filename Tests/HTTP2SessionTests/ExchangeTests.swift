@@ -1,0 +1,247 @@
+import Testing
+
+@testable import HTTP2Session
+
+@Suite("Exchanges between two sessions")
+struct ExchangeTests {
+  @Test("A unary answer leaves as HEADERS, DATA and trailers without an empty frame between")
+  func unary() throws {
+    let pair = SessionPair()
+    pair.onEnd = { server, stream in
+      server.submitResponse(stream, response(), endStream: false)
+      server.write(stream, Array("hello".utf8))
+      var trailers = HTTP2FieldList()
+      trailers.append("grpc-status", "0")
+      server.end(stream, trailers: trailers)
+    }
+    let stream = try #require(pair.client.submitRequest(request(), endStream: false, owner: nil))
+    pair.client.write(stream, Array("body".utf8))
+    pair.client.end(stream)
+    try pair.pump()
+    #expect(
+      pair.serverLog == [
+        "settings", "request 1 [:method=POST :scheme=http :path=/ :authority=test]", "data 1 4", "end 1",
+        "closed 1 NO_ERROR",
+      ])
+    #expect(
+      pair.clientLog == [
+        "settings", "response 1 [:status=200]", "data 1 5", "trailers 1 [grpc-status=0] end", "end 1",
+        "closed 1 NO_ERROR",
+      ])
+  }
+
+  @Test("Trailers without a body send no DATA frame")
+  func trailersOnlyAfterHeaders() throws {
+    let pair = SessionPair()
+    pair.onEnd = { server, stream in
+      server.submitResponse(stream, response(), endStream: false)
+      var trailers = HTTP2FieldList()
+      trailers.append("grpc-status", "5")
+      server.end(stream, trailers: trailers)
+    }
+    _ = pair.client.submitRequest(request(), endStream: true, owner: nil)
+    try pair.pump()
+    #expect(!pair.clientLog.contains { $0.hasPrefix("data") })
+    #expect(pair.clientLog.contains("trailers 1 [grpc-status=5] end"))
+  }
+
+  @Test("A response of headers alone ends the stream")
+  func headersOnly() throws {
+    let pair = SessionPair()
+    pair.onEnd = { server, stream in server.submitResponse(stream, response("404"), endStream: true) }
+    _ = pair.client.submitRequest(request(), endStream: true, owner: nil)
+    try pair.pump()
+    #expect(pair.clientLog.suffix(3) == ["response 1 [:status=404] end", "end 1", "closed 1 NO_ERROR"])
+  }
+
+  @Test("A server that answers before the request is complete resets the rest with NO_ERROR")
+  func earlyAnswer() throws {
+    let pair = SessionPair()
+    pair.onRequest = { server, stream, _ in server.submitResponse(stream, response("413"), endStream: true) }
+    _ = pair.client.submitRequest(request(), endStream: false, owner: nil)
+    try pair.pump()
+    #expect(pair.clientLog.contains("response 1 [:status=413] end"))
+    #expect(pair.clientLog.last == "closed 1 NO_ERROR")
+  }
+
+  @Test("An interim response is told from the final one")
+  func interim() throws {
+    let pair = SessionPair()
+    pair.onRequest = { server, stream, _ in server.submitInformational(stream, response("100")) }
+    pair.onEnd = { server, stream in server.submitResponse(stream, response("204"), endStream: true) }
+    let stream = try #require(pair.client.submitRequest(request(), endStream: false, owner: nil))
+    try pair.pump()
+    pair.client.end(stream)
+    try pair.pump()
+    #expect(pair.clientLog.contains("informational 1 [:status=100]"))
+    #expect(pair.clientLog.contains("response 1 [:status=204] end"))
+  }
+
+  @Test("A receiver that does not consume stops its sender at the window, and consuming starts it again")
+  func flowControl() throws {
+    var configuration = HTTP2Configuration()
+    configuration.initialStreamWindow = 1000
+    let pair = SessionPair(server: configuration)
+    pair.consumes = false
+    // The peer's SETTINGS first: until then a client may use the default window.
+    try pair.pump()
+    let stream = try #require(pair.client.submitRequest(request(), endStream: false, owner: nil))
+    pair.client.write(stream, [UInt8](repeating: 7, count: 5000))
+    pair.client.end(stream)
+    try pair.pump()
+    #expect(stream.pendingBytes == 4000)
+    pair.consumes = true
+    pair.server.consume(try #require(pair.serverStreams[1]), 1000)
+    try pair.pump()
+    #expect(stream.pendingBytes == 0)
+    #expect(pair.serverLog.last == "end 1")
+  }
+
+  @Test("A stream closed with unconsumed bytes gives the connection its window back")
+  func windowOfClosedStream() throws {
+    var configuration = HTTP2Configuration()
+    configuration.connectionWindow = 70_000
+    let pair = SessionPair(server: configuration)
+    pair.consumes = false
+    try pair.pump()
+    for _ in 0..<10 {
+      let stream = try #require(pair.client.submitRequest(request(), endStream: false, owner: nil))
+      pair.client.write(stream, [UInt8](repeating: 7, count: 60_000))
+      try pair.pump()
+      #expect(stream.pendingBytes == 0)
+      pair.client.reset(stream, .cancel)
+      try pair.pump()
+    }
+  }
+
+  @Test("The drained event comes once, when the pending bytes fall below the mark")
+  func drained() throws {
+    var configuration = HTTP2Configuration()
+    configuration.initialStreamWindow = 1000
+    let pair = SessionPair(server: configuration)
+    try pair.pump()
+    let stream = try #require(pair.client.submitRequest(request(), endStream: false, owner: nil))
+    pair.client.write(stream, [UInt8](repeating: 7, count: 5000))
+    pair.client.notifyWhenPending(stream, below: 2000)
+    try pair.pump()
+    #expect(pair.clientLog.filter { $0 == "drained 1" }.count == 1)
+  }
+
+  @Test("A reset reaches the other side with its code")
+  func reset() throws {
+    let pair = SessionPair()
+    let stream = try #require(pair.client.submitRequest(request(), endStream: false, owner: nil))
+    try pair.pump()
+    pair.client.reset(stream, .cancel)
+    try pair.pump()
+    #expect(pair.serverLog.last == "closed 1 CANCEL")
+    #expect(pair.clientLog.last == "closed 1 CANCEL")
+  }
+
+  @Test("A request that is reset before it left never reaches the server")
+  func resetBeforeSending() throws {
+    let pair = SessionPair()
+    try pair.pump()
+    let stream = try #require(pair.client.submitRequest(request(), endStream: false, owner: nil))
+    pair.client.reset(stream, .cancel)
+    try pair.pump()
+    #expect(!pair.serverLog.contains { $0.hasPrefix("request") })
+    #expect(pair.clientLog.last == "closed 1 CANCEL")
+    #expect(pair.client.openStreamCount == 0)
+  }
+
+  @Test("The owner's object comes back with each event and is released after the last")
+  func owner() throws {
+    final class Owner {}
+    let pair = SessionPair()
+    pair.onEnd = { server, stream in server.submitResponse(stream, response(), endStream: true) }
+    weak var released: Owner?
+    do {
+      let owner = Owner()
+      released = owner
+      let stream = try #require(pair.client.submitRequest(request(), endStream: true, owner: owner))
+      #expect(stream.owner === owner)
+    }
+    #expect(released != nil)
+    try pair.pump()
+    #expect(released == nil)
+  }
+
+  @Test("A stream object that someone still holds is not used again")
+  func recycling() throws {
+    let pair = SessionPair()
+    pair.onEnd = { server, stream in server.submitResponse(stream, response(), endStream: true) }
+    let held = try #require(pair.client.submitRequest(request(), endStream: true, owner: nil))
+    try pair.pump()
+    #expect(held.isClosed)
+    let next = try #require(pair.client.submitRequest(request(), endStream: true, owner: nil))
+    #expect(next !== held)
+    #expect(held.id == 1)
+  }
+
+  @Test("Requests above the peer's limit wait, and go out as streams close")
+  func concurrency() throws {
+    var configuration = HTTP2Configuration()
+    configuration.maxConcurrentStreams = 2
+    let pair = SessionPair(server: configuration)
+    try pair.pump()
+    #expect(pair.client.remoteMaxConcurrentStreams == 2)
+    for _ in 0..<3 { _ = pair.client.submitRequest(request(), endStream: true, owner: nil) }
+    #expect(!pair.client.canOpenStream)
+    try pair.pump()
+    #expect(pair.serverStreams.keys.sorted() == [1, 3])
+    pair.server.submitResponse(try #require(pair.serverStreams[1]), response(), endStream: true)
+    try pair.pump()
+    #expect(pair.serverStreams.keys.sorted() == [1, 3, 5])
+  }
+
+  @Test("Graceful shutdown lets streams in flight finish and refuses new ones")
+  func gracefulShutdown() throws {
+    let pair = SessionPair()
+    _ = pair.client.submitRequest(request(), endStream: true, owner: nil)
+    try pair.pump()
+    pair.server.beginShutdown()
+    try pair.pump()
+    #expect(pair.clientLog.filter { $0.hasPrefix("goaway") } == ["goaway 2147483647 NO_ERROR", "goaway 1 NO_ERROR"])
+    #expect(!pair.serverLog.contains { $0.hasPrefix("pong") })
+    #expect(pair.client.submitRequest(request(), endStream: true, owner: nil) == nil)
+    #expect(!pair.server.isFinished)
+    pair.server.submitResponse(try #require(pair.serverStreams[1]), response(), endStream: true)
+    try pair.pump()
+    #expect(pair.clientLog.contains("closed 1 NO_ERROR"))
+    #expect(pair.server.isFinished)
+  }
+
+  @Test("A peer that does not answer the shutdown's PING gets the last GOAWAY after a second")
+  func shutdownWithoutPong() throws {
+    let peer = try RawPeer()
+    peer.server.beginShutdown()
+    peer.server.check(now: 2_000_000_000)
+    try peer.send(RawFrame.frame(6, 0, stream: 0, [UInt8](repeating: 1, count: 8)))
+    #expect(peer.frames.filter { $0.type == 7 }.count == 2)
+    #expect(peer.server.isFinished)
+  }
+
+  @Test("A lost transport closes every stream; requests that never left count as not processed")
+  func abandoned() throws {
+    var configuration = HTTP2Configuration()
+    configuration.maxConcurrentStreams = 1
+    let pair = SessionPair(server: configuration)
+    try pair.pump()
+    for _ in 0..<2 { _ = pair.client.submitRequest(request(), endStream: true, owner: nil) }
+    try pair.pump()
+    pair.client.abandonStreams(.internalError)
+    pair.drainClient()
+    #expect(pair.clientLog.suffix(2) == ["closed 1 INTERNAL_ERROR", "closed 3 REFUSED_STREAM"])
+    #expect(pair.client.openStreamCount == 0)
+    #expect(pair.client.isFinished)
+  }
+
+  @Test("PING comes back with its payload")
+  func ping() throws {
+    let pair = SessionPair()
+    pair.client.ping(42)
+    try pair.pump()
+    #expect(pair.clientLog.contains("pong 42"))
+  }
+}

@@ -1,0 +1,237 @@
+import Testing
+
+@testable import HTTP2Session
+
+@Suite("Hostile peers")
+struct HostilePeerTests {
+  /// Sends `frame` until the server gives up or `count` were taken.
+  private func flood(_ configuration: HTTP2Configuration, _ count: Int, _ frame: (Int) -> [UInt8]) throws -> (
+    limits: [HTTP2Limit], sent: Int
+  ) {
+    let peer = try RawPeer(configuration)
+    var sent = 0
+    while sent < count, peer.limits.isEmpty {
+      do { try peer.send(frame(sent)) } catch {}
+      sent += 1
+    }
+    return (peer.limits, sent)
+  }
+
+  private func withBurst(_ path: WritableKeyPath<HTTP2Configuration, HTTP2Rate>, _ burst: Int) -> HTTP2Configuration {
+    var configuration = HTTP2Configuration()
+    configuration[keyPath: path] = HTTP2Rate(burst: burst, perSecond: 1)
+    return configuration
+  }
+
+  @Test("Rapid reset: the reset after the burst ends the connection, the burst does not")
+  func rapidReset() throws {
+    let result = try flood(withBurst(\.peerResets, 20), 100) { index in
+      let id = UInt32(index * 2 + 1)
+      return RawFrame.headers(id) + RawFrame.frame(3, 0, stream: id, [0, 0, 0, 8])
+    }
+    #expect(result.limits == [.peerResets])
+    #expect(result.sent == 21)
+  }
+
+  @Test("MadeYouReset: faults that make us reset streams are counted too")
+  func madeYouReset() throws {
+    let result = try flood(withBurst(\.provokedResets, 20), 100) { index in
+      let id = UInt32(index * 2 + 1)
+      // A WINDOW_UPDATE of zero is a stream error (RFC 9113 section 6.9).
+      return RawFrame.headers(id, RawFrame.post, endStream: false) + RawFrame.frame(8, 0, stream: id, [0, 0, 0, 0])
+    }
+    #expect(result.limits == [.provokedResets])
+    #expect(result.sent <= 22)
+  }
+
+  @Test("PING flood")
+  func pings() throws {
+    let result = try flood(withBurst(\.pings, 20), 100) { _ in
+      RawFrame.frame(6, 0, stream: 0, [UInt8](repeating: 0, count: 8))
+    }
+    #expect(result.limits == [.pings])
+    #expect(result.sent == 21)
+  }
+
+  @Test("SETTINGS flood")
+  func settings() throws {
+    let result = try flood(withBurst(\.settings, 20), 100) { _ in RawFrame.settings }
+    #expect(result.limits == [.settings])
+    #expect(result.sent == 20)  // the handshake's own was the first
+  }
+
+  @Test("Empty DATA flood")
+  func emptyData() throws {
+    let result = try flood(withBurst(\.emptyData, 20), 100) { index in
+      index == 0
+        ? RawFrame.headers(1, RawFrame.post, endStream: false) + RawFrame.frame(0, 0, stream: 1)
+        : RawFrame.frame(0, 0, stream: 1)
+    }
+    #expect(result.limits == [.emptyData])
+    #expect(result.sent == 21)
+  }
+
+  @Test("WINDOW_UPDATE flood")
+  func windowUpdates() throws {
+    let result = try flood(withBurst(\.windowUpdates, 20), 100) { _ in RawFrame.frame(8, 0, stream: 0, [0, 0, 0, 1]) }
+    #expect(result.limits == [.windowUpdates])
+    #expect(result.sent == 21)
+  }
+
+  @Test("PRIORITY flood")
+  func priorities() throws {
+    let result = try flood(withBurst(\.priorities, 20), 100) { _ in
+      RawFrame.frame(2, 0, stream: 1, [0, 0, 0, 3, 16])
+    }
+    #expect(result.limits == [.priorities])
+    #expect(result.sent == 21)
+  }
+
+  @Test("Flood of unknown frames")
+  func unknownFrames() throws {
+    let result = try flood(withBurst(\.unknownFrames, 20), 100) { _ in RawFrame.frame(0xfa, 0, stream: 0, [1, 2, 3]) }
+    #expect(result.limits == [.unknownFrames])
+    #expect(result.sent == 21)
+  }
+
+  @Test("A bucket refills with time, and frames that we send earn PINGs")
+  func refill() {
+    var bucket = TokenBucket(HTTP2Rate(burst: 2, perSecond: 10), now: 0)
+    let taken = [0, 0, 0, 99_999_999, 100_000_000, 100_000_000].map { bucket.take(now: $0) }
+    #expect(taken == [true, true, false, false, true, false])
+    bucket.credit()
+    let later = [100_000_000, 100_000_000, UInt64.max].map { bucket.take(now: $0) }
+    #expect(later == [true, false, true])
+  }
+
+  @Test("CONTINUATION flood ends the connection and says so")
+  func continuations() throws {
+    var configuration = HTTP2Configuration()
+    configuration.maxContinuations = 4
+    let peer = try RawPeer(configuration)
+    try peer.send(RawFrame.headers(1, endHeaders: false))
+    #expect(throws: HTTP2FatalError.self) {
+      for _ in 0..<6 { try peer.send(RawFrame.frame(9, 0, stream: 1, [])) }
+    }
+    peer.drain()
+    #expect(peer.limits == [.continuations])
+    #expect(peer.requests.isEmpty)
+  }
+
+  @Test("A field section is bounded in bytes on the wire")
+  func blockBytes() throws {
+    var configuration = HTTP2Configuration()
+    configuration.maxHeaderBlockBytes = 100
+    let peer = try RawPeer(configuration)
+    try peer.send(RawFrame.headers(1, endHeaders: false))
+    #expect(throws: HTTP2FatalError.self) {
+      try peer.send(RawFrame.frame(9, 4, stream: 1, [UInt8](repeating: 0x84, count: 95)))
+    }
+    peer.drain()
+    #expect(peer.limits == [.headerBlockBytes])
+  }
+
+  @Test("A compression bomb ends its stream at the list size, and the connection goes on")
+  func compressionBomb() throws {
+    let peer = try RawPeer()
+    // One literal of 3,000 bytes enters the table, then each byte repeats it.
+    let literal: [UInt8] =
+      [0x40, 0x01, 0x78] + [0x7f, 0xb9, 0x16] + [UInt8](repeating: 0x61, count: 3000)
+    try peer.send(RawFrame.headers(1, RawFrame.get + literal + [UInt8](repeating: 0xbe, count: 5000)))
+    #expect(peer.limits == [.headerListSize])
+    #expect(peer.requests.isEmpty)
+    #expect(peer.frames.contains { $0.type == 3 && $0.stream == 1 && $0.code == 0xb })
+    try peer.send(RawFrame.headers(3))
+    #expect(peer.requests == [3])
+  }
+
+  @Test("A field section at the limits passes; one field more does not", arguments: [100, 101])
+  func fieldCount(_ count: Int) throws {
+    let peer = try RawPeer()
+    let extra = (0..<(count - 4)).flatMap { _ in [0x00, 0x01, 0x78, 0x01, 0x79] as [UInt8] }
+    try peer.send(RawFrame.headers(1, RawFrame.get + extra))
+    #expect(peer.requests == (count == 100 ? [1] : []))
+  }
+
+  @Test("A stream id that was skipped is a protocol error; a closed one is not")
+  func skippedStreamID() throws {
+    let peer = try RawPeer()
+    try peer.send(RawFrame.headers(5))
+    #expect(peer.limits.isEmpty)
+    try peer.send(RawFrame.headers(3))
+    #expect(peer.limits == [.skippedStreamID])
+    #expect(peer.requests == [5])
+    #expect(peer.frames.contains { $0.type == 7 && $0.code == 1 })
+  }
+
+  @Test("The window of opened ids knows skipped ones and forgets old ones")
+  func openedWindow() {
+    var window = OpenedStreamWindow()
+    window.open(1)
+    window.open(7)
+    #expect(window.wasSkipped(3) && window.wasSkipped(5))
+    #expect(!window.wasSkipped(1) && !window.wasSkipped(7) && !window.wasSkipped(9))
+    window.open(7 + 1022)
+    #expect(window.wasSkipped(9) && !window.wasSkipped(7))
+    window.open(5001)
+    #expect(!window.wasSkipped(7) && window.wasSkipped(4999))
+  }
+
+  @Test("A malformed field ends the stream instead of being dropped")
+  func malformedField() throws {
+    let peer = try RawPeer()
+    // A value with a newline.
+    try peer.send(RawFrame.headers(1, RawFrame.get + [0x00, 0x01, 0x78, 0x01, 0x0a]))
+    #expect(peer.requests.isEmpty)
+    #expect(peer.frames.contains { $0.type == 3 && $0.stream == 1 })
+  }
+
+  @Test("No preface in time, and no acknowledgement of SETTINGS in time")
+  func timeouts() {
+    let silent = HTTP2Session(role: .server, now: 0)
+    silent.check(now: 9_000_000_000)
+    #expect(silent.terminatedBy == nil)
+    silent.check(now: 10_000_000_001)
+    #expect(silent.terminatedBy == .handshakeTimeout)
+
+    let mute = HTTP2Session(role: .server, now: 0)
+    try? (RawFrame.preface + RawFrame.settings).withUnsafeBytes { try mute.receive($0, now: 5) }
+    mute.check(now: 10_000_000_001)
+    #expect(mute.terminatedBy == .settingsTimeout)
+  }
+
+  @Test("A field section that does not end in time")
+  func headerTimeout() throws {
+    let peer = try RawPeer()
+    peer.now = 1_000
+    try peer.send(RawFrame.headers(1, endHeaders: false))
+    peer.server.check(now: 10_000_002_000)
+    #expect(peer.server.terminatedBy == .headerTimeout)
+  }
+
+  @Test("Data that waits on a closed window ends its stream in time, and only that")
+  func windowStall() throws {
+    let pair = SessionPair()
+    try pair.pump()
+    pair.consumes = false
+    let stream = try #require(pair.client.submitRequest(request(), endStream: false, owner: nil))
+    pair.client.write(stream, [UInt8](repeating: 1, count: 1_000_000))
+    try pair.pump()
+    #expect(stream.pendingBytes > 0)
+    pair.client.check(now: 59_000_000_000)
+    #expect(!stream.resetByOwner)
+    pair.client.check(now: 61_000_000_000)
+    try pair.pump()
+    #expect(pair.clientLog.suffix(2) == ["limit window_stall", "closed 1 CANCEL"])
+    #expect(pair.client.terminatedBy == nil)
+  }
+
+  @Test("Garbage instead of the preface is fatal")
+  func garbage() {
+    let server = HTTP2Session(role: .server, now: 0)
+    #expect(throws: HTTP2FatalError.self) {
+      try Array("GET / HTTP/1.1\r\n\r\n".utf8).withUnsafeBytes { try server.receive($0, now: 1) }
+    }
+    #expect(server.isFinished)
+  }
+}
