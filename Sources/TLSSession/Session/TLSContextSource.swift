@@ -1,0 +1,78 @@
+internal import Glibc
+internal import Synchronization
+
+/// Keeps the newest usable `SSLContext` of a set of files.
+///
+/// Sessions ask for it; at most once per `checkInterval` that asking looks (`stat`, some microseconds) whether a
+/// file has changed and loads them anew. No timer or thread is needed, and certificates put on disk are in use by
+/// each session begun later than the interval.
+final class TLSContextSource: Sendable {
+  static let checkInterval: Duration = .seconds(5)
+
+  private struct State {
+    var context: SSLContext
+    var stamps: [FileStamp]
+    var nextCheck: Duration
+  }
+
+  private let state: Mutex<State>
+  private let files: [String]
+  private let load: @Sendable () throws(TLSError) -> SSLContext
+  private let onReload: (@Sendable (TLSReload) -> Void)?
+  private let now: @Sendable () -> Duration
+
+  init(
+    files: [String], now: @escaping @Sendable () -> Duration = { monotonicTime() },
+    onReload: (@Sendable (TLSReload) -> Void)? = nil,
+    load: @escaping @Sendable () throws(TLSError) -> SSLContext
+  ) throws(TLSError) {
+    self.files = files
+    self.now = now
+    self.load = load
+    self.onReload = onReload
+    // Stamped before reading: a change in between is seen as a change at the next look.
+    let stamps = files.map(FileStamp.init(path:))
+    let context = try load()
+    state = Mutex(State(context: context, stamps: stamps, nextCheck: now() + Self.checkInterval))
+  }
+
+  func current() -> SSLContext {
+    guard !files.isEmpty else { return state.withLock { $0.context } }
+    let now = now()
+    let isDue = state.withLock { state in
+      guard now >= state.nextCheck else { return false }
+      state.nextCheck = now + Self.checkInterval
+      return true
+    }
+    if isDue { reloadIfChanged() }
+    return state.withLock { $0.context }
+  }
+
+  @discardableResult
+  func reloadIfChanged() -> TLSReload? {
+    let stamps = files.map(FileStamp.init(path:))
+    // Also remembered for files that turn out broken, so that each state of the disk is reported once.
+    let isChanged = state.withLock { state in
+      guard state.stamps != stamps else { return false }
+      state.stamps = stamps
+      return true
+    }
+    guard isChanged else { return nil }
+    let outcome: TLSReload
+    do {
+      let context = try load()
+      state.withLock { $0.context = context }
+      outcome = .reloaded
+    } catch {
+      outcome = .failed(error)
+    }
+    onReload?(outcome)
+    return outcome
+  }
+}
+
+func monotonicTime() -> Duration {
+  var time = timespec()
+  clock_gettime(CLOCK_MONOTONIC, &time)
+  return .seconds(time.tv_sec) + .nanoseconds(time.tv_nsec)
+}
