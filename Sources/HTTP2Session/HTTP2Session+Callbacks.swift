@@ -16,6 +16,10 @@ extension HTTP2Session {
     // Above our own bucket, which names itself when it fires.
     nghttp2_option_set_stream_reset_rate_limit(
       option, UInt64(configuration.peerResets.burst) * 2, UInt64(configuration.peerResets.perSecond) * 2)
+    // nghttp2 skips unknown frames without a word; as "ours" they come to the unpack callback and are counted.
+    for type in UInt8(NGHTTP2_ALTSVC.rawValue)...UInt8.max {
+      nghttp2_option_set_user_recv_extension_type(option, type)
+    }
     // Until its SETTINGS arrive, the client assumes what servers commonly allow.
     nghttp2_option_set_peer_max_concurrent_streams(option, 100)
     let status =
@@ -119,6 +123,10 @@ private final class SessionCallbacks: @unchecked Sendable {
     nghttp2_session_callbacks_set_on_invalid_header_callback(table) { _, _, _, _, _, _, _, _ in
       // Malformed (RFC 9113 section 8.2.1): the stream ends instead of the field being dropped silently.
       NGHTTP2_ERR_TEMPORAL_CALLBACK_FAILURE.rawValue
+    }
+    nghttp2_session_callbacks_set_unpack_extension_callback(table) { _, _, _, _ in
+      // Counted when it began; not wanted.
+      NGHTTP2_ERR_CANCEL.rawValue
     }
     nghttp2_session_callbacks_set_on_frame_recv_callback(table) { _, frame, owner in
       HTTP2Session.of(owner).receivedFrame(frame!)
