@@ -15,8 +15,8 @@ func module(_ name: String, _ dependencies: [Target.Dependency] = []) -> Target 
   .target(name: name, dependencies: dependencies, swiftSettings: settings)
 }
 
-func executable(_ name: String, _ dependencies: [Target.Dependency]) -> Target {
-  .executableTarget(name: name, dependencies: dependencies, swiftSettings: settings)
+func executable(_ name: String, _ dependencies: [Target.Dependency], resources: [Resource]? = nil) -> Target {
+  .executableTarget(name: name, dependencies: dependencies, resources: resources, swiftSettings: settings)
 }
 
 func tests(_ name: String, _ dependencies: [Target.Dependency] = []) -> Target {
@@ -88,19 +88,21 @@ let package = Package(
     executable("MailerService", ["CivilTime", "ServiceContracts", "ServiceKit", "HTTPSClient", "RPCRuntime", "PostgresClient", "SecretVault", "StrictJSON", "TLSSession", "EventLoop", httpTypes, log, metrics]),
     executable("ReportService", ["CivilTime", "ServiceContracts", "ServiceKit", "RPCRuntime", "PostgresClient", "TLSSession", "EventLoop", log, metrics]),
     executable("GoogleSandbox", ["CivilTime", "ServiceKit", "HTTPServer", "StrictJSON", "TLSSession", "EventLoop", httpTypes, log]),
-    executable("EmailMCPCLI", ["CivilTime", "ServiceKit", "PostgresClient", "SecretVault", "TLSSession", "StrictJSON", "EventLoop", "CLinux", arguments, log]),
+    executable("EmailMCPCLI", ["CivilTime", "ServiceKit", "PostgresClient", "SecretVault", "TLSSession", "StrictJSON", "EventLoop", "CLinux", arguments, log],
+      resources: [.embedInCode("Migrations")]),
 
     // Tests.
+    .target(name: "TestSupport", dependencies: ["EventLoop", "PostgresClient"], path: "Tests/TestSupport", swiftSettings: settings),
     tests("WireCodec"), tests("StrictJSON"), tests("CivilTime"), tests("EventLoop"), tests("TLSSession"), tests("HTTP2Session"),
     tests("Transport", ["EventLoop", "TLSSession"]),
     tests("RPCRuntime", ["WireCodec", "EventLoop", "TLSSession", "Transport"]),
     tests("HTTPServer", ["EventLoop", "TLSSession", "Transport", httpTypes]),
     tests("HTTPSClient", ["EventLoop", "HTTPServer", "Transport", httpTypes]),
-    tests("PostgresClient", ["EventLoop"]),
-    tests("SecretVault", ["EventLoop", "PostgresClient", "HTTPSClient", "TLSSession"]),
+    tests("PostgresClient", ["TestSupport", "EventLoop"]),
+    tests("SecretVault", ["TestSupport", "EventLoop", "PostgresClient", "HTTPSClient", "TLSSession"]),
     tests("ServiceKit", ["EventLoop"]),
     tests("ServiceContracts", ["WireCodec"]),
-    tests("EdgeService"), tests("OAuthService", ["TLSSession", "StrictJSON"]), tests("MailerService", ["StrictJSON"]), tests("ReportService"), tests("GoogleSandbox"),
-    tests("EmailMCPCLI"),
+    tests("EdgeService", ["TestSupport"]), tests("OAuthService", ["TestSupport", "TLSSession", "StrictJSON"]), tests("MailerService", ["TestSupport", "StrictJSON"]), tests("ReportService", ["TestSupport"]), tests("GoogleSandbox"),
+    tests("EmailMCPCLI", ["TestSupport"]),
   ]
 )
