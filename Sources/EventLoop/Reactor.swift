@@ -36,6 +36,9 @@ public final class Reactor {
   private var yielded: [UnsafeContinuation<Void, Never>] = []
   private var isStopping = false
 
+  /// Lent to whoever reads a socket, for the length of that call: connections need no buffer of their own to read.
+  package let readBuffer = UnsafeMutableRawBufferPointer.allocate(byteCount: 64 << 10, alignment: 16)
+
   /// Jobs run in one tick before descriptors and timers get their turn.
   static let jobsPerTick = 1024
 
@@ -44,6 +47,8 @@ public final class Reactor {
     self.poller = poller
     self.executor = loop.executor
   }
+
+  deinit { readBuffer.deallocate() }
 
   // MARK: Descriptors
 
@@ -190,14 +195,16 @@ public final class Reactor {
     }
   }
 
+  /// What becomes dirty while it flushes gets one more round, not endless ones: the rest waits for the next tick.
   private func flushDirty() {
-    guard !dirty.isEmpty else { return }
-    swap(&dirty, &flushing)
-    for object in flushing {
-      object.isFlushScheduled = false
-      object.flush()
+    for _ in 0..<2 where !dirty.isEmpty {
+      swap(&dirty, &flushing)
+      for object in flushing {
+        object.isFlushScheduled = false
+        object.flush()
+      }
+      flushing.removeAll(keepingCapacity: true)
     }
-    flushing.removeAll(keepingCapacity: true)
   }
 
   private func timeToSleep() -> Int32 {
