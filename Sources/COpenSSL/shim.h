@@ -19,6 +19,9 @@
 static inline long emcp_ssl_ctx_set_min_version(SSL_CTX *ctx, int version) {
   return SSL_CTX_set_min_proto_version(ctx, version);
 }
+static inline long emcp_ssl_ctx_set_max_version(SSL_CTX *ctx, int version) {
+  return SSL_CTX_set_max_proto_version(ctx, version);
+}
 /// Writes may be partial and repeated from another address, idle sessions hold no record buffers, there is no
 /// compression (CRIME), no renegotiation, no session store of our own, and the server's cipher order counts.
 static inline void emcp_ssl_ctx_harden(SSL_CTX *ctx) {
@@ -238,7 +241,21 @@ static inline int emcp_hmac_init(EVP_MAC_CTX *ctx, const unsigned char *key, siz
 
 // ---- Certificates and keys ------------------------------------------------------------------------------
 
-static inline int emcp_public_key_selection(void) { return EVP_PKEY_PUBLIC_KEY; }
+/// In C because the builder keeps pointers to the names: they must be literals.
+static inline EVP_PKEY *emcp_rsa_public_key(const BIGNUM *n, const BIGNUM *e) {
+  OSSL_PARAM_BLD *builder = OSSL_PARAM_BLD_new();
+  EVP_PKEY_CTX *ctx = EVP_PKEY_CTX_new_from_name(NULL, "RSA", NULL);
+  OSSL_PARAM *params = NULL;
+  EVP_PKEY *key = NULL;
+  if (builder && ctx && OSSL_PARAM_BLD_push_BN(builder, OSSL_PKEY_PARAM_RSA_N, n) &&
+      OSSL_PARAM_BLD_push_BN(builder, OSSL_PKEY_PARAM_RSA_E, e) && (params = OSSL_PARAM_BLD_to_param(builder)) &&
+      EVP_PKEY_fromdata_init(ctx) == 1)
+    EVP_PKEY_fromdata(ctx, &key, EVP_PKEY_PUBLIC_KEY, params);
+  OSSL_PARAM_free(params);
+  EVP_PKEY_CTX_free(ctx);
+  OSSL_PARAM_BLD_free(builder);
+  return key;
+}
 static inline unsigned long emcp_rfc2253(void) { return XN_FLAG_RFC2253 & ~ASN1_STRFLGS_ESC_MSB; }
 static inline int emcp_utf8_type(void) { return MBSTRING_UTF8; }
 

@@ -32,18 +32,7 @@ package final class PublicKey: @unchecked Sendable {
     guard BN_is_odd(n) == 1, BN_is_odd(e) == 1, BN_num_bits(e) >= 2 else {
       throw TLSError(.invalidInput, "not an RSA key")
     }
-    let builder = OSSL_PARAM_BLD_new()
-    defer { OSSL_PARAM_BLD_free(builder) }
-    OSSL_PARAM_BLD_push_BN(builder, "n", n)
-    OSSL_PARAM_BLD_push_BN(builder, "e", e)
-    let parameters = OSSL_PARAM_BLD_to_param(builder)
-    defer { OSSL_PARAM_free(parameters) }
-    let context = EVP_PKEY_CTX_new_from_name(nil, "RSA", nil)
-    defer { EVP_PKEY_CTX_free(context) }
-    var key: OpaquePointer?
-    guard EVP_PKEY_fromdata_init(context) == 1,
-      EVP_PKEY_fromdata(context, &key, emcp_public_key_selection(), parameters) == 1, let key
-    else { throw .openSSL(.invalidInput, "not an RSA key") }
+    guard let key = emcp_rsa_public_key(n, e) else { throw .openSSL(.invalidInput, "not an RSA key") }
     self.init(adopting: key)
   }
 

@@ -93,6 +93,9 @@ final class SSLContext: @unchecked Sendable {
     }
   }
 
+  /// Lets tests be an old peer.
+  func limitToTLS12() { _ = emcp_ssl_ctx_set_max_version(pointer, TLS1_2_VERSION) }
+
   /// The list as RFC 7301 writes it: a length byte before each name.
   private static func encode(_ protocols: [String]) throws(TLSError) -> [UInt8] {
     var wire: [UInt8] = []

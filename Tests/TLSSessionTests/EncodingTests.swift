@@ -1,0 +1,51 @@
+import Foundation
+import Testing
+
+@testable import TLSSession
+
+@Suite("Encodings")
+struct EncodingTests {
+  @Test(
+    "Base64 (RFC 4648, section 10)",
+    arguments: [
+      ("", ""), ("f", "Zg=="), ("fo", "Zm8="), ("foo", "Zm9v"), ("foob", "Zm9vYg=="), ("fooba", "Zm9vYmE="),
+      ("foobar", "Zm9vYmFy"),
+    ])
+  func vectors(plain: String, encoded: String) {
+    #expect(Base64.encode(Array(plain.utf8)) == encoded)
+    #expect(Base64.decode(encoded) == Array(plain.utf8))
+    let unpadded = encoded.filter { $0 != "=" }
+    #expect(Base64.encode(Array(plain.utf8), .urlSafe) == unpadded)
+    #expect(Base64.decode(unpadded, .urlSafe) == Array(plain.utf8))
+  }
+
+  @Test("Every length and every byte survive, as Foundation writes them")
+  func roundTrip() {
+    for count in 0...260 {
+      let bytes = (0..<count).map { UInt8(truncatingIfNeeded: $0 &* 7 &+ count) }
+      #expect(Base64.encode(bytes) == Data(bytes).base64EncodedString())
+      #expect(Base64.decode(Base64.encode(bytes)) == bytes)
+      #expect(Base64.decode(Base64.encode(bytes, .urlSafe), .urlSafe) == bytes)
+      #expect(Hex.decode(Hex.encode(bytes)) == bytes)
+    }
+  }
+
+  @Test(
+    "Second spellings of a value are refused",
+    arguments: [
+      "Zg", "Zg=", "Zg===", "Zh==", "Zm9=", "Zm9vZ", "Zm9v\n", " Zm9v", "Zm-v", "Zm_v", "=", "====", "Z===", "Zm=v",
+    ])
+  func strict(text: String) {
+    #expect(Base64.decode(text) == nil)
+  }
+
+  @Test("The URL alphabet takes no padding and no + or /", arguments: ["Zg==", "+A", "/A", "Zh", "A", "Zm9vé"])
+  func strictURL(text: String) {
+    #expect(Base64.decode(text, .urlSafe) == nil)
+  }
+
+  @Test("Hexadecimal of odd length or with other characters is refused", arguments: ["0", "0g", "é0"])
+  func hex(text: String) {
+    #expect(Hex.decode(text) == nil)
+  }
+}

@@ -1,0 +1,117 @@
+import Foundation
+import Synchronization
+import Testing
+
+@testable import TLSSession
+
+@Suite("Reload")
+struct ReloadTests {
+  let site: Site
+  let folder: String
+
+  init() throws {
+    site = try Site()
+    folder = NSTemporaryDirectory() + "emailmcp-tls-" + Hex.encode(SecureRandom.bytes(8))
+    try FileManager.default.createDirectory(atPath: folder, withIntermediateDirectories: true)
+  }
+
+  private var identity: TLSIdentity { TLSIdentity(certificateFile: folder + "/cert.pem", keyFile: folder + "/key.pem") }
+
+  /// Writes a new pair as a careful administrator does: aside, then renamed.
+  private func issue(_ name: String) throws {
+    let issued = try site.authority.issue(.init(commonName: name, dnsNames: ["localhost"]))
+    try write(issued.certificate.pem, "cert.pem")
+    try write(issued.key.pem().revealed, "key.pem")
+  }
+
+  private func write(_ bytes: [UInt8], _ name: String) throws {
+    try Data(bytes).write(to: URL(fileURLWithPath: folder + "/" + name), options: .atomic)
+  }
+
+  private func servedName(_ server: TLSServerContext) throws -> String? {
+    let client = try TLSClientContext(TLSClientSettings(roots: .pem(site.roots)))
+    let pair = Pair(try client.makeEngine(peer: .host("localhost")), server.makeEngine())
+    try pair.run()
+    return pair.client.peerIdentity?.subject
+  }
+
+  @Test("New files are used for new sessions")
+  func newFiles() throws {
+    defer { try? FileManager.default.removeItem(atPath: folder) }
+    try issue("first")
+    let server = try TLSServerContext(TLSServerSettings(identity: identity))
+    #expect(try servedName(server) == "CN=first")
+    #expect(server.reloadIfChanged() == nil)
+    try issue("second")
+    #expect(server.reloadIfChanged() == .reloaded)
+    #expect(try servedName(server) == "CN=second")
+  }
+
+  @Test("Broken files are reported once, and the old ones stay in use until the new ones are whole")
+  func brokenFiles() throws {
+    defer { try? FileManager.default.removeItem(atPath: folder) }
+    try issue("first")
+    let reports = Mutex<[TLSReload]>([])
+    let server = try TLSServerContext(TLSServerSettings(identity: identity)) { report in
+      reports.withLock { $0.append(report) }
+    }
+    // The new certificate is there, its key not yet: the pair does not match.
+    let issued = try site.authority.issue(.init(commonName: "second", dnsNames: ["localhost"]))
+    try write(issued.certificate.pem, "cert.pem")
+    guard case .failed(let error) = server.reloadIfChanged() else { return #expect(Bool(false)) }
+    #expect(error.code == .configuration)
+    #expect(server.reloadIfChanged() == nil)
+    #expect(try servedName(server) == "CN=first")
+    try write(issued.key.pem().revealed, "key.pem")
+    #expect(server.reloadIfChanged() == .reloaded)
+    #expect(try servedName(server) == "CN=second")
+    #expect(reports.withLock { $0.count } == 2)
+  }
+
+  @Test("Sessions look at the files by themselves, no more often than the interval")
+  func interval() throws {
+    defer { try? FileManager.default.removeItem(atPath: folder) }
+    try issue("first")
+    let time = Mutex(Duration.zero)
+    let loads = Mutex(0)
+    let settings = TLSServerSettings(identity: identity)
+    let source = try TLSContextSource(
+      files: [folder + "/cert.pem", folder + "/key.pem"], now: { time.withLock { $0 } }
+    ) { () throws(TLSError) in
+      loads.withLock { $0 += 1 }
+      return try SSLContext.server(settings)
+    }
+    try issue("second")
+    _ = source.current()
+    #expect(loads.withLock { $0 } == 1)
+    time.withLock { $0 = TLSContextSource.checkInterval - .nanoseconds(1) }
+    _ = source.current()
+    #expect(loads.withLock { $0 } == 1)
+    time.withLock { $0 = TLSContextSource.checkInterval }
+    _ = source.current()
+    #expect(loads.withLock { $0 } == 2)
+    #expect(TLSContextSource.checkInterval < .seconds(10))
+  }
+
+  @Test("A missing or empty file is refused at the start", arguments: ["missing.pem", "empty.pem"])
+  func missing(name: String) throws {
+    defer { try? FileManager.default.removeItem(atPath: folder) }
+    try write([], "empty.pem")
+    let path = folder + "/" + name
+    #expect(throws: TLSError.self) {
+      try TLSServerContext(TLSServerSettings(identity: TLSIdentity(certificateFile: path, keyFile: path)))
+    }
+  }
+
+  @Test("An encrypted key is refused instead of asking the terminal for its passphrase")
+  func encryptedKey() throws {
+    defer { try? FileManager.default.removeItem(atPath: folder) }
+    let pem = """
+      -----BEGIN ENCRYPTED PRIVATE KEY-----
+      MIGbMFcGCSqGSIb3DQEFDTBKMCkGCSqGSIb3DQEFDDAcBAgAAAAAAAAAAAICCAAwDAYIKoZIhvcNAgkFADAdBglghkgBZQMEASoEEAAA
+      AAAAAAAAAAAAAAAAAAAEQAAAAAAAAAAAAAAAAAAAAAAAAAAAAAAAAAAAAAAAAAAAAAAAAAAAAAAAAAAAAAAAAAAAAAAAAAAAAAAAAAAA
+      -----END ENCRYPTED PRIVATE KEY-----
+      """
+    #expect(throws: TLSError.self) { try PrivateKey(pem: Array(pem.utf8)) }
+  }
+}
