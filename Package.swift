@@ -74,7 +74,7 @@ let package = Package(
     // Protocols.
     module("RPCRuntime", ["WireCodec", "EventLoop", "TLSSession", "HTTP2Session", "Transport", deque, log, metrics]),
     module("HTTPServer", ["CivilTime", "EventLoop", "TLSSession", "HTTP2Session", "Transport", deque, httpTypes, log]),
-    module("HTTPSClient", ["EventLoop", "CLibCurl", httpTypes, log]),
+    module("HTTPSClient", ["EventLoop", "CLibCurl", deque, httpTypes]),
     module("PostgresClient", ["CivilTime", "EventLoop", "CLibPQ", deque, log, metrics]),
     module("SecretVault", ["CivilTime", "HTTPSClient", "PostgresClient", "TLSSession", "StrictJSON", "EventLoop", log]),
 
@@ -97,7 +97,7 @@ let package = Package(
     tests("Transport", ["EventLoop", "TLSSession"]),
     tests("RPCRuntime", ["WireCodec", "EventLoop", "TLSSession", "Transport"]),
     tests("HTTPServer", ["EventLoop", "TLSSession", "Transport", httpTypes]),
-    tests("HTTPSClient", ["EventLoop", "HTTPServer", "Transport", httpTypes]),
+    tests("HTTPSClient", ["EventLoop", "CLibCurl", httpTypes]),
     tests("PostgresClient", ["TestSupport", "EventLoop"]),
     tests("SecretVault", ["TestSupport", "EventLoop", "PostgresClient", "HTTPSClient", "TLSSession"]),
     tests("ServiceKit", ["EventLoop"]),

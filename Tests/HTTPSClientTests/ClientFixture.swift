@@ -1,0 +1,49 @@
+import EventLoop
+import HTTPTypes
+import Testing
+
+@testable import HTTPSClient
+
+/// Runs `body` with a client on a loop of its own.
+func withClient<T: Sendable>(
+  _ configuration: HTTPSClient.Configuration = .init(), _ body: @Sendable (HTTPSClient, Reactor) async throws -> T
+) async throws -> T {
+  let loop = try EventLoop.start(name: "client")
+  let result: Result<T, any Error> = await loop.run { reactor in
+    do {
+      let client = try HTTPSClient(reactor: reactor, configuration: configuration)
+      defer { client.close() }
+      return .success(try await body(client, reactor))
+    } catch {
+      return .failure(error)
+    }
+  }
+  await loop.shutdown()
+  return try result.get()
+}
+
+func request(_ method: HTTPRequest.Method, _ authority: String, _ path: String = "/", scheme: String = "http")
+  -> HTTPRequest
+{
+  HTTPRequest(method: method, scheme: scheme, authority: authority, path: path)
+}
+
+extension HTTPSClient {
+  /// Sends, and gives the error as a value.
+  func outcome(
+    _ request: HTTPRequest, body: RequestBody = .none, options: Options = Options()
+  ) async -> Result<Response, HTTPSClientError> {
+    do throws(HTTPSClientError) {
+      return .success(try await send(request, body: body, options: options))
+    } catch {
+      return .failure(error)
+    }
+  }
+}
+
+extension Result where Failure == HTTPSClientError {
+  var error: HTTPSClientError? {
+    if case .failure(let error) = self { return error }
+    return nil
+  }
+}
