@@ -21,11 +21,7 @@ enum StatusFields {
     write(error.code, to: &fields)
     if !error.message.isEmpty { fields.append("grpc-message", PercentCoding.encode(error.message)) }
     guard !error.details.isEmpty else { return }
-    var status = StatusDetails()
-    status.code = error.code.rawValue
-    status.message = error.message
-    status.details = error.details
-    fields.append("grpc-status-details-bin", HeaderBase64.encode(status.wireBytes()))
+    fields.append("grpc-status-details-bin", HeaderBase64.encode(StatusDetails(error).wireBytes()))
   }
 
   /// The outcome that a section of fields carries; nil when it has no `grpc-status`.

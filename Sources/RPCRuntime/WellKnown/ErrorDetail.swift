@@ -36,29 +36,3 @@ public struct ErrorDetail: WireMessage, Hashable {
     }
   }
 }
-
-/// `google.rpc.Status`: what `grpc-status-details-bin` carries.
-struct StatusDetails: WireMessage, Hashable {
-  static let wireName = "google.rpc.Status"
-
-  var code: Int32 = 0
-  var message = ""
-  var details: [ErrorDetail] = []
-
-  init() {}
-
-  func encode(into w: inout WireWriter) {
-    w.int32(1, code)
-    w.string(2, message)
-    w.messages(3, details)
-  }
-
-  mutating func decodeField(_ number: Int, from r: inout WireReader) throws(WireError) {
-    switch number {
-    case 1: try r.int32(&code)
-    case 2: try r.string(&message)
-    case 3: try r.messages(&details)
-    default: try r.skip()
-    }
-  }
-}

@@ -89,19 +89,17 @@ public struct RetryInfo: WireMessage, Hashable {
   public static let wireName = "google.rpc.RetryInfo"
 
   /// The least time to wait.
-  public var retryDelay: Duration = .zero
+  public var retryDelay: Duration?
 
   public init() {}
 
   public init(retryDelay: Duration) { self.retryDelay = retryDelay }
 
-  public func encode(into w: inout WireWriter) { w.message(1, ProtobufDuration(retryDelay)) }
+  public func encode(into w: inout WireWriter) { w.message(1, retryDelay.map { ProtobufDuration($0) }) }
 
   public mutating func decodeField(_ number: Int, from r: inout WireReader) throws(WireError) {
     guard number == 1 else { return try r.skip() }
-    var duration: ProtobufDuration?
-    try r.message(&duration)
-    retryDelay = duration?.duration ?? .zero
+    if let duration = try r.message(over: retryDelay.map { ProtobufDuration($0) }) { retryDelay = duration.duration }
   }
 }
 
