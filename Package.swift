@@ -97,7 +97,7 @@ let package = Package(
     tests("Transport", ["EventLoop", "TLSSession"]),
     tests("RPCRuntime", ["WireCodec", "EventLoop", "TLSSession", "Transport"]),
     tests("HTTPServer", ["EventLoop", "TLSSession", "Transport", httpTypes]),
-    tests("HTTPSClient", ["EventLoop", "CLibCurl", httpTypes]),
+    tests("HTTPSClient", ["EventLoop", "CLibCurl", "TLSSession", httpTypes]),
     tests("PostgresClient", ["TestSupport", "EventLoop"]),
     tests("SecretVault", ["TestSupport", "EventLoop", "PostgresClient", "HTTPSClient", "TLSSession"]),
     tests("ServiceKit", ["EventLoop"]),
