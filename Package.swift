@@ -80,7 +80,7 @@ let package = Package(
 
     // What services share.
     module("ServiceKit", ["CivilTime", "EventLoop", "TLSSession", "Transport", "HTTPServer", "RPCRuntime", "PostgresClient", "StrictJSON", "CLinux", log, metrics]),
-    module("ServiceContracts", ["CivilTime", "WireCodec", "RPCRuntime"]),
+    module("ServiceContracts", ["CivilTime", "TLSSession", "WireCodec", "RPCRuntime"]),
 
     // Processes.
     executable("EdgeService", ["CivilTime", "ServiceContracts", "ServiceKit", "HTTPServer", "RPCRuntime", "PostgresClient", "StrictJSON", "TLSSession", "EventLoop", httpTypes, log, metrics]),
