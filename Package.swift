@@ -80,7 +80,7 @@ let package = Package(
 
     // What services share.
     module("ServiceKit", ["CivilTime", "EventLoop", "TLSSession", "Transport", "HTTPServer", "RPCRuntime", "PostgresClient", "StrictJSON", "CLinux", log, metrics]),
-    module("ServiceContracts", ["CivilTime", "TLSSession", "WireCodec", "RPCRuntime"]),
+    module("ServiceContracts", ["WireCodec", "RPCRuntime"]),
 
     // Processes.
     executable("EdgeService", ["CivilTime", "ServiceContracts", "ServiceKit", "HTTPServer", "RPCRuntime", "PostgresClient", "StrictJSON", "TLSSession", "EventLoop", httpTypes, log, metrics]),
@@ -97,7 +97,7 @@ let package = Package(
     tests("Transport", ["EventLoop", "TLSSession"]),
     tests("RPCRuntime", ["WireCodec", "EventLoop", "TLSSession", "Transport"]),
     tests("HTTPServer", ["EventLoop", "TLSSession", "Transport", httpTypes]),
-    tests("HTTPSClient", ["EventLoop", "CLibCurl", "TLSSession", httpTypes]),
+    tests("HTTPSClient", ["EventLoop", "CLibCurl", httpTypes]),
     tests("PostgresClient", ["TestSupport", "EventLoop"]),
     tests("SecretVault", ["TestSupport", "EventLoop", "PostgresClient", "HTTPSClient", "TLSSession"]),
     tests("ServiceKit", ["EventLoop"]),
