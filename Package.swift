@@ -79,8 +79,8 @@ let package = Package(
     module("SecretVault", ["CivilTime", "HTTPSClient", "PostgresClient", "TLSSession", "StrictJSON", "EventLoop", log]),
 
     // What services share.
-    module("ServiceKit", ["CivilTime", "EventLoop", "TLSSession", "Transport", "HTTPServer", "RPCRuntime", "PostgresClient", "StrictJSON", "CLinux", log, metrics]),
-    module("ServiceContracts", ["WireCodec", "RPCRuntime"]),
+    module("ServiceKit", ["CivilTime", "ServiceContracts", "WireCodec", httpTypes, "EventLoop", "TLSSession", "Transport", "HTTPServer", "RPCRuntime", "PostgresClient", "StrictJSON", "CLinux", log, metrics]),
+    module("ServiceContracts", ["CivilTime", "WireCodec", "RPCRuntime"]),
 
     // Processes.
     executable("EdgeService", ["CivilTime", "ServiceContracts", "ServiceKit", "HTTPServer", "RPCRuntime", "PostgresClient", "StrictJSON", "TLSSession", "EventLoop", httpTypes, log, metrics]),
@@ -97,10 +97,10 @@ let package = Package(
     tests("Transport", ["EventLoop", "TLSSession"]),
     tests("RPCRuntime", ["WireCodec", "EventLoop", "TLSSession", "Transport"]),
     tests("HTTPServer", ["EventLoop", "TLSSession", "Transport", httpTypes]),
-    tests("HTTPSClient", ["EventLoop", "CLibCurl", httpTypes]),
+    tests("HTTPSClient", ["EventLoop", "CLibCurl", "TLSSession", httpTypes]),
     tests("PostgresClient", ["TestSupport", "EventLoop"]),
     tests("SecretVault", ["TestSupport", "EventLoop", "PostgresClient", "HTTPSClient", "TLSSession"]),
-    tests("ServiceKit", ["EventLoop"]),
+    tests("ServiceKit", ["EventLoop", "WireCodec", "TLSSession", "ServiceContracts", "RPCRuntime", "CivilTime", "StrictJSON", log, metrics]),
     tests("ServiceContracts", ["WireCodec"]),
     tests("EdgeService", ["TestSupport"]), tests("OAuthService", ["TestSupport", "TLSSession", "StrictJSON"]), tests("MailerService", ["TestSupport", "StrictJSON"]), tests("ReportService", ["TestSupport"]), tests("GoogleSandbox"),
     tests("EmailMCPCLI", ["TestSupport"]),

@@ -60,3 +60,6 @@ static inline int clinux_socket_error(int fd) {
   socklen_t length = sizeof(error);
   return getsockopt(fd, SOL_SOCKET, SO_ERROR, &error, &length) == 0 ? error : errno;
 }
+
+extern char **environ;
+static inline char **clinux_environment(void) { return environ; }

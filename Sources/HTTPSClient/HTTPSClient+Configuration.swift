@@ -18,10 +18,13 @@ extension HTTPSClient {
     package var proxy: String?
     /// Hosts beside loopback that plain http may go to, in lower case: link-local metadata services, or a stand-in in the same network.
     package var plaintextHosts: Set<String> = []
-    /// Most connections to one host and port.
-    package var maxConnectionsPerHost = 128
-    /// Most connections in all, idle ones included.
-    package var maxConnections = 512
+    /// Most https connections to one host and port. HTTP/2 shares them; libcurl opens one for each request of a burst that the
+    /// connections so far have no stream for, hence a low bound.
+    package var maxConnectionsPerHost = 16
+    /// Most http connections to one host and port, each for one request at a time.
+    package var maxPlaintextConnectionsPerHost = 1_024
+    /// Most connections in all of each kind, idle ones included.
+    package var maxConnections = 1_024
     /// Most requests that share one HTTP/2 connection; the server's own limit counts as well.
     package var maxStreamsPerConnection = 100
     /// Most requests in flight; more wait in order.

@@ -10,56 +10,41 @@ package import HTTPTypes
 package final class HTTPSClient {
   private let reactor: Reactor
   private let configuration: Configuration
-  private let multi: UnsafeMutableRawPointer
-  private var watches: [Int32: SocketWatch] = [:]
-  private var timer: Timer?
+  /// https, where HTTP/2 shares connections.
+  private let secure: MultiHandle
+  /// http to loopback, a connection a request.
+  private let plain: MultiHandle
   private var lastID: UInt64 = 0
   private var active: [UInt64: Transfer] = [:]
   private var waiting: Deque<UInt64> = []
   private var waitingTransfers: [UInt64: Transfer] = [:]
   private var freeHandles: [EasyHandle] = []
   private var isClosed = false
-  private var isReapingResults = false
 
   /// How many idle handles are kept.
   private static let maxFreeHandles = 64
 
   /// - Throws: ``HTTPSClientError`` with `system` when libcurl does not start.
   package init(reactor: Reactor, configuration: Configuration = Configuration()) throws(HTTPSClientError) {
-    guard LibCurl.isReady, let multi = curl_multi_init() else {
+    guard
+      let secure = MultiHandle(
+        reactor: reactor, configuration: configuration, connectionsPerHost: configuration.maxConnectionsPerHost),
+      let plain = MultiHandle(
+        reactor: reactor, configuration: configuration,
+        connectionsPerHost: configuration.maxPlaintextConnectionsPerHost)
+    else {
       throw HTTPSClientError(.system, "libcurl does not start")
     }
     self.reactor = reactor
     self.configuration = configuration
-    self.multi = multi
-    emcurl_multi_set_long(multi, CURLMOPT_PIPELINING, Int(CURLPIPE_MULTIPLEX))
-    emcurl_multi_set_long(multi, CURLMOPT_MAX_HOST_CONNECTIONS, configuration.maxConnectionsPerHost)
-    emcurl_multi_set_long(multi, CURLMOPT_MAX_TOTAL_CONNECTIONS, configuration.maxConnections)
-    emcurl_multi_set_long(multi, CURLMOPT_MAXCONNECTS, configuration.maxConnections)
-    emcurl_multi_set_long(multi, CURLMOPT_MAX_CONCURRENT_STREAMS, configuration.maxStreamsPerConnection)
-    let context = Unmanaged.passUnretained(self).toOpaque()
-    emcurl_multi_set_pointer(multi, CURLMOPT_SOCKETDATA, context)
-    emcurl_multi_set_pointer(multi, CURLMOPT_TIMERDATA, context)
-    emcurl_multi_set_socket(multi) { _, fd, what, context, _ in
-      guard let context else { return 0 }
-      Unmanaged<HTTPSClient>.fromOpaque(context).takeUnretainedValue().watch(fd, what)
-      return 0
+    self.secure = secure
+    self.plain = plain
+    for multi in [secure, plain] {
+      multi.finished = { [weak self] handle, transfer, code in
+        self?.end(transfer, transfer.outcome(of: code, handle: handle))
+      }
+      multi.settled = { [weak self] in self?.startWaiting() }
     }
-    emcurl_multi_set_timer(multi) { _, milliseconds, context in
-      guard let context else { return 0 }
-      Unmanaged<HTTPSClient>.fromOpaque(context).takeUnretainedValue().setTimer(milliseconds)
-      return 0
-    }
-  }
-
-  deinit {
-    // Whoever waits for a request holds the client, so that none is under way here.
-    emcurl_multi_set_socket(multi, nil)
-    emcurl_multi_set_timer(multi, nil)
-    timer?.cancel()
-    for fd in watches.keys { reactor.deregister(fd) }
-    freeHandles = []
-    curl_multi_cleanup(multi)
   }
 
   /// Requests under way or waiting.
@@ -129,11 +114,10 @@ package final class HTTPSClient {
       let failure = Transfer.Failure(
         code: .timeout, message: "\(transfer.target.host): no answer within \(transfer.options.timeout)")
       self?.end(transfer, .failure(failure))
+      self?.startWaiting()
     }
     if startsNow {
       start(transfer)
-      // Not from within libcurl's results: the timer that libcurl has set does it then.
-      if !isReapingResults { drive(CURL_SOCKET_BAD, events: 0) }
     } else {
       waiting.append(transfer.id)
       waitingTransfers[transfer.id] = transfer
@@ -147,13 +131,15 @@ package final class HTTPSClient {
     }
     transfer.prepare(handle)
     active[transfer.id] = transfer
-    let code = curl_multi_add_handle(multi, handle.curl)
+    let code = multi(for: transfer).add(handle)
     if code != CURLM_OK {
       active[transfer.id] = nil
       transfer.release()
       transfer.finish(.failure(Transfer.Failure(code: .system, message: String(cString: curl_multi_strerror(code)))))
     }
   }
+
+  private func multi(for transfer: Transfer) -> MultiHandle { transfer.target.isPlaintext ? plain : secure }
 
   private func startWaiting() {
     while !isClosed, active.count < configuration.maxRequestsInFlight, let id = waiting.popFirst() {
@@ -166,70 +152,17 @@ package final class HTTPSClient {
   private func end(_ transfer: Transfer, _ result: Result<HTTPResponse, Transfer.Failure>) {
     waitingTransfers[transfer.id] = nil
     if active.removeValue(forKey: transfer.id) != nil, let handle = transfer.handle {
-      curl_multi_remove_handle(multi, handle.curl)
+      multi(for: transfer).remove(handle)
       transfer.release()
       if freeHandles.count < Self.maxFreeHandles && !isClosed { freeHandles.append(handle) }
     }
     transfer.finish(result)
-    if !isReapingResults { startWaiting() }
   }
 
   fileprivate func cancel(_ id: UInt64) {
     guard let transfer = active[id] ?? waitingTransfers[id] else { return }
     end(transfer, .failure(Transfer.Failure(code: .cancelled, message: "the task was cancelled")))
-  }
-
-  func socketIsReady(_ fd: Int32, events: Int32) { drive(fd, events: events) }
-
-  private func drive(_ fd: Int32, events: Int32) {
-    var running: Int32 = 0
-    curl_multi_socket_action(multi, fd, events, &running)
-    reapResults()
-  }
-
-  private func reapResults() {
-    isReapingResults = true
-    var code = CURLE_OK
-    while let curl = emcurl_next_done(multi, &code) {
-      var context: UnsafeMutableRawPointer?
-      emcurl_get_pointer(curl, CURLINFO_PRIVATE, &context)
-      guard let transfer = Transfer.from(context), let handle = transfer.handle else { continue }
-      end(transfer, transfer.outcome(of: code, handle: handle))
-    }
     startWaiting()
-    isReapingResults = false
-  }
-
-  private func watch(_ fd: Int32, _ what: Int32) {
-    if what == CURL_POLL_REMOVE {
-      if watches.removeValue(forKey: fd) != nil { reactor.deregister(fd) }
-      return
-    }
-    var interest: Interest = []
-    if what & CURL_POLL_IN != 0 { interest.insert(.readable) }
-    if what & CURL_POLL_OUT != 0 { interest.insert(.writable) }
-    do {
-      if watches[fd] != nil {
-        try reactor.update(fd, interest)
-      } else {
-        let watch = SocketWatch(fd: fd, client: self)
-        try reactor.register(fd, interest, watch)
-        watches[fd] = watch
-      }
-    } catch {
-      // An unwatched socket ends at the request's deadline; the system is out of descriptors or memory.
-    }
-  }
-
-  private func setTimer(_ milliseconds: Int) {
-    timer?.cancel()
-    timer = nil
-    guard milliseconds >= 0 else { return }
-    timer = reactor.schedule(after: .milliseconds(milliseconds)) { [weak self] in
-      guard let self else { return }
-      self.timer = nil
-      self.drive(CURL_SOCKET_BAD, events: 0)
-    }
   }
 }
 

@@ -1,0 +1,82 @@
+/// A mail address as Gmail takes it (RFC 5321 §4.1.2, RFC 5322 §3.4.1): ASCII on the wire, with an optional display name.
+///
+/// A value of this type can stand in a header: it has no control characters, its local part is a dot-atom or a quoted
+/// string, and its domain is a fully qualified name in its ASCII form (RFC 5891).
+struct MailAddress: Hashable, Sendable {
+  /// RFC 5321 §4.5.3.1.1, in octets.
+  static let maximumLocalPart = 64
+  /// The longest address that fits an SMTP path (RFC 3696 erratum 1690), in octets.
+  static let maximumLength = 254
+  /// A name longer than any list shows, in Unicode scalars; bounds the header.
+  static let maximumDisplayName = 255
+
+  /// In wire form: a dot-atom, or a quoted string with its quotes.
+  let localPart: String
+  /// Lower-case ASCII, internationalised labels as `xn--…`.
+  let domain: String
+  /// `nil` when there is none; never empty.
+  let displayName: String?
+
+  /// `local@domain`, without the display name.
+  var specification: String { "\(localPart)@\(domain)" }
+
+  /// What addresses are counted and compared by: Gmail, like nearly all, ignores case in the local part.
+  var key: String { specification.lowercased() }
+
+  /// The same mailbox shown under another name.
+  func named(_ name: String?) throws(AddressError) -> MailAddress {
+    MailAddress(localPart: localPart, domain: domain, displayName: try Self.checked(name))
+  }
+
+  /// Reads `email` (an address alone, or `Name <address>`) and `name`, which wins over a name inside `email`.
+  init(_ email: String, name: String? = nil) throws(AddressError) {
+    var scanner = MailboxScanner(email)
+    let parsed = try scanner.mailbox()
+    let domain = try MailDomain(parsed.domain).ascii
+    guard parsed.localPart.utf8.count <= Self.maximumLocalPart else { throw .localPartTooLong }
+    guard parsed.localPart.utf8.count + 1 + domain.utf8.count <= Self.maximumLength else { throw .tooLong }
+    self.localPart = parsed.localPart
+    self.domain = domain
+    let given = try Self.checked(name)
+    self.displayName = if let given { given } else { try Self.checked(parsed.displayName) }
+  }
+
+  private init(localPart: String, domain: String, displayName: String?) {
+    self.localPart = localPart
+    self.domain = domain
+    self.displayName = displayName
+  }
+
+  private static func checked(_ name: String?) throws(AddressError) -> String? {
+    guard let name else { return nil }
+    guard HeaderText.isSafe(name) else { throw .controlCharacter }
+    let trimmed = HeaderText.trimmingSpaces(name)
+    guard !trimmed.isEmpty else { return nil }
+    guard trimmed.unicodeScalars.count <= maximumDisplayName else { throw .nameTooLong }
+    return trimmed
+  }
+}
+
+/// Why a text is not an address that Gmail takes; `description` is a sentence to show.
+enum AddressError: Error, Hashable, Sendable, CustomStringConvertible {
+  case empty, noAtSign, controlCharacter, nameTooLong, tooLong, localPartTooLong
+  case malformed, severalAddresses, nonASCIILocalPart
+  case addressLiteral, unqualifiedDomain, invalidDomain
+
+  var description: String {
+    switch self {
+    case .empty: "The address is empty."
+    case .noAtSign: "The address has no @ sign."
+    case .controlCharacter: "Control characters and line breaks are not allowed here."
+    case .nameTooLong: "The display name is longer than \(MailAddress.maximumDisplayName) characters."
+    case .tooLong: "The address is longer than \(MailAddress.maximumLength) characters."
+    case .localPartTooLong: "The part before the @ is longer than \(MailAddress.maximumLocalPart) characters."
+    case .malformed: "This is not a valid mail address."
+    case .severalAddresses: "Give one address in each place."
+    case .nonASCIILocalPart: "Gmail cannot send to an address with non-ASCII characters before the @."
+    case .addressLiteral: "Gmail cannot send to an IP address; give a domain name."
+    case .unqualifiedDomain: "The domain must be a full name, such as example.com."
+    case .invalidDomain: "The domain after the @ is not valid."
+    }
+  }
+}

@@ -1,0 +1,91 @@
+import CivilTime
+
+/// A message that keeps every rule of the API, so that building its MIME cannot fail.
+struct OutgoingMessage: Sendable, Equatable {
+  struct Attachment: Sendable, Equatable {
+    enum Disposition: String, Sendable { case attachment, inline }
+
+    var filename: String
+    var mediaType: MediaType
+    var content: [UInt8]
+    /// Without angle brackets.
+    var contentID: String?
+    var disposition: Disposition
+  }
+
+  let to: [MailAddress]
+  let cc: [MailAddress]
+  let bcc: [MailAddress]
+  let subject: String
+  let text: String?
+  let html: String?
+  /// The address that the sender wants to send from; it must be the connected one.
+  let requestedFrom: MailAddress?
+  let fromName: String?
+  let replyTo: [MailAddress]
+  let attachments: [Attachment]
+  let headers: [ExtraHeader]
+  let threadID: String?
+  /// When it is to leave; `nil` is now.
+  let sendAt: Timestamp?
+  let metadata: [MessageDraft.Pair]
+
+  var recipientCount: Int { to.count + cc.count + bcc.count }
+
+  /// Every recipient once, as reports count them.
+  var recipientKeys: [String] {
+    var seen: Set<String> = []
+    return (to + cc + bcc).map(\.key).filter { seen.insert($0).inserted }
+  }
+
+  init(_ draft: MessageDraft, now: Timestamp) throws(InvalidMessage) {
+    var check = MessageCheck()
+    to = check.addresses(draft.to, field: "to")
+    cc = check.addresses(draft.cc, field: "cc")
+    bcc = check.addresses(draft.bcc, field: "bcc")
+    check.recipients(draft.to.count + draft.cc.count + draft.bcc.count)
+    subject = check.header(draft.subject, field: "subject", maximum: MessageLimits.subject)
+    text = draft.text
+    html = draft.html
+    check.body(text: draft.text, html: draft.html)
+    requestedFrom = check.optionalAddress(draft.fromEmail, field: "from_email")
+    fromName = check.fromName(draft.fromName)
+    replyTo = check.addresses(draft.replyTo, field: "reply_to")
+    check.count(draft.replyTo.count, field: "reply_to", maximum: MessageLimits.replyTo)
+    attachments = check.attachments(draft.attachments)
+    headers = check.headers(draft.headers)
+    threadID = check.threadID(draft.threadID)
+    check.provider(draft.provider)
+    sendAt = check.sendAt(draft.sendAt, now: now)
+    metadata = check.metadata(draft.metadata)
+    guard check.violations.isEmpty else { throw InvalidMessage(violations: check.violations) }
+  }
+}
+
+/// The bounds of one message; each has its reason in the API's contract or in what Gmail takes.
+enum MessageLimits {
+  /// Gmail: 500 recipients a message.
+  static let recipients = 500
+  /// Unicode scalars.
+  static let subject = 998
+  static let replyTo = 20
+  static let attachments = 200
+  /// Unicode scalars, what common file systems take.
+  static let filename = 255
+  static let headers = 50
+  /// Octets.
+  static let headerName = 76
+  /// Octets; a long `References` chain fits.
+  static let headerValue = 8192
+  static let metadata = 16
+  /// Unicode scalars.
+  static let metadataKey = 128
+  static let metadataValue = 1024
+  /// The MIME that Gmail takes, in bytes.
+  static let mime = 25 * 1024 * 1024
+  /// A `send_at` this far back still means now: clocks differ.
+  static let pastTolerance: Duration = .seconds(60)
+  static let scheduleAhead: Duration = .seconds(365 * 86_400)
+  /// Violations named in one answer.
+  static let violations = 50
+}

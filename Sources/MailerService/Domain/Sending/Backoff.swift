@@ -1,0 +1,18 @@
+/// How long to wait before the next try: doubling, bounded, and spread so that mails refused together do not come back
+/// together.
+struct Backoff: Sendable, Equatable {
+  var first: Duration
+  var longest: Duration
+
+  /// A server that could not be reached.
+  static let connection = Backoff(first: .milliseconds(250), longest: .seconds(300))
+  /// Gmail's advice for its rate limits: start at a second.
+  static let rateLimit = Backoff(first: .seconds(1), longest: .seconds(120))
+
+  /// The wait after the `failures`-th failure (from 1); `jitter` in 0..<1 moves it between 80 % and 120 %.
+  func delay(failures: Int, jitter: Double) -> Duration {
+    let exponent = min(max(failures - 1, 0), 20)
+    let base = min(first * (1 << exponent), longest)
+    return base * (0.8 + 0.4 * jitter)
+  }
+}

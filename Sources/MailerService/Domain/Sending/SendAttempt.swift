@@ -1,0 +1,249 @@
+import CivilTime
+
+/// The life of one leased mail in a worker's hands, as a value: each input returns what to do next.
+///
+/// It keeps the promise of the service: no byte leaves before the intent is recorded under a live lease; a mail whose
+/// fate is unknown is sent again only if its sender asked for that; a mail is given up only where Gmail refused it.
+///
+/// The clock is given with each input, monotonic for the lease (`now`) and civil for plans (`time`).
+struct SendAttempt: Sendable, Equatable {
+  enum State: Sendable, Equatable {
+    case ready
+    case obtainingToken
+    case renewingLease
+    case recordingIntent
+    case sending
+    case renewingToken
+    case finished
+  }
+
+  enum Action: Sendable, Equatable {
+    case obtainToken
+    /// Ask for a newer token, once, because Gmail refused this one.
+    case renewToken
+    case renewLease
+    case recordIntent
+    case send
+    /// Record the final status; the lease's epoch is the fence.
+    case finish(SendOutcome)
+    /// Give the mail back to the queue for later.
+    case requeue(Requeue)
+    /// Somebody else has it now: touch nothing.
+    case abandon
+  }
+
+  struct Requeue: Sendable, Equatable {
+    enum Reason: String, Sendable {
+      case notSent = "not_sent"
+      case rateLimited = "rate_limited"
+      case mailboxDay = "daily_limit"
+      case projectDay = "project_daily_limit"
+      case reauthRequired = "reauth_required"
+      case tokenUnavailable = "token_unavailable"
+      case ambiguous
+      case drained
+    }
+
+    var reason: Reason
+    var at: Timestamp
+    /// Counts as a try of this mail; being told to wait does not.
+    var isFailure: Bool
+    /// The whole mailbox waits, not this mail alone.
+    var pausesMailbox: Bool
+    /// All mailboxes wait.
+    var pausesProject = false
+  }
+
+  enum TokenFailure: Sendable, Equatable {
+    case reauthRequired
+    /// The account connected now is not the one that the mail was accepted for.
+    case otherAccount
+    case unavailable
+  }
+
+  /// What to do about a mail whose fate is unknown.
+  enum AmbiguityPolicy: String, Sendable { case hold, retry }
+
+  /// After this long an unreachable Gmail fails the mail.
+  static let patience: Duration = .seconds(24 * 3600)
+  /// A mail that waits for its account to be connected again looks this often whether it is, besides being told.
+  static let reauthInterval: Duration = .seconds(300)
+  /// How soon to ask again for a token while nobody can give one.
+  static let tokenInterval: Duration = .seconds(5)
+  /// Tries under `retry` before an unknown fate is recorded after all.
+  static let ambiguousTries = 5
+
+  private(set) var state: State = .ready
+  private(set) var lease: Lease
+  /// Requests so far that may have reached Gmail, and failures to reach it.
+  private(set) var attempts: Int
+  let policy: AmbiguityPolicy
+  let acceptedAt: Timestamp
+  /// Somebody waits for the outcome right now: then a lost grant is told as a failure instead of parking the mail.
+  let isAwaited: Bool
+  private var hasIntent: Bool
+  private var hasRenewedToken = false
+  private var hasRepeatedUnprocessed = false
+
+  /// - Parameter hasIntent: recorded already: together with the acceptance, or by a worker that died.
+  init(
+    lease: Lease, attempts: Int, policy: AmbiguityPolicy, acceptedAt: Timestamp, isAwaited: Bool, hasIntent: Bool
+  ) {
+    self.lease = lease
+    self.attempts = attempts
+    self.policy = policy
+    self.acceptedAt = acceptedAt
+    self.isAwaited = isAwaited
+    self.hasIntent = hasIntent
+  }
+
+  // MARK: Beginnings
+
+  /// The mail was accepted, leased and its intent recorded in one transaction by this very worker.
+  mutating func acceptedForSending(now: Duration) -> Action {
+    sendOrRenew(now: now)
+  }
+
+  /// The mail was claimed from the queue. Intent without outcome means that a worker died with it: its fate is unknown.
+  mutating func claimed(time: Timestamp) -> Action {
+    if hasIntent {
+      guard policy == .retry, attempts < Self.ambiguousTries else { return finish(.unknown(.outcomeUnknown)) }
+    }
+    state = .obtainingToken
+    return .obtainToken
+  }
+
+  // MARK: Steps
+
+  mutating func tokenObtained(now: Duration) -> Action {
+    if state == .renewingToken || hasIntent { return sendOrRenew(now: now) }
+    guard lease.hasReserve(at: now) else {
+      state = .renewingLease
+      return .renewLease
+    }
+    state = .recordingIntent
+    return .recordIntent
+  }
+
+  mutating func tokenFailed(_ failure: TokenFailure, time: Timestamp, jitter: Double) -> Action {
+    switch failure {
+    case .otherAccount: return finish(.failed(.otherAccount))
+    case .reauthRequired: return lostGrant(time: time)
+    case .unavailable:
+      return requeue(
+        .tokenUnavailable, at: time + Self.tokenInterval * (0.8 + 0.4 * jitter), isFailure: false, time: time)
+    }
+  }
+
+  mutating func intentRecorded(now: Duration) -> Action {
+    hasIntent = true
+    return sendOrRenew(now: now)
+  }
+
+  mutating func leaseRenewed(until: Duration, now: Duration) -> Action {
+    lease.until = until
+    guard state == .renewingLease else { return .send }
+    guard hasIntent else {
+      state = .recordingIntent
+      return .recordIntent
+    }
+    return sendOrRenew(now: now)
+  }
+
+  /// A write was refused by the epoch, or a renewal came too late.
+  mutating func leaseLost() -> Action {
+    state = .finished
+    return .abandon
+  }
+
+  /// The process is about to stop and nothing has left: whoever is next may have it.
+  mutating func drained(time: Timestamp) -> Action {
+    requeue(.drained, at: time, isFailure: false, time: time)
+  }
+
+  // MARK: Answers
+
+  mutating func answered(_ verdict: GmailVerdict, now: Duration, time: Timestamp, jitter: Double) -> Action {
+    switch verdict {
+    case .success(let messageID, let threadID):
+      attempts += 1
+      return finish(.success(messageID: messageID, threadID: threadID))
+    case .refused(let refusal):
+      return refused(refusal, time: time, jitter: jitter)
+    case .notProcessed where !hasRepeatedUnprocessed:
+      hasRepeatedUnprocessed = true
+      return sendOrRenew(now: now)
+    case .notSent, .notProcessed:
+      let delay = Backoff.connection.delay(failures: attempts + 1, jitter: jitter)
+      return requeue(.notSent, at: time + delay, isFailure: true, time: time)
+    case .unknown:
+      attempts += 1
+      guard policy == .retry, attempts < Self.ambiguousTries else { return finish(.unknown(.outcomeUnknown)) }
+      let delay = Backoff.rateLimit.delay(failures: attempts, jitter: jitter)
+      return requeue(.ambiguous, at: time + delay, isFailure: false, time: time)
+    }
+  }
+
+  private mutating func refused(_ refusal: GmailRefusal, time: Timestamp, jitter: Double) -> Action {
+    if refusal.kind != .tokenRejected || hasRenewedToken { attempts += 1 }
+    switch refusal.kind {
+    case .invalidMail: return finish(.failed(.rejected))
+    case .tooLarge: return finish(.failed(.tooLarge))
+    case .domainPolicy: return finish(.failed(.domainPolicy))
+    case .notConfigured: return finish(.failed(.notConfigured))
+    case .scopeMissing: return lostGrant(time: time)
+    case .tokenRejected:
+      guard !hasRenewedToken else { return lostGrant(time: time) }
+      hasRenewedToken = true
+      state = .renewingToken
+      return .renewToken
+    case .rateLimited:
+      let soonest = time + Backoff.rateLimit.delay(failures: attempts, jitter: jitter)
+      return pause(.rateLimited, at: max(soonest, refusal.retryAt ?? soonest))
+    case .mailboxDay:
+      return pause(.mailboxDay, at: max(refusal.retryAt ?? time + .seconds(3600), time + .seconds(60)))
+    case .projectDay:
+      var action = Requeue(
+        reason: .projectDay, at: max(refusal.retryAt ?? time + .seconds(900), time + .seconds(60)), isFailure: false,
+        pausesMailbox: false)
+      action.pausesProject = true
+      state = .finished
+      return .requeue(action)
+    }
+  }
+
+  // MARK: Endings
+
+  private mutating func sendOrRenew(now: Duration) -> Action {
+    guard lease.hasReserve(at: now) else {
+      state = .renewingLease
+      return .renewLease
+    }
+    state = .sending
+    return .send
+  }
+
+  private mutating func finish(_ outcome: SendOutcome) -> Action {
+    state = .finished
+    return .finish(outcome)
+  }
+
+  private mutating func lostGrant(time: Timestamp) -> Action {
+    if isAwaited { return finish(.failed(.reauthRequired)) }
+    state = .finished
+    return .requeue(
+      Requeue(reason: .reauthRequired, at: time + Self.reauthInterval, isFailure: false, pausesMailbox: false))
+  }
+
+  private mutating func pause(_ reason: Requeue.Reason, at: Timestamp) -> Action {
+    state = .finished
+    return .requeue(Requeue(reason: reason, at: at, isFailure: false, pausesMailbox: true))
+  }
+
+  private mutating func requeue(_ reason: Requeue.Reason, at: Timestamp, isFailure: Bool, time: Timestamp) -> Action {
+    if isFailure { attempts += 1 }
+    if reason != .drained, time - acceptedAt >= Self.patience { return finish(.failed(.gaveUp)) }
+    state = .finished
+    return .requeue(Requeue(reason: reason, at: at, isFailure: isFailure, pausesMailbox: false))
+  }
+}

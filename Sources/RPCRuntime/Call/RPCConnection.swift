@@ -1,0 +1,164 @@
+import EventLoop
+import HTTP2Session
+import Transport
+import WireCodec
+
+/// One HTTP/2 connection that carries calls: the transport below, the session, and its streams' `CallStream`s above.
+/// The server's and the client's connections are its subclasses. Not Sendable; lives on its loop.
+class RPCConnection: ConnectionDelegate {
+  final let transport: Connection
+  final let session: HTTP2Session
+  final let reactor: Reactor
+  /// Where messages are encoded; kept, so that a small message allocates nothing.
+  private final var writer = WireWriter(capacity: 1024)
+  private final var isClosed = false
+
+  init(transport: Connection, role: HTTP2Session.Role, configuration: HTTP2Configuration) {
+    self.transport = transport
+    reactor = transport.reactor
+    session = HTTP2Session(role: role, configuration: configuration, now: transport.reactor.nanoseconds)
+  }
+
+  // MARK: What calls ask for
+
+  /// Encodes and queues a message.
+  ///
+  /// - Returns: its size with the prefix, in bytes.
+  final func write(_ stream: HTTP2Stream, _ message: borrowing some WireMessage) -> Int {
+    writer.reset()
+    writer.frame(copy message)
+    let count = writer.count
+    writer.withBytes { session.write(stream, $0) }
+    transport.setNeedsFlush()
+    return count
+  }
+
+  final func write(_ stream: HTTP2Stream, framed bytes: [UInt8]) {
+    session.write(stream, bytes)
+    transport.setNeedsFlush()
+  }
+
+  final func consume(_ stream: HTTP2Stream, _ count: Int) {
+    session.consume(stream, count)
+    if session.wantsOutput { transport.setNeedsFlush() }
+  }
+
+  final func notifyWhenDrained(_ stream: HTTP2Stream, below count: Int) {
+    session.notifyWhenPending(stream, below: count)
+  }
+
+  final func reset(_ stream: HTTP2Stream, _ code: HTTP2ErrorCode) {
+    session.reset(stream, code)
+    transport.setNeedsFlush()
+  }
+
+  /// Checks the limits that time alone breaks; about once a second.
+  final func check() {
+    session.check(now: reactor.nanoseconds)
+    deliverEvents()
+    if session.wantsOutput { transport.setNeedsFlush() }
+    if session.terminatedBy == .writeStall { transport.close() }
+  }
+
+  // MARK: Overridden
+
+  /// The peer opened a stream.
+  func opened(_ stream: HTTP2Stream, _ block: HTTP2HeaderBlock) {}
+  /// A stream's last event has been passed on.
+  func released(_ call: CallStream) {}
+  /// The peer opens or accepts no streams above this.
+  func receivedGoAway(_ code: HTTP2ErrorCode) {}
+  func receivedSettings() {}
+  func limitExceeded(_ limit: HTTP2Limit) {}
+  /// After the events of a turn.
+  func turnEnded() {}
+  /// Last call: every stream has had its end.
+  func ended(_ error: (any Error)?) {}
+
+  // MARK: ConnectionDelegate
+
+  func connectionReady() {
+    guard transport.isTLS, transport.negotiatedProtocol != "h2" else { return transport.setNeedsFlush() }
+    transport.close()
+  }
+
+  final func received(_ bytes: UnsafeRawBufferPointer) {
+    var failure: HTTP2FatalError?
+    do throws(HTTP2FatalError) {
+      try session.receive(bytes, now: reactor.nanoseconds)
+    } catch {
+      failure = error
+    }
+    deliverEvents()
+    turnEnded()
+    if failure != nil { return transport.close() }
+    if session.wantsOutput || session.isFinished { transport.setNeedsFlush() }
+  }
+
+  final func willFlush() {
+    do throws(HTTP2FatalError) {
+      while transport.isWritable, let chunk = try session.nextOutput() { transport.write(chunk) }
+    } catch {
+      deliverEvents()
+      return transport.close()
+    }
+    deliverEvents()
+    turnEnded()
+    if session.isFinished { transport.closeAfterFlush() }
+  }
+
+  final func drained() { transport.setNeedsFlush() }
+
+  final func readClosed() { transport.closeAfterFlush() }
+
+  final func closed(_ error: (any Error)?) {
+    guard !isClosed else { return }
+    isClosed = true
+    session.abandonStreams(.internalError)
+    deliverEvents()
+    ended(error)
+  }
+
+  // MARK: Events
+
+  private func deliverEvents() {
+    while let event = session.nextEvent() {
+      switch event {
+      case .headers(let stream, let block):
+        if let call = Self.call(of: stream) {
+          call.receivedHeaders(block)
+        } else if block.kind == .request {
+          opened(stream, block)
+        }
+      case .data(let stream, let bytes):
+        if let call = Self.call(of: stream) {
+          call.receivedData(bytes)
+        } else {
+          session.consume(stream, bytes.count)
+        }
+      case .end(let stream): Self.call(of: stream)?.receivedEnd()
+      case .drained(let stream): Self.call(of: stream)?.wakeWriters()
+      case .closed(let stream, let code):
+        guard let call = Self.call(of: stream) else { break }
+        stream.owner = nil
+        call.streamClosed(code)
+        released(call)
+      case .goAway(_, let code): receivedGoAway(code)
+      case .remoteSettings: receivedSettings()
+      case .limit(let limit): limitExceeded(limit)
+      case .pong: break
+      }
+    }
+  }
+
+  /// Every owner of a stream is a `CallStream`: set by `opened` and by the client alone.
+  private static func call(of stream: HTTP2Stream) -> CallStream? {
+    guard let owner = stream.owner else { return nil }
+    return unsafeDowncast(owner, to: CallStream.self)
+  }
+}
+
+extension Reactor {
+  /// The tick's time as HTTP2Session counts it.
+  var nanoseconds: UInt64 { UInt64(bitPattern: now.nanoseconds) }
+}

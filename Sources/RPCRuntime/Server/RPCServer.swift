@@ -1,0 +1,223 @@
+public import EventLoop
+import HTTP2Session
+public import Logging
+public import TLSSession
+import Transport
+
+/// A gRPC server on one loop: methods with their handlers, listeners, connections. Not Sendable; a process builds one on
+/// each of its loops and lets them listen on the same address (`SO_REUSEPORT` spreads the connections).
+///
+/// ```swift
+/// let server = RPCServer(on: reactor)
+/// server.handle(Greeter.sayHello) { request, context in
+///   HelloReply { $0.message = "Hello, \(request.name)" }
+/// }
+/// try await server.listen(on: "127.0.0.1:7000")
+/// ```
+public final class RPCServer {
+  public let reactor: Reactor
+  public let configuration: ServerConfiguration
+  let logger: Logger
+
+  private(set) var methods = MethodTable()
+  private(set) var interceptors: [any ServerInterceptor] = []
+  let unknownMethod: ServerMethod
+  /// `:status` and `content-type`, as every answer begins.
+  let plainHeaders: HTTP2FieldList
+  /// `grpc-status: 0` alone.
+  let okTrailers: HTTP2FieldList
+  let sessionConfiguration: HTTP2Configuration
+  var runningHandlers = 0
+
+  private var listeners: [Listener] = []
+  private var connections: [ObjectIdentifier: ServerConnection] = [:]
+  private var callPool: [ServerCall] = []
+  private var ticker: Timer?
+  private var drainWaiter: Waiter<Void>?
+  private let limitMetrics = LimitMetrics()
+  public private(set) var isDraining = false
+
+  public init(
+    on reactor: Reactor, configuration: ServerConfiguration = ServerConfiguration(),
+    logger: Logger = Logger(label: "rpc.server")
+  ) {
+    self.reactor = reactor
+    self.configuration = configuration
+    self.logger = logger
+    unknownMethod = ServerMethod(
+      MethodDescriptor(service: "other", name: "other", kind: .bidirectional), MethodOptions(), maxRequestBytes: 0,
+      metricName: "other")
+    var session = HTTP2Configuration()
+    session.maxConcurrentStreams = UInt32(clamping: configuration.maxConcurrentStreams)
+    session.initialStreamWindow = Int32(clamping: configuration.streamWindowBytes)
+    session.connectionWindow = Int32(clamping: configuration.connectionWindowBytes)
+    // Room for the protocol's own fields beside the metadata, so that the metadata's limit can be answered by a status.
+    session.maxHeaderListSize = configuration.maxMetadataBytes + 4096
+    sessionConfiguration = session
+    var fields = HTTP2FieldList()
+    fields.append(":status", "200")
+    fields.append("content-type", "application/grpc+proto")
+    plainHeaders = fields
+    fields = HTTP2FieldList()
+    StatusFields.write(.ok, to: &fields)
+    okTrailers = fields
+  }
+
+  // MARK: Methods
+
+  /// Registers the handler of a method that takes one request and gives one answer.
+  ///
+  /// A handler runs in a task of its own on the server's loop. It answers by returning, refuses by throwing `RPCError`;
+  /// any other error becomes UNKNOWN without its text. Its task is cancelled when the caller goes or its time is up.
+  /// Register before `listen`. Registering a method twice stops the program.
+  public func handle<Request, Response>(
+    _ method: UnaryMethod<Request, Response>, options: MethodOptions = MethodOptions(),
+    _ handler: @escaping (Request, ServerContext) async throws -> Response
+  ) {
+    register(UnaryServerMethod(method.descriptor, options, maxRequestBytes: limit(options), handler))
+  }
+
+  /// Registers the handler of a method that answers with a stream; it ends when the handler returns.
+  public func handle<Request, Response>(
+    _ method: ServerStreamingMethod<Request, Response>, options: MethodOptions = MethodOptions(),
+    _ handler: @escaping (Request, MessageWriter<Response>, ServerContext) async throws -> Void
+  ) {
+    register(ServerStreamingServerMethod(method.descriptor, options, maxRequestBytes: limit(options), handler))
+  }
+
+  /// Registers the handler of a method that takes a stream.
+  public func handle<Request, Response>(
+    _ method: ClientStreamingMethod<Request, Response>, options: MethodOptions = MethodOptions(),
+    _ handler: @escaping (MessageReader<Request>, ServerContext) async throws -> Response
+  ) {
+    register(ClientStreamingServerMethod(method.descriptor, options, maxRequestBytes: limit(options), handler))
+  }
+
+  /// Registers the handler of a method that takes and gives streams.
+  public func handle<Request, Response>(
+    _ method: BidirectionalMethod<Request, Response>, options: MethodOptions = MethodOptions(),
+    _ handler: @escaping (MessageReader<Request>, MessageWriter<Response>, ServerContext) async throws -> Void
+  ) {
+    register(BidirectionalServerMethod(method.descriptor, options, maxRequestBytes: limit(options), handler))
+  }
+
+  /// Puts an interceptor inside those that are there.
+  public func use(_ interceptor: any ServerInterceptor) { interceptors.append(interceptor) }
+
+  private func limit(_ options: MethodOptions) -> Int { options.maxRequestBytes ?? configuration.maxRequestBytes }
+
+  private func register(_ method: ServerMethod) {
+    precondition(methods.insert(method), "\(method.descriptor) is registered already")
+  }
+
+  // MARK: Listening
+
+  /// Starts to take connections.
+  ///
+  /// - Parameters:
+  ///   - address: `host:port` (port 0: any that is free) or `unix:PATH`.
+  ///   - tls: with it, every connection is TLS with ALPN `h2`; without it, HTTP/2 by prior knowledge (`h2c`).
+  /// - Returns: the address that it listens on, with the port that was chosen.
+  /// - Throws: `SocketAddressError` for a bad address, `SystemError` when it cannot be bound.
+  @discardableResult
+  public func listen(on address: String, tls: TLSServerContext? = nil) async throws -> SocketAddress {
+    let listener = try Listener(on: reactor, address: try await ListenAddress(address).resolve(on: reactor), tls: tls) {
+      [unowned self] transport in accepted(transport)
+    }
+    listeners.append(listener)
+    if ticker == nil { tick() }
+    return listener.address
+  }
+
+  private func accepted(_ transport: Connection) {
+    guard !isDraining else { return transport.close() }
+    let connection = ServerConnection(transport, server: self)
+    transport.delegate = connection
+    connections[ObjectIdentifier(connection)] = connection
+  }
+
+  private func tick() {
+    ticker = reactor.schedule(after: .seconds(1)) { [unowned self] in
+      for connection in connections.values { connection.check() }
+      tick()
+    }
+  }
+
+  // MARK: Stopping
+
+  /// Stops gracefully: takes no new connections and calls, waits for the calls in flight at most `limit`, then cancels
+  /// what is left and closes.
+  public func drain(within limit: Duration) async {
+    isDraining = true
+    for listener in listeners { listener.close() }
+    for connection in connections.values { connection.drain() }
+    await waitUntilIdle(atMost: limit)
+    if !connections.isEmpty || runningHandlers > 0 {
+      for connection in connections.values { connection.cancelCalls() }
+      await waitUntilIdle(atMost: configuration.cancellationGrace)
+    }
+    for connection in connections.values { connection.transport.close() }
+    listeners = []
+    ticker?.cancel()
+    ticker = nil
+  }
+
+  private var isIdle: Bool { connections.isEmpty && runningHandlers == 0 }
+
+  private func waitUntilIdle(atMost limit: Duration) async {
+    guard !isIdle else { return }
+    var timer: Timer?
+    // A cancelled drain goes on to the next step at once: the caller is in a hurry.
+    try? await reactor.wait { (waiter: Waiter<Void>) in
+      drainWaiter = waiter
+      timer = reactor.schedule(after: limit) { waiter.resume(returning: ()) }
+    }
+    timer?.cancel()
+    drainWaiter = nil
+  }
+
+  private func wakeDrainIfIdle() {
+    if isDraining, isIdle { drainWaiter?.resume(returning: ()) }
+  }
+
+  func handlerEnded() { wakeDrainIfIdle() }
+
+  func connectionEnded(_ connection: ServerConnection) {
+    connections[ObjectIdentifier(connection)] = nil
+    wakeDrainIfIdle()
+  }
+
+  // MARK: Calls
+
+  /// Why a call is refused before its handler runs; nil when it is welcome.
+  func refusal(of head: RequestHead, _ method: ServerMethod, _ peer: PeerIdentity?, _ isTLS: Bool) -> RPCError? {
+    if method === unknownMethod {
+      return RPCError(.unimplemented, "no such method: \(String(decoding: head.path.prefix(200), as: UTF8.self))")
+    }
+    if head.metadataSize > configuration.maxMetadataBytes {
+      return RPCError(
+        .resourceExhausted,
+        "metadata of \(head.metadataSize) bytes is larger than the allowed \(configuration.maxMetadataBytes)")
+    }
+    guard isTLS, let allowed = method.options.allowedPeers else { return nil }
+    guard let name = peer?.spiffeID else { return RPCError(.unauthenticated, "the method needs a client certificate") }
+    return allowed.contains(name) ? nil : RPCError(.permissionDenied, "\(name) may not call \(method.descriptor)")
+  }
+
+  func makeCall() -> ServerCall { callPool.popLast() ?? ServerCall(server: self) }
+
+  func recycle(_ call: consuming ServerCall) {
+    guard callPool.count < 256 else { return }
+    call.prepareForReuse()
+    callPool.append(call)
+  }
+
+  func logFailure(_ error: RPCError, _ method: MethodDescriptor) {
+    logger.error("a handler failed", metadata: ["grpc_method": "\(method)", "error": "\(error)"])
+  }
+
+  func limitExceeded(_ limit: HTTP2Limit) {
+    limitMetrics.exceeded(limit)
+    logger.info("a peer exceeded a limit", metadata: ["limit": "\(limit.rawValue)"])
+  }
+}

@@ -1,0 +1,64 @@
+import EventLoop
+import HTTP2Session
+
+/// What a request's header fields say to the protocol, and whether it is a call at all.
+struct RequestHead {
+  var path = UnsafeRawBufferPointer(start: nil, count: 0)
+  var timeout: Duration?
+  /// How many fields are the user's: none means that there is no metadata to parse.
+  var metadataCount = 0
+  /// Names, values and 32 bytes a field, in bytes, of the user's fields.
+  var metadataSize = 0
+
+  enum Fault: Error, Equatable {
+    /// Not gRPC at all: answered in HTTP.
+    case http(Int)
+    /// gRPC, and wrong: answered with a status.
+    case status(StatusCode, String)
+  }
+
+  /// Spec: gRPC over HTTP/2, "Requests"; statuscodes.md for what is wrong with what.
+  init(_ block: HTTP2HeaderBlock) throws(Fault) {
+    var isPost = false
+    var isGRPC = false
+    var fault: Fault?
+    for index in 0..<block.count {
+      let name = block.name(index)
+      switch name.first {
+      case UInt8(ascii: ":"):
+        if name.equals(":path") {
+          path = block.value(index)
+        } else if name.equals(":method") {
+          isPost = block.value(index).equals("POST")
+        }
+      case UInt8(ascii: "c") where name.equals("content-type"): isGRPC = Self.isGRPC(block.value(index))
+      case UInt8(ascii: "g") where name.equals("grpc-timeout"):
+        timeout = TimeoutHeader.parse(block.value(index))
+        if timeout == nil { fault = .status(.internal, "grpc-timeout is malformed") }
+      case UInt8(ascii: "g") where name.equals("grpc-encoding"):
+        if !block.value(index).equals("identity") {
+          fault = .status(.unimplemented, "the message encoding is not supported; use identity")
+        }
+      default:
+        if !Metadata.Name.isReserved(name) {
+          metadataCount += 1
+          metadataSize += name.count + block.value(index).count + 32
+        }
+      }
+    }
+    guard isPost else { throw .http(405) }
+    guard isGRPC else { throw .http(415) }
+    if let fault { throw fault }
+  }
+
+  /// `application/grpc`, also with `+proto` or parameters; not `application/grpc-web`, not another codec.
+  static func isGRPC(_ type: UnsafeRawBufferPointer) -> Bool {
+    let prefix = "application/grpc" as StaticString
+    guard type.count >= prefix.utf8CodeUnitCount,
+      UnsafeRawBufferPointer(rebasing: type[..<prefix.utf8CodeUnitCount]).equals(prefix)
+    else { return false }
+    let rest = UnsafeRawBufferPointer(rebasing: type[prefix.utf8CodeUnitCount...])
+    if rest.isEmpty || rest[0] == UInt8(ascii: ";") { return true }
+    return rest.equals("+proto") || rest.starts(with: "+proto;".utf8)
+  }
+}

@@ -1,0 +1,303 @@
+import EventLoop
+import HTTP2Session
+import TLSSession
+import Transport
+import WireCodec
+
+/// One call on the server: the request as it comes, the handler's task, the answer. Used again for later calls once the
+/// handler and the stream are both done with it.
+final class ServerCall: CallStream {
+  unowned let server: RPCServer
+  private(set) var method: ServerMethod!
+  private(set) var deadline: Instant?
+  /// Why the handler's task was cancelled, if it was.
+  private(set) var cancellation: RPCError?
+
+  var initialMetadata = Metadata()
+  var trailers = Metadata()
+  var attachments: [ObjectIdentifier: Any] = [:]
+
+  private var state = ServerCallState(kind: .unary)
+  private var task: Task<Void, any Error>?
+  private var timer: Timer?
+  private var startedAt = Instant(nanoseconds: 0)
+  private var block: HTTP2HeaderBlock?
+  private var parsedMetadata: Metadata?
+  private var hasMetadata = false
+
+  init(server: RPCServer) {
+    self.server = server
+    super.init(reactor: server.reactor)
+    highWaterMark = server.configuration.writeHighWaterMark
+  }
+
+  var isCancelled: Bool { cancellation != nil }
+  var isReleasable: Bool { state.isReleasable }
+  var endsOnDrain: Bool { method?.options.endsOnDrain ?? false }
+
+  /// Parsed when somebody asks: most handlers never do.
+  var requestMetadata: Metadata {
+    if let parsedMetadata { return parsedMetadata }
+    let metadata = hasMetadata ? block.map { Metadata($0) } ?? Metadata() : Metadata()
+    parsedMetadata = metadata
+    return metadata
+  }
+
+  // MARK: The request
+
+  /// Takes the request's fields of a stream that has just been opened.
+  func begin(_ connection: RPCConnection, _ stream: HTTP2Stream, _ block: HTTP2HeaderBlock) {
+    self.connection = connection
+    self.stream = stream
+    self.block = block
+    startedAt = .current()
+    do throws(RequestHead.Fault) {
+      let head = try RequestHead(block)
+      method = server.methods[head.path] ?? server.unknownMethod
+      state = ServerCallState(kind: method.descriptor.kind)
+      method.metrics.callStarted()
+      inbox.reset(limit: method.maxRequestBytes)
+      hasMetadata = head.metadataCount > 0
+      if let refusal = server.refusal(of: head, method, connection.transport.peerIdentity, connection.transport.isTLS) {
+        return finish(refusal)
+      }
+      if let timeout = head.timeout { setDeadline(startedAt + timeout) }
+      if state.requestAccepted() == .start { start() }
+    } catch {
+      method = server.unknownMethod
+      method.metrics.callStarted()
+      refuse(error)
+    }
+  }
+
+  private func refuse(_ fault: RequestHead.Fault) {
+    switch fault {
+    case .status(let code, let message): finish(RPCError(code, message))
+    case .http(let status):
+      var fields = HTTP2FieldList()
+      fields.append(":status", String(status))
+      if status == 405 { fields.append("allow", "POST") }
+      if let stream, let connection {
+        connection.session.submitResponse(stream, fields, endStream: true)
+        connection.transport.setNeedsFlush()
+      }
+      _ = state.finished()
+      ended(.unknown)
+    }
+  }
+
+  override func receivedData(_ bytes: UnsafeRawBufferPointer) {
+    do throws(RPCError) {
+      try receive(bytes)
+    } catch {
+      inbound = .failed(error)
+      cancelHandler(error)
+      finish(error)
+    }
+  }
+
+  override func receivedEnd() {
+    switch state.requestEnded(messages: inbox.readyCount, isMidMessage: inbox.isMidMessage) {
+    case .start:
+      inbound = .ended
+      start()
+    case .endInbox:
+      if case .open = inbound { inbound = .ended }
+      wakeReader()
+    case .refuse(let cardinality):
+      let error = Self.refusal(cardinality)
+      failBoth(error)
+      cancelHandler(error)
+      finish(error)
+    case .ignore: break
+    }
+  }
+
+  private static func refusal(_ cardinality: ServerCallState.RPCCardinality) -> RPCError {
+    switch cardinality {
+    case .none: RPCError(.unimplemented, "the method takes one request, and none came")
+    case .many: RPCError(.unimplemented, "the method takes one request, and several came")
+    case .cut: RPCError(.internal, "the request ends inside a message")
+    }
+  }
+
+  /// The request of a method that takes one; here since the handler was started.
+  func onlyRequest<Request: WireMessage>() throws(RPCError) -> Request {
+    guard let request: Request = try takeMessage() else {
+      throw RPCError(.internal, "the request is not here")
+    }
+    return request
+  }
+
+  // MARK: The handler
+
+  private func start() {
+    server.runningHandlers += 1
+    task = reactor.spawn { await self.run() }
+  }
+
+  private func run() async {
+    do {
+      if let scope = makeScope() {
+        try await CallScope.$current.withValue(scope) { try await invoke() }
+      } else {
+        try await invoke()
+      }
+      handlerEnded(nil)
+    } catch {
+      handlerEnded(error)
+    }
+  }
+
+  private func invoke() async throws {
+    if server.interceptors.isEmpty { return try await method.invoke(self) }
+    try await invoke(after: 0)
+  }
+
+  private func invoke(after index: Int) async throws {
+    guard index < server.interceptors.count else { return try await method.invoke(self) }
+    try await server.interceptors[index].intercept(ServerContext(call: self)) { try await invoke(after: index + 1) }
+  }
+
+  /// What the calls made by the handler inherit; nil when that is nothing.
+  private func makeScope() -> CallScope? {
+    var metadata = Metadata()
+    if hasMetadata {
+      for entry in requestMetadata.entries where server.configuration.propagatedMetadata.contains(entry.name) {
+        metadata.append(entry)
+      }
+    }
+    guard deadline != nil || !metadata.isEmpty else { return nil }
+    return CallScope(deadline: deadline, metadata: metadata)
+  }
+
+  private func handlerEnded(_ error: (any Error)?) {
+    server.runningHandlers -= 1
+    state.handlerEnded()
+    task = nil
+    if let error {
+      // A handler that was cancelled usually throws that; the reason for the cancellation says more.
+      let outcome = cancellation ?? RPCError(error)
+      if outcome.cause != nil { server.logFailure(outcome, method.descriptor) }
+      finish(outcome)
+    } else {
+      finish(nil)
+    }
+    releaseIfDone()
+    server.handlerEnded()
+  }
+
+  private func setDeadline(_ deadline: Instant) {
+    self.deadline = deadline
+    timer = reactor.schedule(at: deadline) { [unowned self] in
+      cancel(RPCError(.deadlineExceeded, "the deadline has passed"))
+    }
+  }
+
+  /// Ends the call with this status now, and cancels the handler.
+  func cancel(_ reason: RPCError) {
+    guard !isReleasable else { return }
+    cancelHandler(reason)
+    finish(reason)
+  }
+
+  private func cancelHandler(_ reason: RPCError) {
+    if cancellation == nil { cancellation = reason }
+    failBoth(reason)
+    task?.cancel()
+  }
+
+  // MARK: The answer
+
+  override func send(_ message: borrowing some WireMessage) {
+    sendHeaders()
+    super.send(message)
+  }
+
+  /// The answer of a method that has one: not through the high-water mark, since nothing follows it.
+  func sendOnlyMessage(_ message: borrowing some WireMessage) { send(message) }
+
+  func sendHeaders() {
+    guard let stream, let connection, state.responded() == .headersFirst else { return }
+    if initialMetadata.isEmpty {
+      connection.session.submitResponse(stream, server.plainHeaders, endStream: false)
+    } else {
+      var fields = server.plainHeaders
+      initialMetadata.write(to: &fields)
+      connection.session.submitResponse(stream, fields, endStream: false)
+    }
+    connection.transport.setNeedsFlush()
+  }
+
+  private func finish(_ error: RPCError?) {
+    let action = state.finished()
+    guard action != .nothing, let stream, let connection else { return }
+    let session = connection.session
+    if action == .trailers, error == nil, trailers.isEmpty {
+      session.end(stream, trailers: server.okTrailers)
+    } else {
+      var fields = action == .trailersOnly ? server.plainHeaders : HTTP2FieldList()
+      if action == .trailersOnly { initialMetadata.write(to: &fields) }
+      writeStatus(error, to: &fields)
+      if action == .trailersOnly {
+        session.submitResponse(stream, fields, endStream: true)
+      } else {
+        session.end(stream, trailers: fields)
+      }
+    }
+    connection.transport.setNeedsFlush()
+    ended(error?.code ?? .ok)
+  }
+
+  private func writeStatus(_ error: RPCError?, to fields: inout HTTP2FieldList) {
+    if let error { StatusFields.write(error, to: &fields) } else { StatusFields.write(.ok, to: &fields) }
+    trailers.write(to: &fields)
+    error?.trailers.write(to: &fields)
+  }
+
+  private func ended(_ code: StatusCode) {
+    timer?.cancel()
+    timer = nil
+    if outboundFailure == nil { outboundFailure = RPCError(.cancelled, "the call is over") }
+    method.metrics.callEnded(code, .current() - startedAt, sent: sentBytes, received: receivedBytes)
+  }
+
+  // MARK: The end
+
+  override func streamClosed(_ code: HTTP2ErrorCode) {
+    let action = state.streamClosed()
+    stream = nil
+    block = state.isReleasable ? nil : block
+    switch action {
+    case .cancelHandler:
+      cancelHandler(RPCError(.cancelled, "the client has ended the call"))
+      ended(.cancelled)
+    case .record: ended(.cancelled)
+    case .nothing:
+      wakeWriters()
+    }
+  }
+
+  private func releaseIfDone() {
+    guard state.isReleasable else { return }
+    (connection as? ServerConnection)?.released(self)
+  }
+
+  /// Makes the object ready for another call.
+  func prepareForReuse() {
+    connection = nil
+    stream = nil
+    block = nil
+    parsedMetadata = nil
+    hasMetadata = false
+    deadline = nil
+    cancellation = nil
+    inbound = .open
+    outboundFailure = nil
+    sentBytes = 0
+    receivedBytes = 0
+    if !initialMetadata.isEmpty { initialMetadata = Metadata() }
+    if !trailers.isEmpty { trailers = Metadata() }
+    if !attachments.isEmpty { attachments = [:] }
+  }
+}

@@ -1,0 +1,39 @@
+/// The limits and habits of a server. The defaults suit services inside one data centre.
+public struct ServerConfiguration: Sendable {
+  /// The largest request, in bytes, of a method that does not say otherwise. gRPC's own default.
+  public var maxRequestBytes = 4 * 1024 * 1024
+  /// Request metadata: names, values and 32 bytes an entry, in bytes. Above it the call ends with RESOURCE_EXHAUSTED.
+  public var maxMetadataBytes = Metadata.defaultLimit
+  /// Calls at one time on a connection.
+  public var maxConcurrentStreams = 128
+  /// What a client may send on one stream before the handler reads, in bytes.
+  public var streamWindowBytes = 256 * 1024
+  /// What a client may send on all streams before handlers read, in bytes.
+  public var connectionWindowBytes = 1024 * 1024
+  /// A handler's `write` waits above so many unsent bytes on its stream, and goes on below half of it.
+  public var writeHighWaterMark = 64 * 1024
+  /// Request metadata that the calls made by a handler carry on.
+  public var propagatedMetadata: [Metadata.Name] = ["traceparent", "tracestate", "x-request-id"]
+  /// How long a drain waits for the handlers that it had to cancel.
+  public var cancellationGrace = Duration.seconds(1)
+
+  public init() {}
+}
+
+/// What one method has beside its handler.
+public struct MethodOptions: Sendable {
+  /// The largest request, in bytes; the server's limit when nil.
+  public var maxRequestBytes: Int?
+  /// The SPIFFE IDs that may call: others get PERMISSION_DENIED, callers without a certificate UNAUTHENTICATED. Nil lets
+  /// every caller in. Not enforced on listeners without TLS, where there are no identities.
+  public var allowedPeers: Set<String>?
+  /// Whether a drain ends the call with UNAVAILABLE at once, instead of waiting for it: for streams that only end when
+  /// the client wants.
+  public var endsOnDrain: Bool
+
+  public init(maxRequestBytes: Int? = nil, allowedPeers: Set<String>? = nil, endsOnDrain: Bool = false) {
+    self.maxRequestBytes = maxRequestBytes
+    self.allowedPeers = allowedPeers
+    self.endsOnDrain = endsOnDrain
+  }
+}

@@ -1,0 +1,50 @@
+import EventLoop
+import HTTP2Session
+import Transport
+
+/// A client's connection to the server.
+final class ServerConnection: RPCConnection {
+  private unowned let server: RPCServer
+  private(set) var calls: [ObjectIdentifier: ServerCall] = [:]
+  private var isDraining = false
+
+  init(_ transport: Connection, server: RPCServer) {
+    self.server = server
+    super.init(transport: transport, role: .server, configuration: server.sessionConfiguration)
+  }
+
+  var isIdle: Bool { calls.isEmpty }
+
+  /// GOAWAY in two steps; calls in flight go on, the transport closes after the last.
+  func drain() {
+    guard !isDraining else { return }
+    isDraining = true
+    session.beginShutdown()
+    transport.setNeedsFlush()
+    for call in calls.values where call.endsOnDrain {
+      call.cancel(RPCError(.unavailable, "the server is about to stop"))
+    }
+  }
+
+  func cancelCalls() {
+    for call in calls.values { call.cancel(RPCError(.unavailable, "the server stops")) }
+  }
+
+  override func opened(_ stream: HTTP2Stream, _ block: HTTP2HeaderBlock) {
+    let call = server.makeCall()
+    calls[ObjectIdentifier(call)] = call
+    stream.owner = call
+    call.begin(self, stream, block)
+  }
+
+  /// Called when the stream is gone and when the handler has returned; the later of the two gives the call back.
+  override func released(_ call: CallStream) {
+    let call = unsafeDowncast(call, to: ServerCall.self)
+    guard call.isReleasable, calls.removeValue(forKey: ObjectIdentifier(call)) != nil else { return }
+    server.recycle(call)
+  }
+
+  override func limitExceeded(_ limit: HTTP2Limit) { server.limitExceeded(limit) }
+
+  override func ended(_ error: (any Error)?) { server.connectionEnded(self) }
+}

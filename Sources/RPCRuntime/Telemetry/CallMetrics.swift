@@ -1,0 +1,45 @@
+import EventLoop
+import Metrics
+
+/// The figures of one method on one side, under gRPC's own names with `_` for `.` and the unit at the end.
+///
+/// Only registered methods have figures of their own: a path that a stranger invents never becomes a label.
+/// Spec: https://github.com/grpc/proposal/blob/master/A66-otel-stats.md
+final class CallMetrics {
+  enum Side: String { case server = "grpc_server_call", client = "grpc_client_attempt" }
+
+  private let dimensions: [(String, String)]
+  private let side: Side
+  private let started: Counter
+  private var durations: [Metrics.Timer?] = Array(repeating: nil, count: 18)
+  private var sent: [Recorder?] = Array(repeating: nil, count: 18)
+  private var received: [Recorder?] = Array(repeating: nil, count: 18)
+
+  init(_ side: Side, method: String, target: String? = nil) {
+    self.side = side
+    var dimensions = [("grpc_method", method)]
+    if let target { dimensions.append(("grpc_target", target)) }
+    self.dimensions = dimensions
+    started = Counter(label: "\(side.rawValue)_started_total", dimensions: dimensions)
+  }
+
+  func callStarted() { started.increment() }
+
+  /// - Parameters:
+  ///   - sent: bytes of messages with their prefixes; `received` likewise.
+  func callEnded(_ code: StatusCode, _ duration: Duration, sent sentBytes: Int, received receivedBytes: Int) {
+    let index = code.isCanonical ? Int(code.rawValue) : 17
+    if durations[index] == nil { makeHandlers(index, code) }
+    durations[index]!.recordNanoseconds(duration.wholeNanoseconds)
+    sent[index]!.record(sentBytes)
+    received[index]!.record(receivedBytes)
+  }
+
+  private func makeHandlers(_ index: Int, _ code: StatusCode) {
+    let dimensions = self.dimensions + [("grpc_status", code.isCanonical ? code.description : "OTHER")]
+    let name = side.rawValue
+    durations[index] = Metrics.Timer(label: "\(name)_duration_seconds", dimensions: dimensions)
+    sent[index] = Recorder(label: "\(name)_sent_total_compressed_message_size_bytes", dimensions: dimensions)
+    received[index] = Recorder(label: "\(name)_rcvd_total_compressed_message_size_bytes", dimensions: dimensions)
+  }
+}

@@ -1,0 +1,108 @@
+import WireCodec
+
+/// The received bytes of one side of a call, cut into messages, and what of them may be given back to the sender's window.
+///
+/// A value without I/O. Back-pressure: bytes of whole messages are given back only when a reader takes them; bytes of a
+/// message that is still incomplete at once, since it could be larger than the window. What lies here is therefore at
+/// most one window and one message.
+///
+/// Spec: gRPC over HTTP/2, "Length-Prefixed-Message".
+struct MessageInbox {
+  private var buffer: [UInt8] = []
+  /// Where the next message to be taken begins.
+  private var head = 0
+  /// Where the first incomplete frame begins.
+  private var scan = 0
+  /// Whole messages that wait for a reader.
+  private(set) var readyCount = 0
+  /// Received and not given back.
+  private var owed = 0
+  /// The largest message, in bytes.
+  var limit: Int
+
+  static let prefixCount = WireFrame.prefixLength
+  /// Kept for the next call when a call ends.
+  private static let keptCapacity = 16 * 1024
+
+  init(limit: Int) { self.limit = limit }
+
+  /// Whether bytes of an incomplete message are here.
+  var isMidMessage: Bool { scan < buffer.count }
+
+  mutating func reset(limit: Int) {
+    self.limit = limit
+    if buffer.capacity > Self.keptCapacity { buffer = [] } else { buffer.removeAll(keepingCapacity: true) }
+    head = 0
+    scan = 0
+    readyCount = 0
+    owed = 0
+  }
+
+  /// Takes bytes from the wire.
+  ///
+  /// - Returns: how many bytes to give back to the sender's window now.
+  mutating func receive(_ bytes: UnsafeRawBufferPointer) throws(RPCError) -> Int {
+    buffer.append(contentsOf: bytes)
+    owed += bytes.count
+    try findMessages()
+    guard readyCount == 0 else { return 0 }
+    defer { owed = 0 }
+    return owed
+  }
+
+  private mutating func findMessages() throws(RPCError) {
+    while buffer.count - scan >= Self.prefixCount {
+      let flag = buffer[scan]
+      guard flag == 0 else {
+        if flag == 1 { throw RPCError(.internal, "a message is compressed though the call declared no compression") }
+        throw RPCError(.internal, "a message begins with a flag that is neither 0 nor 1")
+      }
+      let count =
+        Int(buffer[scan + 1]) << 24 | Int(buffer[scan + 2]) << 16 | Int(buffer[scan + 3]) << 8 | Int(buffer[scan + 4])
+      guard count <= limit else {
+        throw RPCError(.resourceExhausted, "a message of \(count) bytes is larger than the allowed \(limit)")
+      }
+      let end = scan + Self.prefixCount + count
+      guard end <= buffer.count else {
+        // One growth instead of many: the size is known and allowed. Not before a part of it is here, so that a prefix
+        // alone claims no memory.
+        if buffer.count - scan > 32 * 1024 { buffer.reserveCapacity(end) }
+        return
+      }
+      scan = end
+      readyCount += 1
+    }
+  }
+
+  /// Takes the next whole message, if there is one: `body` sees its bytes.
+  ///
+  /// - Returns: what `body` returned, and how many bytes to give back to the sender's window.
+  mutating func take<Result>(
+    _ body: (UnsafeRawBufferPointer) throws(RPCError) -> Result
+  ) throws(RPCError) -> (Result, givenBack: Int)? {
+    guard readyCount > 0 else { return nil }
+    let count =
+      Int(buffer[head + 1]) << 24 | Int(buffer[head + 2]) << 16 | Int(buffer[head + 3]) << 8 | Int(buffer[head + 4])
+    let start = head + Self.prefixCount
+    head = start + count
+    readyCount -= 1
+    let givenBack = readyCount == 0 ? owed : min(owed, Self.prefixCount + count)
+    owed -= givenBack
+    defer { compact() }
+    let span = buffer.span.bytes.extracting(start..<start + count)
+    let result = try span.withUnsafeBytes(body)
+    return (result, givenBack)
+  }
+
+  private mutating func compact() {
+    if head == buffer.count {
+      buffer.removeAll(keepingCapacity: buffer.capacity <= 1024 * 1024)
+      head = 0
+      scan = 0
+    } else if head > 64 * 1024, head > buffer.count / 2 {
+      buffer.removeFirst(head)
+      scan -= head
+      head = 0
+    }
+  }
+}

@@ -1,0 +1,26 @@
+public import WireCodec
+
+/// An enum whose values have a word each: the one that the REST API and the tables use.
+public protocol WordEnum: WireEnum, CustomStringConvertible {
+  /// The words of the values 1, 2, 3, …
+  static var words: [StaticString] { get }
+}
+
+extension WordEnum {
+  /// The value's word; nil for `unspecified` and for a value that this release does not know.
+  public var word: String? {
+    guard rawValue > 0, rawValue <= Self.words.count else { return nil }
+    return "\(Self.words[Int(rawValue) - 1])"
+  }
+
+  /// The value of exactly this word.
+  public init?(word: some StringProtocol) {
+    for (index, known) in Self.words.enumerated() where "\(known)".utf8.elementsEqual(word.utf8) {
+      self.init(rawValue: Int32(index + 1))
+      return
+    }
+    return nil
+  }
+
+  public var description: String { word ?? (rawValue == 0 ? "unspecified" : "unknown(\(rawValue))") }
+}

@@ -1,0 +1,42 @@
+public import RPCRuntime
+
+/// Every error carries a google.rpc.ErrorInfo with domain "emailmcp"; its reason is named at each method. Tenant and
+/// user come from the call's context (emailmcp.common.v1.CallContext). The largest message is 40 MiB.
+public enum Mailer {
+  /// The service's full name.
+  public static let service = "emailmcp.mailer.v1.Mailer"
+
+  /// Accepts a mail durably and, as far as `wait` goes, waits for its outcome. An error means that nothing was kept;
+  /// once the mail is kept, the answer is OK and `status` and `error` say what became of it.
+  ///
+  /// Errors: INVALID_ARGUMENT `invalid_request` with a BadRequest, INVALID_ARGUMENT `idempotency_key_reused`,
+  /// `message_too_large`; PERMISSION_DENIED `from_not_allowed`; FAILED_PRECONDITION `not_connected`, `reauth_required`;
+  /// ABORTED `idempotency_in_flight` with a RetryInfo; RESOURCE_EXHAUSTED `gmail_rate_limited`, `too_many_unsent` with
+  /// QuotaFailure and RetryInfo; UNAVAILABLE `unavailable`.
+  public static let sendMessage = UnaryMethod<SendMessageRequest, SendMessageResponse>(service, "SendMessage")
+
+  /// Many mails of one user on one call. Each answer names its request and comes as soon as it is known, in any order.
+  /// One mail's error does not end the call.
+  public static let sendMessages = BidirectionalMethod<SendMessagesRequest, SendMessagesResponse>(
+    service, "SendMessages")
+
+  /// One mail of the context's user, with its timeline.
+  ///
+  /// Errors: NOT_FOUND `not_found` (also for another user's).
+  public static let getMessage = UnaryMethod<GetMessageRequest, GetMessageResponse>(service, "GetMessage")
+
+  /// The context's user's mails, newest first, in pages.
+  ///
+  /// Errors: INVALID_ARGUMENT `invalid_request`, `invalid_cursor`.
+  public static let listMessages = UnaryMethod<ListMessagesRequest, ListMessagesResponse>(service, "ListMessages")
+
+  /// Takes back a queued or scheduled mail.
+  ///
+  /// Errors: NOT_FOUND `not_found`; FAILED_PRECONDITION `too_late`.
+  public static let cancelMessage = UnaryMethod<CancelMessageRequest, CancelMessageResponse>(service, "CancelMessage")
+
+  /// Changes of status of the context's user's mails (of the whole tenant's, without a user), as they are committed,
+  /// for as long as the call lasts. The first answer is `started`.
+  public static let watchMessages = ServerStreamingMethod<WatchMessagesRequest, WatchMessagesResponse>(
+    service, "WatchMessages")
+}

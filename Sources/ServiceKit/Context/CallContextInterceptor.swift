@@ -1,0 +1,79 @@
+package import Logging
+package import RPCRuntime
+package import ServiceContracts
+package import TLSSession
+
+/// Lets a call in only with a valid context, attaches it for the handler, and gives the log its request id.
+///
+/// Health checks and reflection (`grpc.*`) need none: they tell nothing of a tenant.
+package struct CallContextInterceptor: ServerInterceptor {
+  private let verifier: ContextVerifier
+  private let mailerMethods: Set<String>
+  private let logger: Logger
+
+  /// - Parameter mailerMethods: the full names (`package.Service/Method`) of the methods that also take a context which the
+  ///   mailer vouches for; every other method takes the edge's alone.
+  package init(keys: Keyring, mailerMethods: Set<String> = [], logger: Logger) {
+    verifier = ContextVerifier(keys: keys)
+    self.mailerMethods = mailerMethods
+    self.logger = logger
+  }
+
+  package func intercept(_ context: ServerContext, _ next: () async throws -> Void) async throws {
+    let log = LogContext(
+      requestID: context.metadata.text(.requestID).flatMap(Self.safeRequestID),
+      traceparent: context.metadata.text(.traceparent))
+    try await LogContext.$current.withValue(log) {
+      if !context.method.service.hasPrefix("grpc.") { context.attach(try verified(context)) }
+      try await next()
+    }
+  }
+
+  private func verified(_ context: ServerContext) throws(RPCError) -> CallContext {
+    do throws(ContextVerifier.Refusal) {
+      let call = try verifier.verify(context.metadata.binary(.callContext))
+      switch call.issuer {
+      case "edge": break
+      case "mailer":
+        let isMailer = context.peer.map { $0.spiffeID == RPCIdentity.spiffeID(of: "mailer") } ?? true
+        guard isMailer, mailerMethods.contains(context.method.fullName) else { throw .wrongIssuer }
+      default: throw .wrongIssuer
+      }
+      return call
+    } catch {
+      logger.warning(
+        "call context refused", metadata: ["method": "\(context.method.fullName)", "reason": "\(error)"])
+      throw RPCError(
+        .unauthenticated, reason: "invalid_context", domain: "emailmcp", "the call carries no valid context")
+    }
+  }
+
+  /// What may stand in a log line: 1–64 of `A-Za-z0-9._-`.
+  package static func safeRequestID(_ text: String) -> String? {
+    guard 1...64 ~= text.utf8.count else { return nil }
+    let isSafe = text.utf8.allSatisfy { byte in
+      switch byte {
+      case UInt8(ascii: "a")...UInt8(ascii: "z"), UInt8(ascii: "A")...UInt8(ascii: "Z"),
+        UInt8(ascii: "0")...UInt8(ascii: "9"), UInt8(ascii: "."), UInt8(ascii: "_"), UInt8(ascii: "-"):
+        true
+      default: false
+      }
+    }
+    return isSafe ? text : nil
+  }
+}
+
+extension ServerContext {
+  /// Who the call is for.
+  ///
+  /// - Throws: UNAUTHENTICATED where no interceptor has attached a context.
+  package var callContext: CallContext {
+    get throws(RPCError) {
+      guard let context = attached(CallContext.self) else {
+        throw RPCError(
+          .unauthenticated, reason: "invalid_context", domain: "emailmcp", "the call carries no valid context")
+      }
+      return context
+    }
+  }
+}

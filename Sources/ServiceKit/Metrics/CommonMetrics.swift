@@ -1,0 +1,34 @@
+/// Help texts and buckets of what the shared modules measure.
+package enum CommonMetrics {
+  package static let descriptions: [MetricDescription] = [
+    MetricDescription("grpc_server_call_started_total", help: "RPCs that began, by method."),
+    MetricDescription("grpc_server_call_duration_seconds", help: "Time from the request's headers to the status."),
+    MetricDescription(
+      "grpc_server_call_sent_total_compressed_message_size_bytes", help: "Bytes of response messages of an RPC.",
+      buckets: MetricDescription.sizes),
+    MetricDescription(
+      "grpc_server_call_rcvd_total_compressed_message_size_bytes", help: "Bytes of request messages of an RPC.",
+      buckets: MetricDescription.sizes),
+    MetricDescription("grpc_client_attempt_started_total", help: "Attempts of RPCs that began, by method and target."),
+    MetricDescription("grpc_client_attempt_duration_seconds", help: "Time that an attempt of an RPC took."),
+    MetricDescription(
+      "grpc_client_attempt_sent_total_compressed_message_size_bytes", help: "Bytes of request messages of an attempt.",
+      buckets: MetricDescription.sizes),
+    MetricDescription(
+      "grpc_client_attempt_rcvd_total_compressed_message_size_bytes",
+      help: "Bytes of response messages of an attempt.", buckets: MetricDescription.sizes),
+    MetricDescription("grpc_client_call_duration_seconds", help: "Time that an RPC took with all its attempts."),
+    MetricDescription("rpc_http2_limits_total", help: "Peers that met one of the limits on HTTP/2, by limit."),
+    MetricDescription("emailmcp_http_requests_total", help: "HTTP requests, by route and status code."),
+    MetricDescription(
+      "emailmcp_http_request_duration_seconds", help: "Time from a request's head to its answer's end."),
+    MetricDescription("emailmcp_send_outcomes_total", help: "Mails that became final, by outcome."),
+    MetricDescription("emailmcp_queue_depth", help: "Accepted mails that are not final."),
+    MetricDescription("emailmcp_queue_oldest_age_seconds", help: "Age of the oldest mail that is due and not final."),
+    MetricDescription("emailmcp_gmail_request_duration_seconds", help: "Time that a request to Gmail took."),
+    MetricDescription("emailmcp_token_refresh_total", help: "Refreshes of access tokens at Google, by result."),
+    MetricDescription("emailmcp_ready", help: "1 when the process can do its work, else 0."),
+    MetricDescription(
+      "emailmcp_log_lines_dropped", help: "Log lines dropped since the start: the reader was too slow."),
+  ]
+}

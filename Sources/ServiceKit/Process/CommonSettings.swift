@@ -1,0 +1,21 @@
+package import EventLoop
+package import Logging
+
+/// The settings that every process has.
+package struct CommonSettings: Sendable {
+  package let listen: ListenAddress
+  package let adminListen: ListenAddress
+  package let logLevel: Logger.Level
+  package let logFormat: LogFormat
+  package let drainTimeout: Duration
+  package let loops: Int
+
+  package init(_ settings: Settings, listen: String, adminListen: String, isTerminal: Bool) {
+    self.listen = settings.listenAddress("EMAILMCP_LISTEN", default: listen)
+    self.adminListen = settings.listenAddress("EMAILMCP_ADMIN_LISTEN", default: adminListen)
+    logLevel = settings.choice("EMAILMCP_LOG_LEVEL", default: Logger.Level.info)
+    logFormat = settings.choice("EMAILMCP_LOG_FORMAT", default: isTerminal ? LogFormat.text : .json)
+    drainTimeout = settings.duration("EMAILMCP_DRAIN_TIMEOUT", default: "10s")
+    loops = settings.integer("EMAILMCP_LOOPS", default: EventLoopGroup.availableCores(), in: 1...256)
+  }
+}

@@ -1,0 +1,59 @@
+package import EventLoop
+package import Logging
+
+/// One loop of a process, as the service's code sees it. Not Sendable: stays on the loop.
+package final class ServiceLoop {
+  package let reactor: Reactor
+  /// 0 for the first loop, which alone does what the process needs only once.
+  package let index: Int
+  package let count: Int
+  package let logger: Logger
+  package let readiness: Readiness
+  package let metrics: MetricsRegistry
+  private var checks: [Task<Void, any Error>] = []
+
+  package init(
+    reactor: Reactor, index: Int, count: Int, logger: Logger, readiness: Readiness, metrics: MetricsRegistry
+  ) {
+    self.reactor = reactor
+    self.index = index
+    self.count = count
+    self.logger = logger
+    self.readiness = readiness
+    self.metrics = metrics
+  }
+
+  package var isFirst: Bool { index == 0 }
+
+  /// Keeps the readiness of a dependency up to date: runs `check` now and again, quickly while it fails. `check` must
+  /// have a deadline of its own. Only the first loop checks; on the others this does nothing.
+  package func check(_ name: String, every interval: Duration = .seconds(1), _ check: @escaping () async throws -> Void)
+  {
+    guard isFirst else { return }
+    readiness.expect(name)
+    let (reactor, readiness, logger) = (reactor, readiness, logger)
+    checks.append(
+      reactor.spawn {
+        var wait = Duration.milliseconds(20)
+        while true {
+          do {
+            try await check()
+            if readiness.set(name, reason: nil) {
+              logger.info("dependency is ready", metadata: ["dependency": "\(name)"])
+            }
+            wait = interval
+          } catch is CancellationError {
+            return
+          } catch {
+            if readiness.set(name, reason: "is not to be reached") {
+              logger.warning("dependency is away", metadata: ["dependency": "\(name)", "error": "\(error)"])
+            }
+            wait = min(wait * 2, interval)
+          }
+          try await reactor.sleep(for: wait)
+        }
+      })
+  }
+
+  func stopChecks() { for task in checks { task.cancel() } }
+}

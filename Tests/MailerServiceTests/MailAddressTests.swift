@@ -1,0 +1,78 @@
+import Testing
+
+@testable import MailerService
+
+@Suite("Mail addresses")
+struct MailAddressTests {
+  @Test(
+    "An address is read with its name and brought to wire form",
+    arguments: [
+      ("ann@example.com", "ann@example.com", nil),
+      ("  ann@Example.COM ", "ann@example.com", nil),
+      ("Ann Lee <ann@example.com>", "ann@example.com", "Ann Lee"),
+      ("\"Lee, Ann\" <ann@example.com>", "ann@example.com", "Lee, Ann"),
+      ("\"a \\\"b\\\" <c>\" <ann@example.com>", "ann@example.com", "a \"b\" <c>"),
+      ("<ann@example.com>", "ann@example.com", nil),
+      ("ann+tag.x@mail.example.com", "ann+tag.x@mail.example.com", nil),
+      ("\"ann\"@example.com", "ann@example.com", nil),
+      ("\"ann lee\"@example.com", "\"ann lee\"@example.com", nil),
+      ("Jörg <j@bücher.example>", "j@xn--bcher-kva.example", "Jörg"),
+      ("j@Bu\u{308}cher.example", "j@xn--bcher-kva.example", nil),
+      ("x@例え。テスト", "x@xn--r8jz45g.xn--zckzah", nil),
+      ("x@faß.example", "x@xn--fa-hia.example", nil),
+      ("x@الأردن.example", "x@xn--igbhzh7gpa.example", nil),
+    ] as [(String, String, String?)])
+  func reads(text: String, specification: String, name: String?) throws {
+    let address = try MailAddress(text)
+    #expect(address.specification == specification)
+    #expect(address.displayName == name)
+  }
+
+  @Test(
+    "What Gmail could not take is refused with its own reason",
+    arguments: [
+      ("", .empty), ("   ", .empty), ("ann", .noAtSign), ("Ann Lee", .noAtSign), ("@example.com", .malformed),
+      ("ann@", .invalidDomain), ("ann@localhost", .unqualifiedDomain), ("ann@[127.0.0.1]", .addressLiteral),
+      ("ann@10.0.0.1", .addressLiteral), ("ann@example..com", .invalidDomain), ("ann@-x.com", .invalidDomain),
+      ("ann@x_y.com", .invalidDomain), ("a..b@example.com", .malformed), (".a@example.com", .malformed),
+      ("a.@example.com", .malformed), ("a@b@example.com", .invalidDomain), ("a b@example.com", .malformed),
+      ("a@example.com, b@example.com", .severalAddresses), ("a@example.com;b@example.com", .severalAddresses),
+      ("ann <a@example.com", .malformed), ("ann <a@example.com> x", .malformed), ("\"a@example.com", .malformed),
+      ("jörg@example.com", .nonASCIILocalPart), ("ann@example.com\r\nBcc: x@example.com", .controlCharacter),
+      ("ann\u{2028}@example.com", .controlCharacter), ("ann@exa\u{0}mple.com", .controlCharacter),
+      ("ann(comment)@example.com", .malformed), ("x@😀.example", .invalidDomain),
+    ] as [(String, AddressError)])
+  func refuses(text: String, reason: AddressError) {
+    #expect(throws: reason) { try MailAddress(text) }
+  }
+
+  @Test("A name given beside the address wins, and an empty one means none")
+  func nameBeside() throws {
+    #expect(try MailAddress("Ann <a@example.com>", name: "Lee").displayName == "Lee")
+    #expect(try MailAddress("Ann <a@example.com>", name: " ").displayName == "Ann")
+    #expect(throws: AddressError.controlCharacter) { try MailAddress("a@example.com", name: "x\ny") }
+    #expect(throws: AddressError.nameTooLong) {
+      try MailAddress("a@example.com", name: String(repeating: "x", count: 256))
+    }
+    #expect(try MailAddress("a@example.com", name: String(repeating: "x", count: 255)).displayName != nil)
+  }
+
+  @Test("Lengths are taken at the limit and refused one above it")
+  func lengths() throws {
+    let local = String(repeating: "a", count: 64)
+    #expect(try MailAddress("\(local)@example.com").localPart == local)
+    #expect(throws: AddressError.localPartTooLong) { try MailAddress("a\(local)@example.com") }
+    let label = String(repeating: "b", count: 63)
+    #expect(try MailAddress("a@\(label).com").domain == "\(label).com")
+    #expect(throws: AddressError.invalidDomain) { try MailAddress("a@b\(label).com") }
+    let domain = "\(label).\(label).\(label)"  // 191
+    let rest = String(repeating: "c", count: 254 - 2 - 191 - 1)
+    #expect(try MailAddress("a@\(rest).\(domain)").specification.utf8.count == 254)
+    #expect(throws: AddressError.tooLong) { try MailAddress("aa@\(rest).\(domain)") }
+  }
+
+  @Test("Two spellings of one mailbox have one key")
+  func key() throws {
+    #expect(try MailAddress("Ann@Example.com").key == MailAddress("\"ann\"@example.COM").key)
+  }
+}

@@ -1,0 +1,154 @@
+import CivilTime
+import Testing
+
+@testable import MailerService
+
+@Suite("The rules of a message")
+struct OutgoingMessageTests {
+  static let now = Timestamp(seconds: 1_795_343_940)
+
+  static func draft(_ change: (inout MessageDraft) -> Void = { _ in }) -> MessageDraft {
+    var draft = MessageDraft()
+    draft.to = [.init(email: "bob@example.com")]
+    draft.subject = "Hello"
+    draft.text = "Hi"
+    change(&draft)
+    return draft
+  }
+
+  static func violations(_ change: (inout MessageDraft) -> Void) -> [String] {
+    do throws(InvalidMessage) {
+      _ = try OutgoingMessage(draft(change), now: now)
+      return []
+    } catch {
+      return error.violations.map(\.field)
+    }
+  }
+
+  @Test("A plain message is taken")
+  func plain() throws {
+    let message = try OutgoingMessage(Self.draft(), now: Self.now)
+    #expect(message.recipientCount == 1)
+    #expect(message.recipientKeys == ["bob@example.com"])
+  }
+
+  @Test("Every wrong field is named at once")
+  func allAtOnce() {
+    let fields = Self.violations {
+      $0.to = [.init(email: "x")]
+      $0.cc = [.init(email: "a@example.com"), .init(email: "y@")]
+      $0.subject = "a\r\nBcc: b@example.com"
+      $0.text = nil
+      $0.provider = "smtp"
+      $0.threadID = "no such id"
+    }
+    #expect(fields == ["to[0]", "cc[1]", "subject", "body", "thread_id", "provider"])
+  }
+
+  @Test("A recipient may stand in cc or bcc alone; 500 in sum are taken, 501 are not")
+  func recipients() {
+    #expect(Self.violations { $0.to = [] } == ["to"])
+    #expect(
+      Self.violations {
+        $0.bcc = $0.to; $0.to = []
+      }.isEmpty)
+    let many = (0..<500).map { MessageDraft.Address(email: "u\($0)@example.com") }
+    #expect(
+      Self.violations {
+        $0.to = Array(many.prefix(200)); $0.cc = Array(many.suffix(300))
+      }.isEmpty)
+    #expect(
+      Self.violations {
+        $0.to = many; $0.cc = [.init(email: "one@example.com")]
+      } == ["to"])
+    #expect(Self.violations { $0.to = many + many } == ["to"])
+  }
+
+  @Test("A subject of 998 scalars is taken, of 999 not")
+  func subject() {
+    #expect(Self.violations { $0.subject = String(repeating: "é", count: 998) }.isEmpty)
+    #expect(Self.violations { $0.subject = String(repeating: "é", count: 999) } == ["subject"])
+  }
+
+  @Test(
+    "No control character or line break of any kind reaches a header",
+    arguments: ["\r", "\n", "\u{0}", "\u{B}", "\u{C}", "\u{7F}", "\u{85}", "\u{2028}", "\u{2029}"])
+  func controls(character: String) {
+    let text = "a\(character)b"
+    #expect(Self.violations { $0.subject = text } == ["subject"])
+    #expect(Self.violations { $0.fromName = text } == ["from_name"])
+    #expect(Self.violations { $0.to[0].name = text } == ["to[0]"])
+    #expect(Self.violations { $0.replyTo = [.init(email: "a@example.com", name: text)] } == ["reply_to[0]"])
+    #expect(Self.violations { $0.headers = [.init(name: "X-A", value: text)] } == ["headers.X-A"])
+    #expect(Self.violations { $0.threadID = text } == ["thread_id"])
+    #expect(
+      Self.violations { $0.attachments = [.init(filename: text, contentType: "text/plain")] }
+        == ["attachments[0].filename"])
+    #expect(
+      Self.violations { $0.attachments = [.init(filename: "a", contentType: text)] } == ["attachments[0].content_type"])
+    #expect(
+      Self.violations { $0.attachments = [.init(filename: "a", contentID: text)] } == ["attachments[0].content_id"])
+  }
+
+  @Test(
+    "Headers that name recipients, the sender or the structure cannot be set",
+    arguments: [
+      "Bcc", "to", "From", "Sender", "Subject", "Date", "Message-ID", "Content-Type", "MIME-Version", "DKIM-Signature",
+      "X-", "", "X A", "X:A", "Réf",
+    ])
+  func forbiddenHeaders(name: String) {
+    #expect(Self.violations { $0.headers = [.init(name: name, value: "x")] }.count == 1)
+  }
+
+  @Test("Thread and list headers are held to their own grammar")
+  func structuredHeaders() {
+    #expect(Self.violations { $0.headers = [.init(name: "References", value: "<a@b> <c@d>")] }.isEmpty)
+    #expect(Self.violations { $0.headers = [.init(name: "In-Reply-To", value: "a@b")] } == ["headers.In-Reply-To"])
+    #expect(Self.violations { $0.headers = [.init(name: "List-Unsubscribe", value: "<https://x.example/u>")] }.isEmpty)
+    #expect(Self.violations { $0.headers = [.init(name: "List-Id", value: "é")] } == ["headers.List-Id"])
+    let twice = MessageDraft.Pair(name: "List-Id", value: "x")
+    #expect(Self.violations { $0.headers = [twice, twice] } == ["headers"])
+  }
+
+  @Test("A time to send is between a minute ago, which means now, and a year ahead")
+  func sendAt() throws {
+    let past = try OutgoingMessage(Self.draft { $0.sendAt = Self.now - .seconds(60) }, now: Self.now)
+    #expect(past.sendAt == nil)
+    #expect(Self.violations { $0.sendAt = Self.now - .seconds(61) } == ["send_at"])
+    let later = try OutgoingMessage(Self.draft { $0.sendAt = Self.now + .seconds(365 * 86_400) }, now: Self.now)
+    #expect(later.sendAt == Self.now + .seconds(365 * 86_400))
+    #expect(Self.violations { $0.sendAt = Self.now + .seconds(365 * 86_400 + 1) } == ["send_at"])
+  }
+
+  @Test("Metadata has at most 16 pairs of bounded size")
+  func metadata() {
+    let pairs = (0..<17).map { MessageDraft.Pair(name: "k\($0)", value: "v") }
+    #expect(Self.violations { $0.metadata = Array(pairs.prefix(16)) }.isEmpty)
+    #expect(Self.violations { $0.metadata = pairs } == ["metadata"])
+    #expect(Self.violations { $0.metadata = [.init(name: "", value: "")] } == ["metadata"])
+    #expect(Self.violations { $0.metadata = [.init(name: "k", value: "\u{0}")] } == ["metadata"])
+    #expect(
+      Self.violations { $0.metadata = [.init(name: "k", value: String(repeating: "v", count: 1025))] } == ["metadata"])
+  }
+
+  @Test("An attachment is inline when it has a content id, unless it says otherwise")
+  func disposition() throws {
+    let message = try OutgoingMessage(
+      Self.draft {
+        $0.attachments = [
+          .init(filename: "a.png", contentType: "image/png", contentID: "<logo@x>"),
+          .init(filename: "b.pdf", contentType: "Application/PDF; name=\"b \\\"x\\\".pdf\""),
+          .init(filename: "c", contentID: "c", disposition: "attachment"),
+        ]
+      }, now: Self.now)
+    #expect(message.attachments.map(\.disposition) == [.inline, .attachment, .attachment])
+    #expect(message.attachments[0].contentID == "logo@x")
+    #expect(message.attachments[1].mediaType.subtype == "pdf")
+    #expect(message.attachments[1].mediaType.parameters == [.init(name: "name", value: "b \"x\".pdf")])
+    #expect(message.attachments[2].mediaType == .octetStream)
+    #expect(Self.violations { $0.attachments = [.init()] } == ["attachments[0].filename"])
+    #expect(
+      Self.violations { $0.attachments = [.init(filename: "m.eml", contentType: "message/rfc822")] }
+        == ["attachments[0].content_type"])
+  }
+}

@@ -1,0 +1,244 @@
+import CivilTime
+import Testing
+
+@testable import MailerService
+
+@Suite("The life of a leased mail")
+struct SendAttemptTests {
+  static let time = Timestamp(seconds: 1_795_343_940)
+  static let success = GmailVerdict.success(messageID: "m", threadID: "t")
+
+  static func attempt(
+    until: Duration = .seconds(15), attempts: Int = 0, policy: SendAttempt.AmbiguityPolicy = .hold,
+    awaited: Bool = false,
+    intent: Bool = false, age: Duration = .zero
+  ) -> SendAttempt {
+    SendAttempt(
+      lease: Lease(epoch: 1, until: until), attempts: attempts, policy: policy, acceptedAt: time - age,
+      isAwaited: awaited, hasIntent: intent)
+  }
+
+  /// A mail that is on its way to Gmail.
+  static func sending(
+    policy: SendAttempt.AmbiguityPolicy = .hold, awaited: Bool = false, attempts: Int = 0, age: Duration = .zero
+  ) -> SendAttempt {
+    var attempt = attempt(attempts: attempts, policy: policy, awaited: awaited, intent: true, age: age)
+    #expect(attempt.acceptedForSending(now: .zero) == .send)
+    return attempt
+  }
+
+  static func refusal(_ kind: GmailRefusal.Kind, retryAt: Timestamp? = nil) -> GmailVerdict {
+    .refused(GmailRefusal(kind: kind, retryAt: retryAt, reason: "r"))
+  }
+
+  @Test("A mail accepted with lease and intent is sent at once and finished")
+  func fastPath() {
+    var attempt = Self.sending()
+    #expect(
+      attempt.answered(Self.success, now: .seconds(1), time: Self.time, jitter: 0)
+        == .finish(.success(messageID: "m", threadID: "t")))
+    #expect(attempt.attempts == 1)
+    #expect(attempt.state == .finished)
+  }
+
+  @Test("A claimed mail gets its token first, then its intent, then leaves")
+  func claimed() {
+    var attempt = Self.attempt()
+    #expect(attempt.claimed(time: Self.time) == .obtainToken)
+    #expect(attempt.tokenObtained(now: .seconds(1)) == .recordIntent)
+    #expect(attempt.intentRecorded(now: .seconds(2)) == .send)
+  }
+
+  @Test("With less than the reserve left the lease is renewed before anything leaves")
+  func reserve() {
+    var attempt = Self.attempt(until: .seconds(15))
+    _ = attempt.claimed(time: Self.time)
+    #expect(attempt.tokenObtained(now: .seconds(10) + .nanoseconds(1)) == .renewLease)
+    #expect(attempt.leaseRenewed(until: .seconds(26), now: .seconds(11)) == .recordIntent)
+    #expect(attempt.intentRecorded(now: .seconds(22)) == .renewLease)
+    #expect(attempt.leaseRenewed(until: .seconds(40), now: .seconds(23)) == .send)
+    var exact = Self.attempt(until: .seconds(15))
+    _ = exact.claimed(time: Self.time)
+    #expect(exact.tokenObtained(now: .seconds(10)) == .recordIntent)
+  }
+
+  @Test("A lost lease ends everything without a write")
+  func fenced() {
+    var attempt = Self.attempt()
+    _ = attempt.claimed(time: Self.time)
+    _ = attempt.tokenObtained(now: .zero)
+    #expect(attempt.leaseLost() == .abandon)
+    #expect(attempt.state == .finished)
+  }
+
+  @Test("A dead worker's intent makes the fate unknown, or is sent again only where the sender asked for it")
+  func recovered() {
+    var hold = Self.attempt(intent: true)
+    #expect(hold.claimed(time: Self.time) == .finish(.unknown(.outcomeUnknown)))
+    var retry = Self.attempt(attempts: 1, policy: .retry, intent: true)
+    #expect(retry.claimed(time: Self.time) == .obtainToken)
+    #expect(retry.tokenObtained(now: .zero) == .send)
+    var worn = Self.attempt(attempts: SendAttempt.ambiguousTries, policy: .retry, intent: true)
+    #expect(worn.claimed(time: Self.time) == .finish(.unknown(.outcomeUnknown)))
+  }
+
+  @Test("401 is cured once; the second one parks the mail, or fails it for the one who waits")
+  func tokenRejected() {
+    var attempt = Self.sending()
+    #expect(attempt.answered(Self.refusal(.tokenRejected), now: .zero, time: Self.time, jitter: 0) == .renewToken)
+    #expect(attempt.tokenObtained(now: .seconds(1)) == .send)
+    #expect(
+      attempt.answered(Self.refusal(.tokenRejected), now: .zero, time: Self.time, jitter: 0)
+        == .requeue(
+          .init(
+            reason: .reauthRequired, at: Self.time + SendAttempt.reauthInterval, isFailure: false, pausesMailbox: false)
+        ))
+    #expect(attempt.attempts == 1)
+    var awaited = Self.sending(awaited: true)
+    _ = awaited.answered(Self.refusal(.tokenRejected), now: .zero, time: Self.time, jitter: 0)
+    #expect(awaited.tokenFailed(.reauthRequired, time: Self.time, jitter: 0) == .finish(.failed(.reauthRequired)))
+  }
+
+  @Test(
+    "A bad mail fails for good",
+    arguments: [
+      (.invalidMail, .rejected), (.tooLarge, .tooLarge), (.domainPolicy, .domainPolicy),
+      (.notConfigured, .notConfigured),
+    ] as [(GmailRefusal.Kind, SendError)])
+  func permanent(kind: GmailRefusal.Kind, error: SendError) {
+    var attempt = Self.sending(policy: .retry)
+    #expect(attempt.answered(Self.refusal(kind), now: .zero, time: Self.time, jitter: 0) == .finish(.failed(error)))
+  }
+
+  @Test("Too fast: the whole mailbox waits, at least as long as Gmail says")
+  func rateLimited() {
+    var attempt = Self.sending()
+    #expect(
+      attempt.answered(Self.refusal(.rateLimited), now: .zero, time: Self.time, jitter: 0.5)
+        == .requeue(.init(reason: .rateLimited, at: Self.time + .seconds(1), isFailure: false, pausesMailbox: true)))
+    var told = Self.sending()
+    let until = Self.time + .seconds(77)
+    #expect(
+      told.answered(Self.refusal(.rateLimited, retryAt: until), now: .zero, time: Self.time, jitter: 0.5)
+        == .requeue(.init(reason: .rateLimited, at: until, isFailure: false, pausesMailbox: true)))
+    var day = Self.sending()
+    #expect(
+      day.answered(Self.refusal(.mailboxDay, retryAt: until), now: .zero, time: Self.time, jitter: 0)
+        == .requeue(.init(reason: .mailboxDay, at: until, isFailure: false, pausesMailbox: true)))
+  }
+
+  @Test("The project's day stops every mailbox")
+  func projectDay() {
+    var attempt = Self.sending()
+    guard
+      case .requeue(let requeue) = attempt.answered(Self.refusal(.projectDay), now: .zero, time: Self.time, jitter: 0)
+    else {
+      Issue.record("not requeued")
+      return
+    }
+    #expect(requeue.pausesProject)
+  }
+
+  @Test("A mail that never left goes back to the queue, later and later, for a day at most")
+  func notSent() {
+    var attempt = Self.sending()
+    let again = attempt.answered(.notSent(reason: "connect"), now: .zero, time: Self.time, jitter: 0.5)
+    #expect(
+      again
+        == .requeue(.init(reason: .notSent, at: Self.time + .milliseconds(250), isFailure: true, pausesMailbox: false)))
+    #expect(attempt.attempts == 1)
+    var third = Self.sending(attempts: 2)
+    #expect(
+      third.answered(.notSent(reason: "connect"), now: .zero, time: Self.time, jitter: 0.5)
+        == .requeue(.init(reason: .notSent, at: Self.time + .seconds(1), isFailure: true, pausesMailbox: false)))
+    var old = Self.sending(age: SendAttempt.patience)
+    #expect(
+      old.answered(.notSent(reason: "connect"), now: .zero, time: Self.time, jitter: 0) == .finish(.failed(.gaveUp)))
+  }
+
+  @Test("Not processed is repeated at once, and once")
+  func notProcessed() {
+    var attempt = Self.sending()
+    #expect(attempt.answered(.notProcessed, now: .seconds(1), time: Self.time, jitter: 0) == .send)
+    guard case .requeue = attempt.answered(.notProcessed, now: .seconds(1), time: Self.time, jitter: 0) else {
+      Issue.record("repeated twice")
+      return
+    }
+  }
+
+  @Test("An unknown fate stays unknown under hold; under retry it is tried again a few times")
+  func unknown() {
+    var hold = Self.sending()
+    #expect(
+      hold.answered(.unknown(reason: "timeout"), now: .zero, time: Self.time, jitter: 0)
+        == .finish(.unknown(.outcomeUnknown)))
+    var retry = Self.sending(policy: .retry)
+    guard
+      case .requeue(let requeue) = retry.answered(.unknown(reason: "timeout"), now: .zero, time: Self.time, jitter: 0)
+    else {
+      Issue.record("not retried")
+      return
+    }
+    #expect(requeue.reason == .ambiguous)
+    var worn = Self.sending(policy: .retry, attempts: SendAttempt.ambiguousTries - 1)
+    #expect(
+      worn.answered(.unknown(reason: "timeout"), now: .zero, time: Self.time, jitter: 0)
+        == .finish(.unknown(.outcomeUnknown)))
+  }
+
+  @Test("Another account than the one it was accepted for never sends it")
+  func otherAccount() {
+    var attempt = Self.attempt()
+    _ = attempt.claimed(time: Self.time)
+    #expect(attempt.tokenFailed(.otherAccount, time: Self.time, jitter: 0) == .finish(.failed(.otherAccount)))
+  }
+}
+
+@Suite("The pace of a mailbox")
+struct MailboxPaceTests {
+  @Test("Under any arrivals no 60 seconds hold more than the quota", arguments: [100, 1000, 6000, 15_000])
+  func neverMore(units: Int) {
+    let terms = MailboxPace.Terms(unitsPerMinute: units)
+    var random = SystemRandomNumberGenerator()
+    for _ in 0..<40 {
+      var pace = MailboxPace()
+      var now: Duration = .seconds(1000)
+      var starts: [Duration] = []
+      let eagerness = Int64.random(in: 1...4000, using: &random)
+      for _ in 0..<2000 {
+        now += .milliseconds(Int64.random(in: 0...eagerness, using: &random))
+        if Int.random(in: 0..<100, using: &random) == 0 { now += .seconds(Int64.random(in: 1...90, using: &random)) }
+        if pace.take(at: now, terms) == .go { starts.append(now) }
+      }
+      var first = 0
+      for index in starts.indices {
+        while starts[index] - starts[first] >= .seconds(60) { first += 1 }
+        #expect(index - first + 1 <= units / 100)
+      }
+    }
+  }
+
+  @Test("A full queue uses the whole quota")
+  func saturated() {
+    let terms = MailboxPace.Terms(unitsPerMinute: 6000)
+    var pace = MailboxPace()
+    var now: Duration = .zero
+    var sent = 0
+    while now < .seconds(600) {
+      switch pace.take(at: now, terms) {
+      case .go: sent += 1
+      case .wait(let until): now = until
+      }
+    }
+    #expect(sent == 600)
+  }
+
+  @Test("After a rest a few mails go at once")
+  func burst() {
+    let terms = MailboxPace.Terms(unitsPerMinute: 6000)
+    var pace = MailboxPace()
+    let turns = (0..<12).map { _ in pace.take(at: .seconds(100), terms) }
+    #expect(turns.prefix(11).allSatisfy { $0 == .go })
+    #expect(turns[11] == .wait(until: .seconds(111)))
+  }
+}

@@ -1,0 +1,61 @@
+import CivilTime
+import ServiceContracts
+import ServiceKit
+import TLSSession
+import Testing
+import WireCodec
+
+@Suite("Call context")
+struct ContextTests {
+  private let keys = Keyring(generating: "k1")
+  private let now = Timestamp(rfc3339: "2026-11-22T10:00:00Z")!
+
+  private func signed(_ keys: Keyring, at time: Timestamp) -> [UInt8] {
+    let context = CallContext { context in
+      context.tenantID = "default"
+      context.userID = "u/1"
+      context.scopes = ["send"]
+    }
+    return ContextSigner(keys: keys, issuer: "edge").sign(context, now: time)
+  }
+
+  @Test("What the signer says the verifier reads")
+  func roundTrip() throws {
+    let context = try ContextVerifier(keys: keys).verify(signed(keys, at: now), now: now + .seconds(100))
+    #expect(context.issuer == "edge")
+    #expect(context.tenantID == "default")
+    #expect(context.userID == "u/1")
+    #expect(context.scopes == ["send"])
+  }
+
+  @Test("A context counts until its time is over, clocks being at most half a minute apart")
+  func times() {
+    let value = signed(keys, at: now)
+    let verifier = ContextVerifier(keys: keys)
+    #expect(throws: Never.self) { try verifier.verify(value, now: now - .seconds(30)) }
+    #expect(throws: ContextVerifier.Refusal.notYetValid) { try verifier.verify(value, now: now - .seconds(31)) }
+    #expect(throws: Never.self) { try verifier.verify(value, now: now + .seconds(149)) }
+    #expect(throws: ContextVerifier.Refusal.expired) { try verifier.verify(value, now: now + .seconds(150)) }
+  }
+
+  @Test("Every flipped bit is refused")
+  func tampering() {
+    let value = signed(keys, at: now)
+    for index in value.indices {
+      var changed = value
+      changed[index] ^= 1
+      #expect(throws: ContextVerifier.Refusal.self) { try ContextVerifier(keys: keys).verify(changed, now: now) }
+    }
+  }
+
+  @Test("An older key of the ring still counts, a stranger's does not")
+  func rotation() throws {
+    let rotated = try Keyring(parsing: Keyring(generating: "k2").revealedText + "," + keys.revealedText)
+    #expect(throws: Never.self) { try ContextVerifier(keys: rotated).verify(signed(keys, at: now), now: now) }
+    let stranger = Keyring(generating: "k1")
+    #expect(throws: ContextVerifier.Refusal.badSignature) {
+      try ContextVerifier(keys: keys).verify(signed(stranger, at: now), now: now)
+    }
+    #expect(throws: ContextVerifier.Refusal.missing) { try ContextVerifier(keys: keys).verify(nil, now: now) }
+  }
+}

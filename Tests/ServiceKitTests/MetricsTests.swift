@@ -1,0 +1,65 @@
+import Metrics
+import ServiceKit
+import Testing
+
+@Suite("Metrics")
+struct MetricsTests {
+  private func text(_ registry: MetricsRegistry) -> String { String(decoding: registry.exposition(), as: UTF8.self) }
+
+  @Test("Counters, gauges and histograms read as Prometheus' text format")
+  func exposition() {
+    let registry = MetricsRegistry()
+    registry.describe([
+      MetricDescription("mails_total", help: "Mails."),
+      MetricDescription("wait_seconds", help: "Waits.", buckets: [0.1, 1]),
+    ])
+    Counter(label: "mails", dimensions: [("outcome", "a\"b\\\n")], factory: registry).increment(by: 2)
+    Meter(label: "queue.depth", factory: registry).set(7)
+    let timer = Timer(label: "wait_seconds", factory: registry)
+    timer.recordMilliseconds(50)
+    timer.recordMilliseconds(100)
+    timer.recordSeconds(5)
+    let text = text(registry)
+    #expect(
+      text.contains("# HELP mails_total Mails.\n# TYPE mails_total counter\nmails_total{outcome=\"a\\\"b\\\\\\n\"} 2\n")
+    )
+    #expect(text.contains("# TYPE queue_depth gauge\nqueue_depth 7\n"))
+    #expect(
+      text.contains(
+        """
+        # TYPE wait_seconds histogram
+        wait_seconds_bucket{le="0.1"} 2
+        wait_seconds_bucket{le="1"} 2
+        wait_seconds_bucket{le="+Inf"} 3
+        wait_seconds_sum 5.15
+        wait_seconds_count 3
+
+        """))
+    #expect(text.contains("process_resident_memory_bytes "))
+  }
+
+  @Test("The same name and labels are one series")
+  func sameSeries() {
+    let registry = MetricsRegistry()
+    for _ in 0..<2 { Counter(label: "c_total", dimensions: [("a", "1")], factory: registry).increment() }
+    #expect(text(registry).contains("c_total{a=\"1\"} 2\n"))
+  }
+
+  @Test("Labels from outside cannot fill the memory")
+  func seriesLimit() {
+    let registry = MetricsRegistry()
+    for value in 0...MetricsRegistry.maximumSeries {
+      Counter(label: "c_total", dimensions: [("a", "\(value)")], factory: registry).increment()
+    }
+    let shown = text(registry).split(separator: "\n").filter { $0.hasPrefix("c_total{") }
+    #expect(shown.count == MetricsRegistry.maximumSeries)
+  }
+
+  @Test("A collector runs before each reading")
+  func collectors() {
+    let registry = MetricsRegistry()
+    registry.collect { Meter(label: "depth", factory: registry).increment() }
+    _ = text(registry)
+    #expect(text(registry).contains("\ndepth 2\n"))
+  }
+}

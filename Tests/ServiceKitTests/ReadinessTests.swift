@@ -1,0 +1,31 @@
+import ServiceKit
+import Testing
+
+@Suite("Readiness")
+struct ReadinessTests {
+  @Test("A process is ready when it has started and everything that it expects is there")
+  func lifecycle() {
+    let readiness = Readiness()
+    let routes = AdminRoutes(readiness: readiness, metrics: MetricsRegistry())
+    func status() -> Int { routes.answer(method: "GET", path: "/readyz").status }
+    readiness.expect("postgres")
+    #expect(status() == 503)
+    readiness.started()
+    #expect(
+      String(decoding: routes.answer(method: "GET", path: "/readyz").body, as: UTF8.self)
+        == #"{"status":"not_ready","missing":{"postgres":"has not been reached yet"}}"#)
+    readiness.set("postgres", reason: nil)
+    #expect(status() == 200)
+    readiness.drain()
+    #expect(status() == 503)
+    #expect(routes.answer(method: "GET", path: "/healthz").status == 200)
+  }
+
+  @Test("The admin port knows three paths")
+  func paths() {
+    let routes = AdminRoutes(readiness: Readiness(), metrics: MetricsRegistry())
+    #expect(routes.answer(method: "GET", path: "/metrics").status == 200)
+    #expect(routes.answer(method: "GET", path: "/").status == 404)
+    #expect(routes.answer(method: "POST", path: "/metrics").status == 405)
+  }
+}
