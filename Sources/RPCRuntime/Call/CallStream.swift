@@ -7,8 +7,8 @@ import WireCodec
 class CallStream {
   enum Inbound {
     case open
-    /// No message follows those in the inbox.
-    case ended
+    /// No message follows those in the inbox; then readers throw the error, if there is one.
+    case ended(RPCError?)
     /// The call is over: readers throw this, messages that still wait are dropped.
     case failed(RPCError)
   }
@@ -38,7 +38,10 @@ class CallStream {
     while true {
       if case .failed(let error) = inbound { throw error }
       if let message: Message = try takeMessage() { return message }
-      if case .ended = inbound { return nil }
+      if case .ended(let error) = inbound {
+        if let error { throw error }
+        return nil
+      }
       guard reader == nil else {
         throw RPCError(.internal, "two tasks read the messages of one call at the same time")
       }
@@ -98,10 +101,13 @@ class CallStream {
     try await waitUntilWritable()
   }
 
+  /// Whether more than the high-water mark is queued.
+  var isWriteBlocked: Bool { (stream?.pendingBytes ?? 0) > highWaterMark }
+
   /// Waits while more than the high-water mark is queued.
   final func waitUntilWritable() async throws(RPCError) {
-    while let stream, stream.pendingBytes > highWaterMark {
-      connection?.notifyWhenDrained(stream, below: highWaterMark / 2)
+    while isWriteBlocked {
+      if let stream { connection?.notifyWhenDrained(stream, below: max(1, highWaterMark / 2)) }
       do {
         try await reactor.wait { writers.append($0) }
       } catch {

@@ -11,7 +11,8 @@ class RPCConnection: ConnectionDelegate {
   final let reactor: Reactor
   /// Where messages are encoded; kept, so that a small message allocates nothing.
   private final var writer = WireWriter(capacity: 1024)
-  private final var isClosed = false
+  /// The transport is gone.
+  private(set) final var isClosed = false
 
   init(transport: Connection, role: HTTP2Session.Role, configuration: HTTP2Configuration) {
     self.transport = transport
@@ -35,6 +36,11 @@ class RPCConnection: ConnectionDelegate {
 
   final func write(_ stream: HTTP2Stream, framed bytes: [UInt8]) {
     session.write(stream, bytes)
+    transport.setNeedsFlush()
+  }
+
+  final func end(_ stream: HTTP2Stream) {
+    session.end(stream)
     transport.setNeedsFlush()
   }
 

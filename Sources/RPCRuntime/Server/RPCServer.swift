@@ -14,6 +14,8 @@ import Transport
 /// }
 /// try await server.listen(on: "127.0.0.1:7000")
 /// ```
+///
+/// A server that listens lives until it is drained.
 public final class RPCServer {
   public let reactor: Reactor
   public let configuration: ServerConfiguration
@@ -122,7 +124,7 @@ public final class RPCServer {
   @discardableResult
   public func listen(on address: String, tls: TLSServerContext? = nil) async throws -> SocketAddress {
     let listener = try Listener(on: reactor, address: try await ListenAddress(address).resolve(on: reactor), tls: tls) {
-      [unowned self] transport in accepted(transport)
+      self.accepted($0)
     }
     listeners.append(listener)
     if ticker == nil { tick() }
@@ -137,7 +139,7 @@ public final class RPCServer {
   }
 
   private func tick() {
-    ticker = reactor.schedule(after: .seconds(1)) { [unowned self] in
+    ticker = reactor.schedule(after: .seconds(1)) { [self] in
       for connection in connections.values { connection.check() }
       tick()
     }
@@ -160,6 +162,7 @@ public final class RPCServer {
     listeners = []
     ticker?.cancel()
     ticker = nil
+    callPool = []
   }
 
   private var isIdle: Bool { connections.isEmpty && runningHandlers == 0 }
@@ -207,7 +210,7 @@ public final class RPCServer {
   func makeCall() -> ServerCall { callPool.popLast() ?? ServerCall(server: self) }
 
   func recycle(_ call: consuming ServerCall) {
-    guard callPool.count < 256 else { return }
+    guard callPool.count < 256, !isDraining else { return }
     call.prepareForReuse()
     callPool.append(call)
   }

@@ -7,7 +7,7 @@ import WireCodec
 /// One call on the server: the request as it comes, the handler's task, the answer. Used again for later calls once the
 /// handler and the stream are both done with it.
 final class ServerCall: CallStream {
-  unowned let server: RPCServer
+  let server: RPCServer
   private(set) var method: ServerMethod!
   private(set) var deadline: Instant?
   /// Why the handler's task was cancelled, if it was.
@@ -99,10 +99,10 @@ final class ServerCall: CallStream {
   override func receivedEnd() {
     switch state.requestEnded(messages: inbox.readyCount, isMidMessage: inbox.isMidMessage) {
     case .start:
-      inbound = .ended
+      inbound = .ended(nil)
       start()
     case .endInbox:
-      if case .open = inbound { inbound = .ended }
+      if case .open = inbound { inbound = .ended(nil) }
       wakeReader()
     case .refuse(let cardinality):
       let error = Self.refusal(cardinality)

@@ -4,7 +4,7 @@ import Transport
 
 /// A client's connection to the server.
 final class ServerConnection: RPCConnection {
-  private unowned let server: RPCServer
+  private let server: RPCServer
   private(set) var calls: [ObjectIdentifier: ServerCall] = [:]
   private var isDraining = false
 

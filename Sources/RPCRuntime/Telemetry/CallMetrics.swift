@@ -28,7 +28,7 @@ final class CallMetrics {
   /// - Parameters:
   ///   - sent: bytes of messages with their prefixes; `received` likewise.
   func callEnded(_ code: StatusCode, _ duration: Duration, sent sentBytes: Int, received receivedBytes: Int) {
-    let index = code.isCanonical ? Int(code.rawValue) : 17
+    let index = code.metricIndex
     if durations[index] == nil { makeHandlers(index, code) }
     durations[index]!.recordNanoseconds(duration.wholeNanoseconds)
     sent[index]!.record(sentBytes)
@@ -36,7 +36,7 @@ final class CallMetrics {
   }
 
   private func makeHandlers(_ index: Int, _ code: StatusCode) {
-    let dimensions = self.dimensions + [("grpc_status", code.isCanonical ? code.description : "OTHER")]
+    let dimensions = self.dimensions + [("grpc_status", code.metricLabel)]
     let name = side.rawValue
     durations[index] = Metrics.Timer(label: "\(name)_duration_seconds", dimensions: dimensions)
     sent[index] = Recorder(label: "\(name)_sent_total_compressed_message_size_bytes", dimensions: dimensions)

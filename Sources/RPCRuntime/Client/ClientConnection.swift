@@ -1,0 +1,72 @@
+import EventLoop
+import HTTP2Session
+import Transport
+
+/// A channel's connection to a server.
+final class ClientConnection: RPCConnection {
+  /// Gone when nobody holds the channel any more.
+  private weak var channel: RPCChannel?
+  private(set) var isReady = false
+  /// GOAWAY came, or the end: calls in flight go on, others need another connection.
+  private(set) var isRetired = false
+
+  init(_ transport: Connection, channel: RPCChannel) {
+    self.channel = channel
+    var configuration = HTTP2Configuration()
+    configuration.initialStreamWindow = Int32(clamping: channel.configuration.streamWindowBytes)
+    configuration.connectionWindow = Int32(clamping: channel.configuration.connectionWindowBytes)
+    configuration.maxHeaderListSize = channel.configuration.maxMetadataBytes + 4096
+    super.init(transport: transport, role: .client, configuration: configuration)
+  }
+
+  var canOpenCall: Bool { isReady && !isRetired && session.canOpenStream }
+
+  /// Takes no more calls, and closes after the last.
+  func retire() {
+    isRetired = true
+    session.beginShutdown()
+    transport.setNeedsFlush()
+  }
+
+  /// Sends what is queued, GOAWAY last, and closes.
+  func closeInOrder() {
+    isRetired = true
+    session.terminate(.noError)
+    transport.setNeedsFlush()
+  }
+
+  override func receivedSettings() {
+    guard !isReady else { channel?.streamsFreed(); return }
+    isReady = true
+    channel?.connected(self)
+  }
+
+  override func receivedGoAway(_ code: HTTP2ErrorCode) {
+    guard !isRetired else { return }
+    retire()
+    channel?.retired(self)
+  }
+
+  override func released(_ call: CallStream) { channel?.streamsFreed() }
+
+  override func ended(_ error: (any Error)?) {
+    isRetired = true
+    channel?.ended(self, error)
+  }
+}
+
+/// Follows an attempt to connect up to the moment when the connection can carry data.
+final class ConnectAttempt: ConnectionDelegate {
+  private let ready: () -> Void
+  private let failed: ((any Error)?) -> Void
+
+  init(ready: @escaping () -> Void, failed: @escaping ((any Error)?) -> Void) {
+    self.ready = ready
+    self.failed = failed
+  }
+
+  func connectionReady() { ready() }
+  func received(_ bytes: UnsafeRawBufferPointer) {}
+  func readClosed() {}
+  func closed(_ error: (any Error)?) { failed(error) }
+}

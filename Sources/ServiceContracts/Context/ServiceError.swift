@@ -1,0 +1,30 @@
+package import RPCRuntime
+
+/// What all services' errors have in common.
+package enum ServiceError {
+  /// Who coined the reasons in `ErrorInfo`.
+  package static let domain = "emailmcp"
+}
+
+extension RPCError {
+  /// An error whose reason is the REST `code`: what a service refuses a call with.
+  ///
+  /// - Parameters:
+  ///   - reason: a stable snake_case word.
+  ///   - message: one sentence for a person, without anything internal.
+  package init(_ code: StatusCode, reason: String, _ message: String, cause: (any Error)? = nil) {
+    self.init(code, reason: reason, domain: ServiceError.domain, message, cause: cause)
+  }
+
+  /// INVALID_ARGUMENT `invalid_request` with what is wrong with each field.
+  package static func invalidRequest(_ violations: [BadRequest.FieldViolation]) -> RPCError {
+    RPCError(
+      .invalidArgument, reason: "invalid_request", domain: ServiceError.domain, "The request has invalid fields.",
+      details: [BadRequest(violations)])
+  }
+
+  /// INVALID_ARGUMENT `invalid_request` for one field.
+  package static func invalidField(_ field: String, _ description: String) -> RPCError {
+    invalidRequest([BadRequest.FieldViolation(field: field, description: description)])
+  }
+}

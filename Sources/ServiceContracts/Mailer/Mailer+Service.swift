@@ -1,0 +1,43 @@
+package import RPCRuntime
+
+extension Mailer {
+  /// The largest message of this service, in bytes: a mail of 25 MiB as its parts, with room to spare.
+  package static let maxMessageBytes = 40 * 1024 * 1024
+
+  /// What the mailer service implements. Tenant and user are in the call's context.
+  package protocol Service {
+    func sendMessage(_ request: SendMessageRequest, _ call: ServiceCall) async throws -> SendMessageResponse
+    func sendMessages(
+      _ requests: MessageReader<SendMessagesRequest>, _ writer: MessageWriter<SendMessagesResponse>, _ call: ServiceCall
+    ) async throws
+    func getMessage(_ request: GetMessageRequest, _ call: ServiceCall) async throws -> GetMessageResponse
+    func listMessages(_ request: ListMessagesRequest, _ call: ServiceCall) async throws -> ListMessagesResponse
+    func cancelMessage(_ request: CancelMessageRequest, _ call: ServiceCall) async throws -> CancelMessageResponse
+    /// The context may have no user: the whole tenant's.
+    func watchMessages(
+      _ request: WatchMessagesRequest, _ writer: MessageWriter<WatchMessagesResponse>, _ call: ServiceCall
+    ) async throws
+  }
+}
+
+extension RPCServer {
+  /// Serves the service, each method behind its context's verification.
+  package func register(_ service: some Mailer.Service, verifier: CallContextVerifier) {
+    let registrar = ServiceRegistrar(server: self, verifier: verifier)
+    let send = MethodAccess(.edge, scope: "send")
+    let read = MethodAccess(.edge, scope: "read")
+    registrar.unary(Mailer.sendMessage, send, maxRequestBytes: Mailer.maxMessageBytes) {
+      try await service.sendMessage($0, $1)
+    }
+    registrar.bidirectional(Mailer.sendMessages, send, maxRequestBytes: Mailer.maxMessageBytes) {
+      try await service.sendMessages($0, $1, $2)
+    }
+    registrar.unary(Mailer.getMessage, read) { try await service.getMessage($0, $1) }
+    registrar.unary(Mailer.listMessages, read) { try await service.listMessages($0, $1) }
+    registrar.unary(Mailer.cancelMessage, send) { try await service.cancelMessage($0, $1) }
+    let watch = MethodAccess(.edge, scope: "read", needsUser: false)
+    registrar.serverStreaming(Mailer.watchMessages, watch, endsOnDrain: true) {
+      try await service.watchMessages($0, $1, $2)
+    }
+  }
+}

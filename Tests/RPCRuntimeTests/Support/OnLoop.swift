@@ -1,0 +1,52 @@
+import EventLoop
+import RPCRuntime
+
+/// Runs a test on a loop of its own.
+func onLoop(_ body: @Sendable (Reactor) async throws -> Void) async throws {
+  let loop = try EventLoop.start(name: "test")
+  let result: Result<Void, any Error>
+  do {
+    try await loop.run(body)
+    result = .success(())
+  } catch {
+    result = .failure(error)
+  }
+  await loop.shutdown()
+  try result.get()
+}
+
+/// A server and a channel to it on one loop, over a real socket; both end with the body.
+func withPair(
+  server configuration: ServerConfiguration = ServerConfiguration(),
+  channel channelConfiguration: ChannelConfiguration = ChannelConfiguration(),
+  register: @Sendable (RPCServer) -> Void,
+  _ body: @Sendable (RPCChannel, RPCServer) async throws -> Void
+) async throws {
+  try await onLoop { reactor in
+    let server = RPCServer(on: reactor, configuration: configuration)
+    register(server)
+    let address = try await server.listen(on: "127.0.0.1:0")
+    let channel = RPCChannel(
+      to: try ChannelTarget("ipv4:\(address)"), on: reactor, configuration: channelConfiguration)
+    let result: Result<Void, any Error>
+    do {
+      try await body(channel, server)
+      result = .success(())
+    } catch {
+      result = .failure(error)
+    }
+    channel.close()
+    await server.drain(within: .seconds(2))
+    try result.get()
+  }
+}
+
+/// What a call throws.
+func failure(_ body: () async throws -> Void) async -> RPCError? {
+  do {
+    try await body()
+    return nil
+  } catch {
+    return error as? RPCError ?? RPCError(error)
+  }
+}
