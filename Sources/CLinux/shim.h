@@ -1,6 +1,8 @@
 #pragma once
 // Linux calls and constants that Swift's Glibc overlay leaves out, or hides behind macros and unions.
 #include <errno.h>
+#include <fcntl.h>
+#include <grp.h>
 #include <netdb.h>
 #include <netinet/in.h>
 #include <netinet/tcp.h>
@@ -16,6 +18,7 @@
 #include <sys/stat.h>
 #include <sys/syscall.h>
 #include <sys/un.h>
+#include <sys/wait.h>
 #include <unistd.h>
 
 static inline int clinux_epoll_create(void) { return epoll_create1(EPOLL_CLOEXEC); }
@@ -63,3 +66,46 @@ static inline int clinux_socket_error(int fd) {
 
 extern char **environ;
 static inline char **clinux_environment(void) { return environ; }
+// Starts a program in a process group of its own, with both outputs to `output`, that gets `death_signal` when the
+// calling *thread* ends: so that no child outlives a parent that was killed. `uid` 0 keeps the user. Between fork and
+// exec only async-signal-safe calls are made. Returns the pid, or -1 with errno, that of a failed exec too.
+static inline pid_t clinux_spawn(const char *path, char *const arguments[], char *const environment[], int output,
+                                 uid_t uid, gid_t gid, int death_signal) {
+  int report[2];
+  if (pipe(report) == -1) return -1;
+  fcntl(report[0], F_SETFD, FD_CLOEXEC);
+  fcntl(report[1], F_SETFD, FD_CLOEXEC);
+  pid_t parent = getpid();
+  pid_t pid = fork();
+  if (pid == 0) {
+    sigset_t none;
+    sigemptyset(&none);
+    sigprocmask(SIG_SETMASK, &none, 0);
+    for (int number = 1; number < 32; number++) signal(number, SIG_DFL);
+    setpgid(0, 0);
+    int null = open("/dev/null", O_RDONLY);
+    if (null >= 0) dup2(null, 0);
+    dup2(output, 1);
+    dup2(output, 2);
+    int ok = uid == 0 || (setgroups(0, 0) == 0 && setgid(gid) == 0 && setuid(uid) == 0);
+    // After setuid, which clears it; and the parent may be gone already.
+    if (ok && prctl(PR_SET_PDEATHSIG, death_signal) == 0 && getppid() == parent) execve(path, arguments, environment);
+    int failure = errno;
+    (void)!write(report[1], &failure, sizeof(failure));
+    _exit(127);
+  }
+  int failure = 0;
+  close(report[1]);
+  ssize_t count = pid > 0 ? read(report[0], &failure, sizeof(failure)) : 0;
+  close(report[0]);
+  if (count > 0) {
+    waitpid(pid, 0, 0);
+    errno = failure;
+    return -1;
+  }
+  return pid;
+}
+
+static inline int clinux_exited(int status) { return WIFEXITED(status); }
+static inline int clinux_exit_code(int status) { return WEXITSTATUS(status); }
+static inline int clinux_term_signal(int status) { return WTERMSIG(status); }

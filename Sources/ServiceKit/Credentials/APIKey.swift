@@ -28,7 +28,7 @@ package struct APIKey: Sendable, CustomStringConvertible {
     let parts = text.split(separator: "_", omittingEmptySubsequences: false)
     guard parts.count == 4, parts[0] == "emcp", let environment = Environment(rawValue: String(parts[1])),
       parts[2].utf8.count == Self.idLength, parts[3].utf8.count == Self.secretLength,
-      (parts[2] + parts[3]).utf8.allSatisfy({ Self.alphabet.contains($0) })
+      parts[2].utf8.allSatisfy(Self.alphabet.contains), parts[3].utf8.allSatisfy(Self.alphabet.contains)
     else { return nil }
     self.environment = environment
     id = String(parts[2])
