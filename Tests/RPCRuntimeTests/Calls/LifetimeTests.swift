@@ -1,0 +1,205 @@
+import EventLoop
+import RPCRuntime
+import Testing
+
+@Suite("Deadlines, cancellation, connections", .timeLimit(.minutes(1)))
+struct LifetimeTests {
+  @Test("A deadline ends the call on both sides")
+  func deadline() async throws {
+    let cancelled = Tally()
+    try await withPair {
+      $0.handle(Notes.echo) { request, context in
+        #expect(context.timeLeft ?? .zero > .zero)
+        do {
+          try await context.reactor.sleep(for: .seconds(30))
+        } catch {
+          cancelled.add(1)
+          throw error
+        }
+        return request
+      }
+    } _: { channel, _ in
+      let error = await failure {
+        _ = try await channel.call(Notes.echo, Note(""), options: CallOptions(timeout: .milliseconds(50)))
+      }
+      #expect(error?.code == .deadlineExceeded)
+      while cancelled.value == 0 { await channel.reactor.yield() }
+    }
+  }
+
+  @Test("Cancelling the task cancels the call and the handler")
+  func cancellation() async throws {
+    let (started, cancelled) = (Tally(), Tally())
+    try await withPair {
+      $0.handle(Notes.echo) { request, context in
+        started.add(1)
+        do {
+          try await context.reactor.sleep(for: .seconds(30))
+        } catch {
+          cancelled.add(1)
+          throw error
+        }
+        return request
+      }
+    } _: { channel, _ in
+      let task = channel.reactor.spawn { try await channel.call(Notes.echo, Note("")) }
+      while started.value == 0 { await channel.reactor.yield() }
+      task.cancel()
+      let error = await failure { _ = try await task.value }
+      #expect(error?.code == .cancelled)
+      while cancelled.value == 0 { await channel.reactor.yield() }
+    }
+  }
+
+  @Test("A call made by a handler gets what is left of the time, never more, and the trace")
+  func propagation() async throws {
+    try await onLoop { reactor in
+      let inner = RPCServer(on: reactor)
+      inner.handle(Notes.echo) { _, context in
+        Note(
+          context.metadata.text("traceparent") ?? "",
+          number: context.timeLeft?.components.seconds ?? -1, data: Array((context.metadata.text("x-own") ?? "").utf8))
+      }
+      let innerAddress = try await inner.listen(on: "127.0.0.1:0")
+      let toInner = RPCChannel(to: try ChannelTarget("ipv4:\(innerAddress)"), on: reactor)
+      let outer = RPCServer(on: reactor)
+      outer.handle(Notes.echo) { request, _ in
+        try await toInner.call(Notes.echo, request, options: CallOptions(timeout: .seconds(1000)))
+      }
+      let outerAddress = try await outer.listen(on: "127.0.0.1:0")
+      let channel = RPCChannel(to: try ChannelTarget("ipv4:\(outerAddress)"), on: reactor)
+
+      let reply = try await channel.call(
+        Notes.echo, Note(""),
+        options: CallOptions(timeout: .seconds(20), metadata: ["traceparent": "00-a-b-01", "x-own": "not sent on"]))
+      #expect(reply.text == "00-a-b-01")
+      #expect(reply.number == 19)
+      #expect(reply.data.isEmpty)
+      let endless = try await channel.call(Notes.echo, Note(""))
+      #expect(endless.number == 999)
+
+      channel.close()
+      toInner.close()
+      await outer.drain(within: .seconds(1))
+      await inner.drain(within: .seconds(1))
+    }
+  }
+
+  @Test("Without a server a call fails with UNAVAILABLE; one that waits goes on when the server comes")
+  func serverComesLate() async throws {
+    try await onLoop { reactor in
+      let placeholder = RPCServer(on: reactor)
+      let address = try await placeholder.listen(on: "127.0.0.1:0")
+      await placeholder.drain(within: .zero)
+
+      var configuration = ChannelConfiguration()
+      configuration.backoff = Backoff(initial: .milliseconds(20), limit: .milliseconds(50))
+      let channel = RPCChannel(to: try ChannelTarget("ipv4:\(address)"), on: reactor, configuration: configuration)
+      let error = await failure { _ = try await channel.call(Notes.echo, Note("")) }
+      #expect(error?.code == .unavailable)
+
+      let waiting = reactor.spawn {
+        try await channel.call(
+          Notes.echo, Note("late"), options: CallOptions(timeout: .seconds(20), waitForReady: true))
+      }
+      try await reactor.sleep(for: .milliseconds(60))
+      let server = RPCServer(on: reactor)
+      server.handle(Notes.echo) { request, _ in request }
+      try await server.listen(on: "\(address)")
+      let reply = try await waiting.value
+      #expect(reply.text == "late")
+      channel.close()
+      await server.drain(within: .seconds(1))
+    }
+  }
+
+  @Test("A drain lets calls in flight end, and new calls find the next server")
+  func drain() async throws {
+    try await onLoop { reactor in
+      let release = Tally()
+      let first = RPCServer(on: reactor)
+      let started = Tally()
+      first.handle(Notes.echo) { _, context in
+        started.add(1)
+        while release.value == 0 { await context.reactor.yield() }
+        return Note("first")
+      }
+      let address = try await first.listen(on: "127.0.0.1:0")
+      let channel = RPCChannel(to: try ChannelTarget("ipv4:\(address)"), on: reactor)
+      let inFlight = reactor.spawn { try await channel.call(Notes.echo, Note("")).text }
+      while started.value == 0 { await reactor.yield() }
+
+      let second = RPCServer(on: reactor)
+      second.handle(Notes.echo) { _, _ in Note("second") }
+      try await second.listen(on: "\(address)")
+      let draining = reactor.spawn { await first.drain(within: .seconds(10)) }
+      // Some of these go out before the GOAWAY has arrived: they are sent again without anybody noticing.
+      let others = (0..<20).map { _ in reactor.spawn { try await channel.call(Notes.echo, Note("")).text } }
+      for _ in 0..<50 { await reactor.yield() }
+      release.add(1)
+      let answer = try await inFlight.value
+      #expect(answer == "first")
+      for other in others {
+        let answer = try await other.value
+        #expect(answer == "first" || answer == "second")
+      }
+      _ = try await draining.value
+      let after = try await channel.call(Notes.echo, Note("")).text
+      #expect(after == "second")
+      channel.close()
+      await second.drain(within: .seconds(1))
+    }
+  }
+
+  @Test("A drain cancels what does not end in time")
+  func drainLimit() async throws {
+    let cancelled = Tally()
+    try await withPair {
+      $0.handle(Notes.echo) { request, context in
+        do {
+          try await context.reactor.sleep(for: .seconds(60))
+        } catch {
+          cancelled.add(1)
+          throw error
+        }
+        return request
+      }
+    } _: { channel, server in
+      let call = channel.reactor.spawn { try await channel.call(Notes.echo, Note("")) }
+      for _ in 0..<100 { await channel.reactor.yield() }
+      await server.drain(within: .milliseconds(50))
+      let error = await failure { _ = try await call.value }
+      #expect(error?.code == .unavailable)
+      #expect(cancelled.value == 1)
+    }
+  }
+
+  @Test("A unix socket carries calls")
+  func unixSocket() async throws {
+    try await onLoop { reactor in
+      let server = RPCServer(on: reactor)
+      server.handle(Notes.echo) { request, _ in request }
+      let path = "/tmp/emailmcp-rpc-\(UInt64.random(in: 0 ... .max)).sock"
+      try await server.listen(on: "unix:\(path)")
+      let channel = RPCChannel(to: try ChannelTarget("unix:\(path)"), on: reactor)
+      let reply = try await channel.call(Notes.echo, Note("local"))
+      #expect(reply.text == "local")
+      channel.close()
+      await server.drain(within: .seconds(1))
+    }
+  }
+
+  @Test("A name is resolved, and its first address that answers is taken")
+  func dnsTarget() async throws {
+    try await onLoop { reactor in
+      let server = RPCServer(on: reactor)
+      server.handle(Notes.echo) { request, _ in request }
+      let address = try await server.listen(on: "127.0.0.1:0")
+      let channel = RPCChannel(to: try ChannelTarget("dns:///localhost:\(address.port)"), on: reactor)
+      let reply = try await channel.call(Notes.echo, Note("named"))
+      #expect(reply.text == "named")
+      channel.close()
+      await server.drain(within: .seconds(1))
+    }
+  }
+}

@@ -1,0 +1,161 @@
+import EventLoop
+import RPCRuntime
+import Testing
+
+@Suite("Streaming calls", .timeLimit(.minutes(1)))
+struct StreamingTests {
+  @Test("A server stream arrives in order and ends")
+  func serverStream() async throws {
+    try await withPair {
+      $0.handle(Notes.count) { request, writer, _ in
+        for number in 0..<request.number { try await writer.write(Note("n", number: number)) }
+      }
+    } _: { channel, _ in
+      var seen: [Int64] = []
+      for try await note in try channel.call(Notes.count, Note("", number: 1000)) { seen.append(note.number) }
+      #expect(seen == Array(0..<1000))
+    }
+  }
+
+  @Test("Messages that came before an error are delivered before it is thrown")
+  func serverStreamError() async throws {
+    try await withPair {
+      $0.handle(Notes.count) { _, writer, _ in
+        for number in 0..<3 { try await writer.write(Note("", number: Int64(number))) }
+        throw RPCError(.aborted, "enough")
+      }
+    } _: { channel, _ in
+      let call = try channel.call(Notes.count, Note(""))
+      var count = 0
+      let error = await failure { for try await _ in call { count += 1 } }
+      #expect(count == 3)
+      #expect(error?.code == .aborted)
+    }
+  }
+
+  @Test("A client stream is read to its end and answered once")
+  func clientStream() async throws {
+    try await withPair {
+      $0.handle(Notes.join) { reader, _ in
+        var sum: Int64 = 0
+        for try await note in reader { sum += note.number }
+        return Note("sum", number: sum)
+      }
+    } _: { channel, _ in
+      let call = try channel.call(Notes.join)
+      for number in 1...100 { try await call.write(Note("", number: Int64(number))) }
+      let sum = try await call.finish()
+      #expect(sum.number == 5050)
+    }
+  }
+
+  @Test("A server may answer a client stream before it has ended")
+  func earlyAnswer() async throws {
+    try await withPair {
+      $0.handle(Notes.join) { reader, _ in try await reader.next() ?? Note("none") }
+    } _: { channel, _ in
+      let call = try channel.call(Notes.join)
+      try await call.write(Note("first"))
+      _ = try await call.initialMetadata()
+      // The server has ended the call; what is still written is of no interest, the answer is.
+      let error = await failure {
+        while true { try await call.write(Note("more", data: [UInt8](repeating: 0, count: 50_000))) }
+      }
+      #expect(error?.code == .cancelled)
+      let answer = try await call.finish()
+      #expect(answer.text == "first")
+    }
+  }
+
+  @Test("Both sides of a bidirectional call talk in turn")
+  func pingPong() async throws {
+    try await withPair {
+      $0.handle(Notes.chat) { reader, writer, _ in
+        for try await note in reader { try await writer.write(Note(note.text, number: note.number * 2)) }
+      }
+    } _: { channel, _ in
+      let call = try channel.call(Notes.chat)
+      for number in 1...50 {
+        try await call.write(Note("", number: Int64(number)))
+        let answer = try await call.responses.next()
+        #expect(answer?.number == Int64(number * 2))
+      }
+      call.finishWriting()
+      let end = try await call.responses.next()
+      #expect(end == nil)
+    }
+  }
+
+  @Test("A slow reader stops the sending handler: what is sent ahead is bounded by windows and marks")
+  func readerHoldsServer() async throws {
+    let written = Tally()
+    try await withPair {
+      $0.handle(Notes.count) { _, writer, _ in
+        for number in 0..<2000 {
+          try await writer.write(Note("", number: Int64(number), data: [UInt8](repeating: 1, count: 10_000)))
+          written.add(1)
+        }
+      }
+    } _: { channel, _ in
+      let call = try channel.call(Notes.count, Note(""))
+      let first = try await call.responses.next()
+      #expect(first?.number == 0)
+      // Time for the handler to run as far as it is let.
+      for _ in 0..<2000 { await channel.reactor.yield() }
+      // One stream window (256 KiB), the high-water mark (64 KiB) and a message on either side.
+      #expect(written.value < 60)
+      var count = 1
+      for try await _ in call { count += 1 }
+      #expect(count == 2000)
+    }
+  }
+
+  @Test("A handler that does not read stops the sending client")
+  func handlerHoldsClient() async throws {
+    let gate = Tally()
+    try await withPair {
+      $0.handle(Notes.join) { reader, context in
+        while gate.value == 0 { await context.reactor.yield() }
+        var count: Int64 = 0
+        for try await _ in reader { count += 1 }
+        return Note("", number: count)
+      }
+    } _: { channel, _ in
+      let call = try channel.call(Notes.join)
+      let written = Tally()
+      let task = channel.reactor.spawn {
+        for _ in 0..<1000 {
+          try await call.write(Note("", data: [UInt8](repeating: 1, count: 10_000)))
+          written.add(1)
+        }
+        return try await call.finish().number
+      }
+      for _ in 0..<3000 { await channel.reactor.yield() }
+      #expect(written.value < 60)
+      gate.add(1)
+      let count = try await task.value
+      #expect(count == 1000)
+    }
+  }
+
+  @Test("Letting go of a stream cancels its handler")
+  func letGo() async throws {
+    let cancelled = Tally()
+    try await withPair {
+      $0.handle(Notes.count) { _, writer, context in
+        do {
+          while true { try await writer.write(Note("")) }
+        } catch {
+          if context.isCancelled { cancelled.add(1) }
+          throw error
+        }
+      }
+    } _: { channel, _ in
+      do {
+        let call = try channel.call(Notes.count, Note(""))
+        _ = try await call.responses.next()
+      }
+      while cancelled.value == 0 { await channel.reactor.yield() }
+    }
+  }
+}
