@@ -44,6 +44,7 @@ CREATE TABLE user_email_accounts (
   reauth_reason            text,
   scopes                   text[] NOT NULL DEFAULT '{}',
   grant_version            bigint NOT NULL DEFAULT 1,       -- one more with every new grant: fences a late refresh
+  token_version            bigint NOT NULL DEFAULT 0,       -- one more with every access token: names it in a refusal
   access_token_sealed      bytea,
   access_token_expires_at  timestamptz,
   refresh_token_expires_at timestamptz,

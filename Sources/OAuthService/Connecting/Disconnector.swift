@@ -1,0 +1,35 @@
+import Logging
+import TLSSession
+
+/// Forgets connections. One a loop.
+final class Disconnector {
+  private let google: any GoogleOAuth
+  private let accounts: any AccountStore
+  private let vault: any GrantVault
+  private let logger: Logger
+
+  init(google: any GoogleOAuth, accounts: any AccountStore, vault: any GrantVault, logger: Logger) {
+    self.google = google
+    self.accounts = accounts
+    self.vault = vault
+    self.logger = logger
+  }
+
+  /// First the row, in one transaction with the question whether this was the last link: from then on nobody gets a
+  /// token. Then Google, then the secret. A call that breaks off is finished by the next one, for the row names the
+  /// secret until it is gone.
+  ///
+  /// Google revokes per project and account: all grants of this Google account die, those of other users of ours
+  /// too. So only the last link revokes. When Google cannot be reached the secret goes all the same, and the audit
+  /// says so: the user wants us to forget.
+  func disconnect(_ user: UserKey, actor: String) async throws {
+    guard let disconnection = try await accounts.disconnect(user, actor: actor) else { return }
+    var revoked: Bool?
+    if disconnection.wasLastLink, let grant = try await vault.get(user) {
+      revoked = (try? await google.revoke(grant.refreshToken)) ?? false
+      if revoked == false { logger.warning("a grant could not be revoked at Google") }
+    }
+    try await vault.delete(user)
+    try await accounts.secretRemoved(user, revoked: revoked, actor: actor)
+  }
+}
