@@ -16,6 +16,9 @@ package struct HTTP2Configuration: Sendable {
   package var maxContinuations: Int = 32
   /// Field sections on one stream: final, trailers and some interim responses.
   package var maxHeaderBlocks: Int = 8
+  /// Server: a complete answer to an incomplete request resets the rest at once (gRPC wants it). Otherwise the owner does
+  /// so later: curl 7.88 loses an answer that arrives together with its RST_STREAM.
+  package var resetsUnreadRequests = true
   /// Frames queued and not taken by the transport; beyond it the peer does not read what it asks for.
   package var maxOutboundQueue: Int = 10_000
 

@@ -197,7 +197,9 @@ extension HTTP2Session {
 
   /// A complete answer to an incomplete request: the rest of the request is not wanted (RFC 9113 section 8.1).
   private func sentEnd(_ id: Int32) {
-    guard role == .server, let stream = stream(id), !stream.remoteEnded else { return }
+    guard let stream = stream(id) else { return }
+    stream.localEnded = true
+    guard role == .server, !stream.remoteEnded, configuration.resetsUnreadRequests else { return }
     stream.resetByOwner = true
     nghttp2_submit_rst_stream(session, UInt8(NGHTTP2_FLAG_NONE.rawValue), id, NGHTTP2_NO_ERROR.rawValue)
   }

@@ -26,6 +26,8 @@ package final class HTTP2Stream {
   package var owner: AnyObject?
   /// The peer has sent END_STREAM.
   package internal(set) var remoteEnded = false
+  /// Our END_STREAM has left.
+  package internal(set) var localEnded = false
   /// The stream is gone; its `closed` event is queued or delivered. Submitting on it does nothing.
   package internal(set) var isClosed = false
   /// Bytes written and not yet framed.
@@ -56,6 +58,7 @@ package final class HTTP2Stream {
     id = 0
     owner = nil
     remoteEnded = false
+    localEnded = false
     isClosed = false
     liveIndex = -1
     arena.removeAll()

@@ -38,7 +38,8 @@ struct HostilePeerTests {
     let result = try flood(withBurst(\.provokedResets, 20), 100) { index in
       let id = UInt32(index * 2 + 1)
       // A window pushed past 2³¹−1 is a stream error (RFC 9113 section 6.9.1).
-      return RawFrame.headers(id, RawFrame.post, endStream: false) + RawFrame.frame(8, 0, stream: id, [0x7f, 0xff, 0xff, 0xff])
+      return RawFrame.headers(id, RawFrame.post, endStream: false)
+        + RawFrame.frame(8, 0, stream: id, [0x7f, 0xff, 0xff, 0xff])
     }
     #expect(result.limits == [.provokedResets])
     #expect(result.sent <= 22)
