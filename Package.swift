@@ -101,7 +101,7 @@ let package = Package(
     tests("PostgresClient", ["TestSupport", "EventLoop"]),
     tests("SecretVault", ["TestSupport", "EventLoop", "PostgresClient", "HTTPSClient", "TLSSession"]),
     tests("ServiceKit", ["EventLoop", "WireCodec", "TLSSession", "ServiceContracts", "RPCRuntime", "CivilTime", "StrictJSON", log, metrics]),
-    tests("ServiceContracts", ["WireCodec"]),
+    tests("ServiceContracts", ["CivilTime", "RPCRuntime", "TLSSession", "WireCodec"]),
     tests("EdgeService", ["TestSupport"]), tests("OAuthService", ["TestSupport", "TLSSession", "StrictJSON"]), tests("MailerService", ["TestSupport", "StrictJSON"]), tests("ReportService", ["TestSupport"]), tests("GoogleSandbox"),
     tests("EmailMCPCLI", ["TestSupport"]),
   ]

@@ -75,7 +75,7 @@ public struct HealthListResponse: WireMessage, Hashable {
     var response: HealthCheckResponse?
 
     func encode(into w: inout WireWriter) {
-      w.string(1, service)
+      w.string(1, Optional(service))
       w.message(2, response)
     }
 
@@ -94,7 +94,7 @@ public struct HealthListResponse: WireMessage, Hashable {
   public init() {}
 
   public func encode(into w: inout WireWriter) {
-    let entries = statuses.sorted { $0.key < $1.key }.map { service, response in
+    let entries = statuses.sorted { $0.key.utf8.lexicographicallyPrecedes($1.key.utf8) }.map { service, response in
       Entry {
         $0.service = service
         $0.response = response

@@ -2,8 +2,16 @@ package import RPCRuntime
 
 /// Who may call a method: proven by the peer's certificate, by the issuer of the context and by the credential's scope.
 package struct MethodAccess: Sendable {
+  /// Who may vouch for a context.
+  package enum Issuer: String, Sendable {
+    /// For a caller with a credential.
+    case edge
+    /// For the mailer's own work on its queue.
+    case mailer
+  }
+
   /// Who vouches for the context, and whose certificate the peer shows.
-  package var issuer: CallContext.Issuer
+  package var issuer: Issuer
 
   /// What the caller's credential must allow; nil where none is needed.
   package var scope: String?
@@ -14,7 +22,7 @@ package struct MethodAccess: Sendable {
   /// Whether the context must name a user.
   package var needsUser = true
 
-  package init(_ issuer: CallContext.Issuer, scope: String? = nil, needsTenant: Bool = true, needsUser: Bool = true) {
+  package init(_ issuer: Issuer, scope: String? = nil, needsTenant: Bool = true, needsUser: Bool = true) {
     self.issuer = issuer
     self.scope = scope
     self.needsTenant = needsTenant
@@ -30,13 +38,13 @@ package struct MethodAccess: Sendable {
 
   /// Lets the context in or says why not.
   ///
-  /// - Throws: UNAUTHENTICATED `bad_context` for a context without what the method needs, PERMISSION_DENIED for a
+  /// - Throws: UNAUTHENTICATED `invalid_context` for a context without what the method needs, PERMISSION_DENIED for a
   ///   credential without the scope.
   package func check(_ context: CallContext) throws(RPCError) {
     guard context.issuer == issuer.rawValue, !needsTenant || !context.tenantID.isEmpty,
       !needsUser || !context.userID.isEmpty
     else {
-      throw RPCError(.unauthenticated, reason: "bad_context", "The call's context is not one for this method.")
+      throw RPCError(.unauthenticated, reason: "invalid_context", "The call's context is not one for this method.")
     }
     guard let scope else { return }
     guard context.scopes.contains(scope) else {
@@ -58,17 +66,16 @@ package struct ServiceCall {
   package var userID: String { context.userID }
 }
 
-/// Registers a service's methods, each behind the verification of its context.
+/// Registers a service's methods, each behind a check of its context.
 struct ServiceRegistrar {
   let server: RPCServer
-  let verifier: CallContextVerifier
 
   func unary<Request, Response>(
     _ method: UnaryMethod<Request, Response>, _ access: MethodAccess, maxRequestBytes: Int? = nil,
     _ handler: @escaping (Request, ServiceCall) async throws -> Response
   ) {
-    server.handle(method, options: access.options(maxRequestBytes: maxRequestBytes)) { [self] request, context in
-      try await handler(request, try admit(context, access))
+    server.handle(method, options: access.options(maxRequestBytes: maxRequestBytes)) { request, context in
+      try await handler(request, try Self.admit(context, access))
     }
   }
 
@@ -76,8 +83,8 @@ struct ServiceRegistrar {
     _ method: ServerStreamingMethod<Request, Response>, _ access: MethodAccess, endsOnDrain: Bool = false,
     _ handler: @escaping (Request, MessageWriter<Response>, ServiceCall) async throws -> Void
   ) {
-    server.handle(method, options: access.options(endsOnDrain: endsOnDrain)) { [self] request, writer, context in
-      try await handler(request, writer, try admit(context, access))
+    server.handle(method, options: access.options(endsOnDrain: endsOnDrain)) { request, writer, context in
+      try await handler(request, writer, try Self.admit(context, access))
     }
   }
 
@@ -86,13 +93,15 @@ struct ServiceRegistrar {
     _ handler: @escaping (MessageReader<Request>, MessageWriter<Response>, ServiceCall) async throws -> Void
   ) {
     server.handle(method, options: access.options(maxRequestBytes: maxRequestBytes)) {
-      [self] reader, writer, context in
-      try await handler(reader, writer, try admit(context, access))
+      reader, writer, context in
+      try await handler(reader, writer, try Self.admit(context, access))
     }
   }
 
-  private func admit(_ context: ServerContext, _ access: MethodAccess) throws(RPCError) -> ServiceCall {
-    let verified = try verifier.verify(context.metadata)
+  private static func admit(_ context: ServerContext, _ access: MethodAccess) throws(RPCError) -> ServiceCall {
+    guard let verified = context.attached(CallContext.self) else {
+      throw RPCError(.unauthenticated, reason: "invalid_context", "The call carries no valid context.")
+    }
     try access.check(verified)
     return ServiceCall(context: verified, server: context)
   }

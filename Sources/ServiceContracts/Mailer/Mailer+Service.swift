@@ -21,9 +21,10 @@ extension Mailer {
 }
 
 extension RPCServer {
-  /// Serves the service, each method behind its context's verification.
-  package func register(_ service: some Mailer.Service, verifier: CallContextVerifier) {
-    let registrar = ServiceRegistrar(server: self, verifier: verifier)
+  /// Serves the service, each method behind a check of its context, which an interceptor must have
+  /// verified and attached.
+  package func register(_ service: some Mailer.Service) {
+    let registrar = ServiceRegistrar(server: self)
     let send = MethodAccess(.edge, scope: "send")
     let read = MethodAccess(.edge, scope: "read")
     registrar.unary(Mailer.sendMessage, send, maxRequestBytes: Mailer.maxMessageBytes) {

@@ -20,10 +20,18 @@ extension OAuth {
   }
 }
 
+extension OAuth {
+  /// The full names of the methods that take a context which the mailer vouches for.
+  package static let mailerMethods: Set<String> = [
+    getAccessToken.descriptor.fullName, watchConnections.descriptor.fullName,
+  ]
+}
+
 extension RPCServer {
-  /// Serves the service, each method behind its context's verification.
-  package func register(_ service: some OAuth.Service, verifier: CallContextVerifier) {
-    let registrar = ServiceRegistrar(server: self, verifier: verifier)
+  /// Serves the service, each method behind a check of its context, which an interceptor must have
+  /// verified and attached.
+  package func register(_ service: some OAuth.Service) {
+    let registrar = ServiceRegistrar(server: self)
     let connect = MethodAccess(.edge, scope: "connect")
     registrar.unary(OAuth.startAuthorization, connect) { try await service.startAuthorization($0, $1) }
     registrar.unary(OAuth.sealCallback, MethodAccess(.edge, needsTenant: false, needsUser: false)) {

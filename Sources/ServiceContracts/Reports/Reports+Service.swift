@@ -12,9 +12,10 @@ extension Reports {
 }
 
 extension RPCServer {
-  /// Serves the service, each method behind its context's verification.
-  package func register(_ service: some Reports.Service, verifier: CallContextVerifier) {
-    let registrar = ServiceRegistrar(server: self, verifier: verifier)
+  /// Serves the service, each method behind a check of its context, which an interceptor must have
+  /// verified and attached.
+  package func register(_ service: some Reports.Service) {
+    let registrar = ServiceRegistrar(server: self)
     let reports = MethodAccess(.edge, scope: "reports")
     registrar.unary(Reports.getUserReport, reports) { try await service.getUserReport($0, $1) }
     registrar.unary(Reports.getSummary, MethodAccess(.edge, scope: "reports:summary", needsUser: false)) {
