@@ -230,13 +230,13 @@ struct EncodingTests {
     for count in 0...130 {
       let bytes = (0..<count).map { UInt8(truncatingIfNeeded: $0 &* 89 &+ 251) }
       var url: [UInt8] = []
-      Base64.appendURLSafe(bytes, to: &url)
+      MailBase64.appendURLSafe(bytes, to: &url)
       let plain = Data(bytes).base64EncodedString()
       let expected = plain.replacing("+", with: "-").replacing("/", with: "_").replacing("=", with: "")
       #expect(String(decoding: url, as: UTF8.self) == expected)
       var lines: [UInt8] = []
-      Base64.appendLines(bytes, to: &lines)
-      #expect(lines.count == Base64.linesSize(count))
+      MailBase64.appendLines(bytes, to: &lines)
+      #expect(lines.count == MailBase64.linesSize(count))
       #expect(String(decoding: lines, as: UTF8.self).replacing("\r\n", with: "") == plain)
     }
   }

@@ -18,7 +18,7 @@ struct BodyText {
     switch encoding {
     case .sevenBit: output.append(contentsOf: canonical)
     case .quotedPrintable: QuotedPrintable.append(canonical, to: &output)
-    case .base64: Base64.appendLines(canonical, to: &output)
+    case .base64: MailBase64.appendLines(canonical, to: &output)
     }
   }
 
@@ -60,7 +60,7 @@ struct BodyText {
     }
     if lineStart < text.count { isPlain = isPlain && isPlainLine(text[lineStart...]) }
     if isPlain { return .sevenBit }
-    return text.count + 2 * escapes <= Base64.linesSize(text.count) ? .quotedPrintable : .base64
+    return text.count + 2 * escapes <= MailBase64.linesSize(text.count) ? .quotedPrintable : .base64
   }
 
   /// A line that nothing on the way has cause to change: short, without trailing space, not `From …` and not a dot.

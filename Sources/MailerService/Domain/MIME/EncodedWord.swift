@@ -38,7 +38,7 @@ enum EncodedWord {
   private static func word(_ bytes: [UInt8], asBase64: Bool) -> String {
     var output = Array((asBase64 ? "=?utf-8?b?" : "=?utf-8?q?").utf8)
     if asBase64 {
-      Base64.append(bytes, to: &output)
+      MailBase64.append(bytes, to: &output)
     } else {
       for byte in bytes {
         if byte == 0x20 {
@@ -47,7 +47,7 @@ enum EncodedWord {
           output.append(byte)
         } else {
           output.append(UInt8(ascii: "="))
-          output.append(contentsOf: Hex.upper(byte))
+          output.append(contentsOf: HexDigits.upper(byte))
         }
       }
     }
@@ -68,7 +68,7 @@ enum EncodedWord {
 }
 
 /// Two upper-case hexadecimal digits, as `=XX` and `%XX` want them.
-enum Hex {
+enum HexDigits {
   static func upper(_ byte: UInt8) -> [UInt8] {
     [digit(byte >> 4), digit(byte & 15)]
   }

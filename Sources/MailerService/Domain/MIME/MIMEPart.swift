@@ -10,7 +10,7 @@ indirect enum MIMEPart {
   var estimatedSize: Int {
     switch self {
     case .text(_, let body): 160 + (body.encoding == .sevenBit ? body.canonical.count : body.canonical.count * 3 / 2)
-    case .file(let attachment): 512 + Base64.linesSize(attachment.content.count)
+    case .file(let attachment): 512 + MailBase64.linesSize(attachment.content.count)
     case .multipart(_, let parts): parts.reduce(256) { $0 + 64 + $1.estimatedSize }
     }
   }
@@ -28,7 +28,7 @@ indirect enum MIMEPart {
       Self.describe(attachment, in: &header)
       output.append(contentsOf: header.bytes)
       output.append(contentsOf: "\r\n".utf8)
-      Base64.appendLines(attachment.content, to: &output)
+      MailBase64.appendLines(attachment.content, to: &output)
     case .multipart(let kind, let parts):
       let boundary = boundaries.next()
       var words = ["multipart/\(kind.rawValue)"]

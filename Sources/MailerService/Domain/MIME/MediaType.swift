@@ -119,7 +119,7 @@ enum ParameterText {
     var output: [UInt8] = []
     for byte in UTF8.encode(scalar)! {
       output.append(UInt8(ascii: "%"))
-      output.append(contentsOf: Hex.upper(byte))
+      output.append(contentsOf: HexDigits.upper(byte))
     }
     return String(decoding: output, as: UTF8.self)
   }

@@ -35,8 +35,8 @@ enum QuotedPrintable {
         column += 1
       } else {
         output.append(UInt8(ascii: "="))
-        output.append(Hex.digit(byte >> 4))
-        output.append(Hex.digit(byte & 15))
+        output.append(HexDigits.digit(byte >> 4))
+        output.append(HexDigits.digit(byte & 15))
         column += 3
       }
     }

@@ -1,6 +1,6 @@
 /// Base64 in the two alphabets that a send needs: lines of 76 for MIME (RFC 2045 §6.8), and base64url without padding
 /// for Gmail's `raw` (RFC 4648 §5).
-enum Base64 {
+enum MailBase64 {
   private static let standard: StaticString = "ABCDEFGHIJKLMNOPQRSTUVWXYZabcdefghijklmnopqrstuvwxyz0123456789+/"
   private static let urlSafe: StaticString = "ABCDEFGHIJKLMNOPQRSTUVWXYZabcdefghijklmnopqrstuvwxyz0123456789-_"
 
