@@ -9,16 +9,8 @@
 -- mailbox may next have something to do; null when its queue is empty. A claim therefore costs what it claims, however
 -- long other mailboxes' queues are.
 --
---   accept, sent at once:  INSERT email_logs, then in one statement
---                            WITH box AS (SELECT emailmcp.acquire_mailbox(sub, id, lease, next_free) AS mine)
---                            INSERT INTO send_jobs (…, epoch, lease_owner, lease_until, intent, intent_at)
---                            SELECT …, mine::int, CASE WHEN mine THEN $worker END, … FROM box RETURNING epoch
---                          epoch 1: send it now; epoch 0: the mailbox is busy, the job is queued and woken for
---   accept, queued:        INSERT email_logs, send_jobs; SELECT emailmcp.wake_mailbox(sub, run_at)
---   worker:                SELECT … FROM emailmcp.claim_jobs(…)      (autocommit, no tenant)
---   before sending:        UPDATE send_jobs SET intent … WHERE … AND epoch = mine AND lease_until > now()
---   outcome:               UPDATE email_logs; roll-ups; DELETE send_jobs WHERE … AND epoch = mine;
---                          SELECT emailmcp.release_mailbox(…)
+-- Services write here through functions alone: accept_message, claim_jobs, record_intent, renew_lease, requeue_job,
+-- record_outcome, cancel_message, unpark_jobs.
 
 CREATE TABLE send_jobs (
   tenant_id     text COLLATE "C" NOT NULL,
@@ -38,10 +30,13 @@ CREATE TABLE send_jobs (
   intent        boolean NOT NULL DEFAULT false,
   intent_at     timestamptz,
   cancel_requested boolean NOT NULL DEFAULT false,
-  payload       bytea NOT NULL,                             -- sealed
+  -- Sealed. Null while the accepting worker sends it at once under 'hold': were that worker to die, the mail's fate would
+  -- be unknown and nobody would send it again.
+  payload       bytea,
   PRIMARY KEY (tenant_id, user_id, id),
   CHECK ((lease_owner IS NULL) = (lease_until IS NULL)),
-  CHECK (intent = (intent_at IS NOT NULL))
+  CHECK (intent = (intent_at IS NOT NULL)),
+  CHECK (payload IS NOT NULL OR intent)
 ) WITH (fillfactor = 70, autovacuum_vacuum_scale_factor = 0.02, autovacuum_vacuum_threshold = 500);
 ALTER TABLE send_jobs ALTER COLUMN payload SET STORAGE EXTERNAL;  -- ciphertext does not compress
 CREATE INDEX send_jobs_mailbox ON send_jobs (mailbox, run_at);
@@ -59,10 +54,13 @@ GRANT SELECT, INSERT, UPDATE, DELETE ON send_jobs TO emailmcp_service;
 -- and its single flight. It holds no tenant's data: an opaque account id and times.
 CREATE TABLE mailboxes (
   google_sub      text COLLATE "C" PRIMARY KEY,
-  next_free_at    timestamptz NOT NULL DEFAULT '-infinity', -- pace: no request starts before
+  next_free_at    timestamptz NOT NULL DEFAULT '-infinity', -- no request starts before: pace, or a pause
+  pace_until      timestamptz NOT NULL DEFAULT '-infinity', -- one interval further with every request: its debt
+  credit          integer NOT NULL DEFAULT 0,               -- requests that may come early, earned by rest
   in_flight_job   uuid,
   in_flight_until timestamptz NOT NULL DEFAULT '-infinity',
   wake_at         timestamptz,
+  waiting         boolean NOT NULL DEFAULT false,           -- its queue may hold more than the job in flight
   paused_reason   text                                      -- why next_free_at is far away, for people
 ) WITH (fillfactor = 50, autovacuum_vacuum_scale_factor = 0.02, autovacuum_vacuum_threshold = 500);
 CREATE INDEX mailboxes_wake ON mailboxes (wake_at) WHERE wake_at IS NOT NULL;
@@ -105,39 +103,55 @@ CREATE POLICY purge ON idempotency_keys TO CURRENT_USER
   USING (current_setting('emailmcp.scope', true) = 'purge' AND expires_at < now());
 GRANT SELECT, INSERT, UPDATE, DELETE ON idempotency_keys TO emailmcp_service;
 
--- Takes the mailbox for a job that wants to go at once; false when it is busy, paced, or older mail waits (then it is
--- woken for the job, which must be stored unleased). `p_next_free_at` is the earliest start of the request after this.
+-- The pace of a mailbox: never more than the quota in any 60 s, all of it under steady load, a few at once after a rest.
+-- Each request moves `pace_until` one interval on; who comes earlier than that spends credit, and only rest earns credit,
+-- one interval's worth a request. So an early request is paid for twice, by the rest before it and by the debt after it,
+-- and no window of 60 s, wherever it begins, holds more than the quota.
+CREATE FUNCTION emailmcp.paced_credit(
+  p_pace_until timestamptz, p_credit integer, p_moment timestamptz, p_interval double precision, p_burst integer)
+RETURNS integer
+LANGUAGE sql IMMUTABLE
+AS $$
+  SELECT CASE WHEN p_pace_until > p_moment THEN p_credit - 1
+    ELSE floor(least(p_burst, p_credit
+      + (extract(epoch FROM p_moment)::float8 - extract(epoch FROM p_pace_until)::float8) / p_interval))::integer END
+$$;
+
+-- Takes the mailbox for a job that wants to go at once; false when it is busy, paced, or older mail waits.
+-- `p_interval`: seconds between two requests at full load; `p_burst`: how many may come early after a rest.
 CREATE FUNCTION emailmcp.acquire_mailbox(
-  p_google_sub text, p_job uuid, p_lease interval, p_next_free_at timestamptz)
+  p_google_sub text, p_job uuid, p_lease interval, p_interval double precision, p_burst integer)
 RETURNS boolean
 LANGUAGE plpgsql SECURITY INVOKER
-SET search_path = public, pg_temp
 AS $$
 DECLARE
   moment timestamptz := clock_timestamp();
+  pace interval := p_interval * interval '1 second';
 BEGIN
-  INSERT INTO mailboxes AS m (google_sub, next_free_at, in_flight_job, in_flight_until, wake_at)
-  VALUES (p_google_sub, p_next_free_at, p_job, moment + p_lease, moment + p_lease)
+  INSERT INTO mailboxes AS m (google_sub, next_free_at, pace_until, credit, in_flight_job, in_flight_until, wake_at)
+  VALUES (
+    p_google_sub, CASE WHEN p_burst > 0 THEN '-infinity' ELSE moment + pace END, moment + pace, p_burst, p_job,
+    moment + p_lease, moment + p_lease)
   ON CONFLICT (google_sub) DO UPDATE
-    SET next_free_at = excluded.next_free_at, in_flight_job = excluded.in_flight_job,
-        in_flight_until = excluded.in_flight_until, wake_at = excluded.wake_at, paused_reason = NULL
+    SET credit = emailmcp.paced_credit(m.pace_until, m.credit, moment, p_interval, p_burst),
+        next_free_at = CASE WHEN emailmcp.paced_credit(m.pace_until, m.credit, moment, p_interval, p_burst) > 0
+          THEN '-infinity' ELSE greatest(m.pace_until, moment) + pace END,
+        pace_until = greatest(m.pace_until, moment) + pace,
+        in_flight_job = excluded.in_flight_job, in_flight_until = excluded.in_flight_until,
+        wake_at = excluded.wake_at, paused_reason = NULL
     WHERE m.next_free_at <= moment AND m.in_flight_until <= moment AND (m.wake_at IS NULL OR m.wake_at > moment);
-  IF FOUND THEN
-    RETURN true;
-  END IF;
-  PERFORM emailmcp.wake_mailbox(p_google_sub, moment);
-  RETURN false;
+  RETURN FOUND;
 END $$;
 
 -- Says that a job of this mailbox is due at `p_at`.
 CREATE FUNCTION emailmcp.wake_mailbox(p_google_sub text, p_at timestamptz) RETURNS void
 LANGUAGE sql SECURITY INVOKER
-SET search_path = public, pg_temp
 AS $$
-  INSERT INTO mailboxes AS m (google_sub, wake_at) VALUES (p_google_sub, p_at)
+  INSERT INTO mailboxes AS m (google_sub, wake_at, waiting) VALUES (p_google_sub, p_at, true)
   ON CONFLICT (google_sub) DO UPDATE
-    SET wake_at = least(m.wake_at, greatest(excluded.wake_at, m.next_free_at, m.in_flight_until))
-    WHERE m.wake_at IS NULL OR m.wake_at > greatest(excluded.wake_at, m.next_free_at, m.in_flight_until)
+    SET wake_at = least(m.wake_at, greatest(excluded.wake_at, m.next_free_at, m.in_flight_until)), waiting = true
+    WHERE NOT m.waiting OR m.wake_at IS NULL
+      OR m.wake_at > greatest(excluded.wake_at, m.next_free_at, m.in_flight_until)
 $$;
 
 -- When this mailbox next has something to do, by what its queue holds now. Scope queue: its jobs may be two tenants'.
@@ -162,19 +176,23 @@ CREATE FUNCTION emailmcp.release_mailbox(
   p_google_sub text, p_job uuid, p_next_free_at timestamptz DEFAULT '-infinity', p_paused_reason text DEFAULT NULL)
 RETURNS void
 LANGUAGE plpgsql SECURITY INVOKER
-SET search_path = public, pg_temp
 AS $$
+DECLARE
+  more boolean;
 BEGIN
-  -- Lock first, look at the queue in the next statement: its snapshot then holds every job whose accept came before.
-  PERFORM FROM mailboxes WHERE google_sub = p_google_sub COLLATE "C" AND in_flight_job = p_job FOR UPDATE;
-  IF NOT FOUND THEN
-    RETURN;
-  END IF;
   UPDATE mailboxes
-    SET in_flight_job = NULL, in_flight_until = '-infinity',
-        next_free_at = greatest(next_free_at, p_next_free_at), paused_reason = p_paused_reason,
-        wake_at = emailmcp.next_wake(google_sub, greatest(next_free_at, p_next_free_at))
-    WHERE google_sub = p_google_sub COLLATE "C";
+    SET in_flight_job = NULL, in_flight_until = '-infinity', wake_at = NULL, paused_reason = p_paused_reason,
+        next_free_at = greatest(next_free_at, p_next_free_at), pace_until = greatest(pace_until, p_next_free_at),
+        credit = CASE WHEN p_next_free_at > clock_timestamp() THEN 0 ELSE credit END
+    WHERE google_sub = p_google_sub COLLATE "C" AND in_flight_job = p_job
+    RETURNING waiting INTO more;
+  -- The row is locked by now; the queue is looked at by the next statement, whose snapshot holds every job whose accept
+  -- came before.
+  IF more THEN
+    UPDATE mailboxes
+      SET (wake_at, waiting) = (SELECT w, w IS NOT NULL FROM emailmcp.next_wake(google_sub, next_free_at) AS w)
+      WHERE google_sub = p_google_sub COLLATE "C";
+  END IF;
 END $$;
 
 -- Leases up to `p_limit` due jobs for `p_worker`, at most one a mailbox, tenants taking turns, oldest first within one.
@@ -182,7 +200,8 @@ END $$;
 -- true means that its outcome is unknown and that it must not simply be sent.
 -- A payload over `p_inline_bytes` comes as null: read it by itself.
 CREATE FUNCTION emailmcp.claim_jobs(
-  p_worker text, p_limit integer, p_lease interval, p_inline_bytes integer DEFAULT 262144)
+  p_worker text, p_limit integer, p_lease interval, p_interval double precision, p_burst integer,
+  p_inline_bytes integer DEFAULT 262144)
 RETURNS TABLE (
   tenant_id text, user_id text, id uuid, created_at timestamptz, mailbox text, class smallint, run_at timestamptz,
   attempts integer, on_ambiguous text, recipients integer, epoch bigint, lease_until timestamptz, intent boolean,
@@ -194,6 +213,7 @@ AS $$
 DECLARE
   outer_scope text := coalesce(current_setting('emailmcp.scope', true), '');
   moment timestamptz := clock_timestamp();
+  pace interval := p_interval * interval '1 second';
   ready text[];
 BEGIN
   PERFORM set_config('emailmcp.scope', 'queue', true);
@@ -226,10 +246,15 @@ BEGIN
     SELECT * FROM head ORDER BY turn, run_at, id LIMIT p_limit
   ), busy AS (
     UPDATE mailboxes m
-      SET in_flight_job = c.id, in_flight_until = moment + p_lease, wake_at = moment + p_lease, paused_reason = NULL
+      SET in_flight_job = c.id, in_flight_until = moment + p_lease, wake_at = moment + p_lease, paused_reason = NULL,
+          credit = emailmcp.paced_credit(m.pace_until, m.credit, moment, p_interval, p_burst),
+          next_free_at = CASE WHEN emailmcp.paced_credit(m.pace_until, m.credit, moment, p_interval, p_burst) > 0
+            THEN '-infinity' ELSE greatest(m.pace_until, moment) + pace END,
+          pace_until = greatest(m.pace_until, moment) + pace, waiting = true
       FROM chosen c WHERE m.google_sub = c.google_sub
   ), idle AS (
-    UPDATE mailboxes m SET wake_at = emailmcp.next_wake(m.google_sub, m.next_free_at)
+    UPDATE mailboxes m
+      SET (wake_at, waiting) = (SELECT w, w IS NOT NULL FROM emailmcp.next_wake(m.google_sub, m.next_free_at) AS w)
       WHERE m.google_sub = ANY (ready) AND NOT EXISTS (SELECT FROM head h WHERE h.google_sub = m.google_sub)
   )
   UPDATE send_jobs s
@@ -275,13 +300,13 @@ DECLARE
   repaired bigint;
 BEGIN
   PERFORM set_config('emailmcp.scope', 'queue', true);
-  INSERT INTO mailboxes AS m (google_sub, wake_at)
-  SELECT s.mailbox, min(s.run_at) FROM send_jobs s
+  INSERT INTO mailboxes AS m (google_sub, wake_at, waiting)
+  SELECT s.mailbox, min(s.run_at), true FROM send_jobs s
     LEFT JOIN mailboxes b ON b.google_sub = s.mailbox
     WHERE b.google_sub IS NULL OR b.wake_at IS NULL OR b.wake_at > greatest(s.run_at, b.next_free_at, b.in_flight_until)
     GROUP BY s.mailbox
   ON CONFLICT (google_sub) DO UPDATE
-    SET wake_at = least(m.wake_at, greatest(excluded.wake_at, m.next_free_at, m.in_flight_until))
+    SET wake_at = least(m.wake_at, greatest(excluded.wake_at, m.next_free_at, m.in_flight_until)), waiting = true
     WHERE m.wake_at IS NULL OR m.wake_at > greatest(excluded.wake_at, m.next_free_at, m.in_flight_until);
   GET DIAGNOSTICS repaired = ROW_COUNT;
   PERFORM set_config('emailmcp.scope', outer_scope, true);
