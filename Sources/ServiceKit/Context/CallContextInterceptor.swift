@@ -1,21 +1,17 @@
 package import Logging
 package import RPCRuntime
-package import ServiceContracts
+internal import ServiceContracts
 package import TLSSession
 
 /// Lets a call in only with a valid context, attaches it for the handler, and gives the log its request id.
 ///
-/// Health checks and reflection (`grpc.*`) need none: they tell nothing of a tenant.
+/// Which issuers and scopes a method takes is the method's own rule (`MethodAccess`). Health checks and reflection (`grpc.*`) need none: they tell nothing of a tenant.
 package struct CallContextInterceptor: ServerInterceptor {
   private let verifier: ContextVerifier
-  private let mailerMethods: Set<String>
   private let logger: Logger
 
-  /// - Parameter mailerMethods: the full names (`package.Service/Method`) of the methods that also take a context which the
-  ///   mailer vouches for; every other method takes the edge's alone.
-  package init(keys: Keyring, mailerMethods: Set<String> = [], logger: Logger) {
+  package init(keys: Keyring, logger: Logger) {
     verifier = ContextVerifier(keys: keys)
-    self.mailerMethods = mailerMethods
     self.logger = logger
   }
 
@@ -31,20 +27,11 @@ package struct CallContextInterceptor: ServerInterceptor {
 
   private func verified(_ context: ServerContext) throws(RPCError) -> CallContext {
     do throws(ContextVerifier.Refusal) {
-      let call = try verifier.verify(context.metadata.binary(.callContext))
-      switch call.issuer {
-      case "edge": break
-      case "mailer":
-        let isMailer = context.peer.map { $0.spiffeID == RPCIdentity.spiffeID(of: "mailer") } ?? true
-        guard isMailer, mailerMethods.contains(context.method.fullName) else { throw .wrongIssuer }
-      default: throw .wrongIssuer
-      }
-      return call
+      return try verifier.verify(context.metadata.binary(.callContext))
     } catch {
       logger.warning(
         "call context refused", metadata: ["method": "\(context.method.fullName)", "reason": "\(error)"])
-      throw RPCError(
-        .unauthenticated, reason: "invalid_context", domain: "emailmcp", "the call carries no valid context")
+      throw RPCError(.unauthenticated, reason: "invalid_context", "The call carries no valid context.")
     }
   }
 
@@ -60,20 +47,5 @@ package struct CallContextInterceptor: ServerInterceptor {
       }
     }
     return isSafe ? text : nil
-  }
-}
-
-extension ServerContext {
-  /// Who the call is for.
-  ///
-  /// - Throws: UNAUTHENTICATED where no interceptor has attached a context.
-  package var callContext: CallContext {
-    get throws(RPCError) {
-      guard let context = attached(CallContext.self) else {
-        throw RPCError(
-          .unauthenticated, reason: "invalid_context", domain: "emailmcp", "the call carries no valid context")
-      }
-      return context
-    }
   }
 }

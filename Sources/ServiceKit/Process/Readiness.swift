@@ -8,6 +8,9 @@ package final class Readiness: Sendable {
   private struct State {
     var reasons: [String: String] = ["process": "is starting"]
     var isDraining = false
+    var observers: [@Sendable (Bool) -> Void] = []
+
+    var isReady: Bool { reasons.isEmpty && !isDraining }
   }
 
   private let state = Mutex(State())
@@ -21,18 +24,37 @@ package final class Readiness: Sendable {
   /// - Returns: whether this changed anything.
   @discardableResult
   package func set(_ name: String, reason: String?) -> Bool {
-    state.withLock { state in
+    change { state in
       guard state.reasons[name] != reason else { return false }
       state.reasons[name] = reason
       return true
     }
   }
 
+  /// Tells now and at every change whether the process is ready, on whichever thread brings the change.
+  package func observe(_ observer: @escaping @Sendable (Bool) -> Void) {
+    observer(
+      state.withLock { state in
+        state.observers.append(observer)
+        return state.isReady
+      })
+  }
+
+  private func change<Result: Sendable>(_ body: (inout sending State) -> Result) -> Result {
+    let (result, observers, isReady) = state.withLock { state in
+      let before = state.isReady
+      let result = body(&state)
+      return (result, state.isReady == before ? [] : state.observers, state.isReady)
+    }
+    for observer in observers { observer(isReady) }
+    return result
+  }
+
   /// The process itself has started.
   package func started() { set("process", reason: nil) }
 
   /// From now on never ready: load balancers go elsewhere while the work in hand is finished.
-  package func drain() { state.withLock { $0.isDraining = true } }
+  package func drain() { change { $0.isDraining = true } }
 
   package var isReady: Bool { reasons.isEmpty }
 

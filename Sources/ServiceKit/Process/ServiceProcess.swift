@@ -76,6 +76,11 @@ package enum ServiceProcess<S: Service> {
 
     let logger = Logger(label: S.name)
     let life = ProcessLife(common: common, logger: logger, metrics: metrics)
+    let (ready, dropped) = (metrics.gauge("emailmcp_ready", []), metrics.gauge("emailmcp_log_lines_dropped", []))
+    metrics.collect { [readiness = life.readiness] in
+      ready.set(readiness.isReady ? 1.0 : 0)
+      dropped.set(Double(writer.droppedLines))
+    }
     do {
       let group = try EventLoopGroup(count: common.loops)
       try await run(group.loops, life, configuration, started)
@@ -141,7 +146,7 @@ package enum ServiceProcess<S: Service> {
       await life.stop.wait()
       loop.stopChecks()
       await graph.drain(within: life.common.drainTimeout)
-      await front?.close()
+      front?.close()
     } catch {
       life.stop.open()
       throw error
