@@ -25,7 +25,8 @@ struct OAuthFailure: Error, Hashable, Sendable {
     kind: .precondition, reason: "google_not_configured", message: "No Google OAuth client is configured.")
   /// One answer for unknown, expired, used, another tenant's and another user's: it tells an attacker nothing.
   static let invalidState = OAuthFailure(
-    kind: .invalidInput, reason: "invalid_state", message: "This connection attempt is not valid any more. Start again.")
+    kind: .invalidInput, reason: "invalid_state", message: "This connection attempt is not valid any more. Start again."
+  )
   static let consentDenied = OAuthFailure(
     kind: .invalidInput, reason: "consent_denied", message: "The access to Gmail was not granted.")
   static let userBindingRequired = OAuthFailure(
@@ -34,7 +35,8 @@ struct OAuthFailure: Error, Hashable, Sendable {
     kind: .precondition, reason: "scope_not_granted",
     message: "The permission to send mail was not ticked on Google's page. Connect again and tick it.")
   static let unexpectedAccount = OAuthFailure(
-    kind: .precondition, reason: "unexpected_account", message: "Another Google account was chosen than the expected one.")
+    kind: .precondition, reason: "unexpected_account",
+    message: "Another Google account was chosen than the expected one.")
   static let emailNotVerified = OAuthFailure(
     kind: .precondition, reason: "email_not_verified", message: "Google has not verified this account's address.")
   static let googleUnavailable = OAuthFailure(

@@ -24,7 +24,8 @@ enum QueryEncoding {
   static func append(_ pairs: [(name: String, value: String)], to url: String) -> String {
     let fragment = url.firstIndex(of: "#") ?? url.endIndex
     let base = url[..<fragment]
-    let separator = if !base.contains("?") { "?" } else if base.hasSuffix("?") || base.hasSuffix("&") { "" } else { "&" }
+    let separator =
+      if !base.contains("?") { "?" } else if base.hasSuffix("?") || base.hasSuffix("&") { "" } else { "&" }
     return base + separator + encode(pairs) + url[fragment...]
   }
 

@@ -1,0 +1,268 @@
+import CivilTime
+import EventLoop
+import Logging
+import StrictJSON
+import TLSSession
+
+@testable import OAuthService
+
+/// The world in memory: Google, the vault and the tables, with a clock that stands still until it is moved.
+/// The stores follow the same rules as the SQL.
+final class World {
+  var now = Timestamp(seconds: 1_800_000_000)
+  let google: FakeGoogle
+  let flows: FakeFlows
+  let accounts: FakeAccounts
+  let vault = FakeVault()
+  let sealer = KeyringSealer(Keyring(generating: "k1"))
+  let client: GoogleClient
+  let endpoints = GoogleEndpoints(
+    authorization: EndpointURL("http://127.0.0.1:8090/o/oauth2/v2/auth")!,
+    token: EndpointURL("http://127.0.0.1:8090/token")!,
+    revocation: EndpointURL("http://127.0.0.1:8090/revoke")!, keys: EndpointURL("http://127.0.0.1:8090/certs")!,
+    issuer: "https://accounts.google.com")
+  let user = UserKey(tenant: "default", user: "u/1 ü")
+
+  init(redirectURI: String = "https://crm.example.com/connected") throws {
+    client = GoogleClient(
+      id: "client-1.apps.googleusercontent.com", secret: SecretBytes("client-secret"),
+      redirectURI: EndpointURL(redirectURI)!)
+    google = try FakeGoogle()
+    flows = FakeFlows()
+    accounts = FakeAccounts()
+    google.world = self
+    flows.world = self
+    accounts.world = self
+  }
+
+  func authorizer(client: GoogleClient? = nil) -> Authorizer {
+    Authorizer(
+      client: client ?? self.client, endpoints: endpoints, google: google, flows: flows, accounts: accounts,
+      vault: vault, sealer: sealer, logger: .silent, now: { [unowned self] in now })
+  }
+
+  func keeper(_ reactor: Reactor) -> TokenKeeper {
+    TokenKeeper(
+      reactor: reactor, google: google, accounts: accounts, vault: vault, sealer: sealer, logger: .silent,
+      now: { [unowned self] in now })
+  }
+
+  func disconnector() -> Disconnector {
+    Disconnector(google: google, accounts: accounts, vault: vault, logger: .silent)
+  }
+
+  /// An account as after a consent.
+  func connect(_ user: UserKey? = nil, sub: String = "sub-1", refreshToken: String = "refresh-1") async throws {
+    let user = user ?? self.user
+    let name = try await vault.put(
+      StoredGrant(refreshToken: SecretBytes(refreshToken), googleSub: sub), for: user)
+    try await accounts.connect(
+      user,
+      NewConnection(
+        identity: GoogleIdentity(subject: sub, email: "ann@example.com", isEmailVerified: true),
+        scopes: GoogleScope.requested, sealedAccessToken: try sealer.seal(SecretBytes("access-1"), .accessToken, user),
+        accessTokenExpiry: now + .seconds(3600), refreshTokenExpiry: nil, secretName: name, actor: "test"))
+  }
+}
+
+extension Logger {
+  static var silent: Logger { Logger(label: "test") { _ in SwiftLogNoOpLogHandler() } }
+}
+
+final class FakeGoogle: GoogleOAuth {
+  unowned var world: World!
+  /// Made once: a key of 2048 bits takes a while.
+  private static let sharedKey = Result { try PrivateKey.generateRSA() }
+  let key: PrivateKey
+  var answers: [TokenAnswer] = []
+  var exchanged: [(code: String, verifier: String)] = []
+  var refreshed: [String] = []
+  var revoked: [String] = []
+  var revocationWorks = true
+  /// Runs while a request is under way.
+  var duringRequest: () async throws -> Void = {}
+
+  init() throws { key = try Self.sharedKey.get() }
+
+  func exchange(code: SecretBytes, verifier: PKCEVerifier) async throws -> TokenAnswer {
+    exchanged.append((code.revealedText, verifier.secret.revealedText))
+    return answers.isEmpty ? .unavailable : answers.removeFirst()
+  }
+
+  func refresh(_ refreshToken: SecretBytes) async throws -> TokenAnswer {
+    refreshed.append(refreshToken.revealedText)
+    try await duringRequest()
+    return answers.isEmpty ? .unavailable : answers.removeFirst()
+  }
+
+  func revoke(_ token: SecretBytes) async throws -> Bool {
+    revoked.append(token.revealedText)
+    return revocationWorks
+  }
+
+  func signingKey(_ id: String) async throws -> PublicKey? { id == "key-1" ? try key.publicKey : nil }
+
+  func idToken(
+    _ claims: [String: JSONValue?] = [:], header: JSONValue = ["alg": "RS256", "kid": "key-1"], nonce: String
+  ) throws -> String {
+    let seconds = world.now.seconds
+    var object: [String: JSONValue] = [
+      "iss": "https://accounts.google.com", "aud": .string(world.client.id), "sub": "sub-1",
+      "email": "ann@example.com", "email_verified": true, "iat": .number(JSONNumber(seconds)),
+      "exp": .number(JSONNumber(seconds + 3600)), "nonce": .string(nonce),
+    ]
+    for (name, value) in claims { object[name] = value }
+    var members = JSONObject()
+    for (name, value) in object { members[name] = value }
+    let signed =
+      Base64.encode(header.encoded(), .urlSafe) + "."
+      + Base64.encode(JSONValue.object(members).encoded(), .urlSafe)
+    return signed + "." + Base64.encode(try key.signRS256(Array(signed.utf8)), .urlSafe)
+  }
+}
+
+func grant(
+  access: String = "access-2", refresh: String? = nil, scopes: [String]? = GoogleScope.requested, idToken: String? = nil
+) -> TokenAnswer {
+  .granted(
+    TokenGrant(
+      accessToken: SecretBytes(access), lifetime: .seconds(3600), refreshToken: refresh.map { SecretBytes($0) },
+      refreshLifetime: nil, scopes: scopes, idToken: idToken))
+}
+
+final class FakeVault: GrantVault {
+  var grants: [UserKey: StoredGrant] = [:]
+  var isAway = false
+
+  func put(_ grant: StoredGrant, for user: UserKey) async throws(OAuthFailure) -> String {
+    if isAway { throw .vaultUnavailable }
+    grants[user] = grant
+    return "secret-of-\(user.user)"
+  }
+
+  func get(_ user: UserKey) async throws(OAuthFailure) -> StoredGrant? {
+    if isAway { throw .vaultUnavailable }
+    return grants[user]
+  }
+
+  func delete(_ user: UserKey) async throws(OAuthFailure) {
+    if isAway { throw .vaultUnavailable }
+    grants[user] = nil
+  }
+}
+
+final class FakeFlows: FlowStore {
+  unowned var world: World!
+  var redirects: [String: Set<String>] = ["default": ["https://crm.example.com/done?x=1"]]
+  var rows: [[UInt8]: (tenant: String, flow: StoredFlow)] = [:]
+
+  func isRegistered(redirectURL: String, tenant: String) async throws -> Bool {
+    redirects[tenant]?.contains { $0.utf8.elementsEqual(redirectURL.utf8) } ?? false
+  }
+
+  func save(_ flow: AuthorizationFlow, state: FlowState, sealedVerifier: [UInt8]) async throws {
+    let stored = StoredFlow(
+      user: flow.user, redirectURL: flow.redirectURL, nonce: flow.nonce, sealedVerifier: sealedVerifier,
+      expectedEmail: flow.expectedEmail, expiresAt: flow.expiresAt, sealedCode: nil)
+    rows[state.hash] = (flow.user.tenant, stored)
+  }
+
+  func findOpen(_ state: FlowState) async throws -> (user: UserKey, redirectURL: String)? {
+    guard let row = rows[state.hash], world.now < row.flow.expiresAt, row.flow.sealedCode == nil else { return nil }
+    return (row.flow.user, row.flow.redirectURL)
+  }
+
+  func attach(
+    sealedCode: [UInt8], handleHash: [UInt8], until: Timestamp, to state: FlowState, tenant: String
+  ) async throws -> Bool {
+    guard let row = rows[state.hash], row.tenant == tenant, row.flow.sealedCode == nil else { return false }
+    let flow = row.flow
+    rows[state.hash] = (
+      tenant,
+      StoredFlow(
+        user: flow.user, redirectURL: flow.redirectURL, nonce: flow.nonce, sealedVerifier: flow.sealedVerifier,
+        expectedEmail: flow.expectedEmail, expiresAt: flow.expiresAt, sealedCode: (sealedCode, handleHash, until))
+    )
+    return true
+  }
+
+  func consume(_ state: FlowState, tenant: String) async throws -> StoredFlow? {
+    guard let row = rows[state.hash], row.tenant == tenant else { return nil }
+    rows[state.hash] = nil
+    return row.flow
+  }
+}
+
+final class FakeAccounts: AccountStore {
+  unowned var world: World!
+  var rows: [UserKey: Account] = [:]
+  var leaseOwners: [UserKey: String] = [:]
+  var audit: [String] = []
+
+  func find(_ user: UserKey) async throws -> Account? { rows[user] }
+
+  func connect(_ user: UserKey, _ connection: NewConnection) async throws {
+    let old = rows[user]
+    rows[user] = Account(
+      email: connection.identity.email, googleSub: connection.identity.subject, status: .active, reauthReason: nil,
+      scopes: connection.scopes, grantVersion: (old?.grantVersion ?? 0) + 1, tokenVersion: (old?.tokenVersion ?? 0) + 1,
+      sealedAccessToken: connection.sealedAccessToken, accessTokenExpiry: connection.accessTokenExpiry,
+      refreshLease: nil, connectedAt: world.now, lastUsedAt: nil, secretName: connection.secretName)
+    audit.append("connected")
+  }
+
+  func takeRefreshLease(
+    _ user: UserKey, of account: Account, owner: String, lease: Duration
+  ) async throws -> Bool {
+    guard let row = rows[user], isSame(row, account), row.refreshLease.map({ $0 <= world.now }) ?? true else {
+      return false
+    }
+    rows[user]?.refreshLease = world.now + lease
+    leaseOwners[user] = owner
+    return true
+  }
+
+  func releaseRefreshLease(_ user: UserKey, owner: String) async throws {
+    guard leaseOwners[user] == owner else { return }
+    rows[user]?.refreshLease = nil
+  }
+
+  func saveRefreshed(
+    _ user: UserKey, of account: Account, owner: String, _ token: RefreshedToken
+  ) async throws -> Int64? {
+    guard let row = rows[user], isSame(row, account), leaseOwners[user] == owner else { return nil }
+    rows[user]?.sealedAccessToken = token.sealed
+    rows[user]?.accessTokenExpiry = token.expiry
+    rows[user]?.tokenVersion += 1
+    rows[user]?.refreshLease = nil
+    return row.tokenVersion + 1
+  }
+
+  func requireReauth(_ user: UserKey, of account: Account, reason: String) async throws -> Bool {
+    guard let row = rows[user], isSame(row, account) else { return false }
+    rows[user]?.status = .reauthRequired
+    rows[user]?.reauthReason = reason
+    rows[user]?.sealedAccessToken = nil
+    audit.append("reauth_required")
+    return true
+  }
+
+  func disconnect(_ user: UserKey, actor: String) async throws -> Disconnection? {
+    guard let row = rows[user], row.status != .disconnected || row.secretName != nil else { return nil }
+    if row.status != .disconnected { rows[user]?.grantVersion += 1 }
+    rows[user]?.status = .disconnected
+    rows[user]?.sealedAccessToken = nil
+    audit.append("disconnected")
+    let links = rows.values.count { $0.googleSub == row.googleSub && $0.status == .active }
+    return Disconnection(wasLastLink: links == 0)
+  }
+
+  func secretRemoved(_ user: UserKey, revoked: Bool?, actor: String) async throws {
+    rows[user]?.secretName = nil
+    if let revoked { audit.append(revoked ? "revoked" : "revocation_failed") }
+  }
+
+  private func isSame(_ row: Account, _ account: Account) -> Bool {
+    row.status == .active && row.grantVersion == account.grantVersion && row.tokenVersion == account.tokenVersion
+  }
+}

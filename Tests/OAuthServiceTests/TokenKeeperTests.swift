@@ -1,0 +1,296 @@
+import CivilTime
+import EventLoop
+import TLSSession
+import Testing
+
+@testable import OAuthService
+
+@Suite("Access tokens")
+struct TokenKeeperTests {
+  /// Runs a test on a loop with a connected account.
+  private func onLoop(_ body: @escaping @Sendable (World, TokenKeeper, Reactor) async throws -> Void) async throws {
+    let loop = try EventLoop.start(name: "test")
+    do {
+      try await loop.run { reactor in
+        let world = try World()
+        try await world.connect()
+        try await body(world, world.keeper(reactor), reactor)
+      }
+    } catch {
+      await loop.shutdown()
+      throw error
+    }
+    await loop.shutdown()
+  }
+
+  private func expect(
+    _ token: SecretBytes, of user: UserKey, from keeper: TokenKeeper, _ demand: TokenDemand,
+    at location: SourceLocation = #_sourceLocation
+  ) async throws {
+    let answered = try await keeper.accessToken(of: user, demand).token
+    #expect(answered == token, sourceLocation: location)
+  }
+
+  @Test("A token that lives long enough is answered without asking Google")
+  func cached() async throws {
+    try await onLoop { world, keeper, _ in
+      let (token, account) = try await keeper.accessToken(of: world.user, TokenDemand())
+      #expect(token == SecretBytes("access-1"))
+      #expect(account.tokenVersion == 1)
+      #expect(world.google.refreshed.isEmpty)
+    }
+  }
+
+  @Test("A token that ends within the demanded time is refreshed; just beyond it, it is not")
+  func lifetime() async throws {
+    try await onLoop { world, keeper, _ in
+      world.google.answers = [grant()]
+      var demand = TokenDemand()
+      demand.minimumLifetime = .seconds(300)
+      world.now = world.now + .seconds(3299)
+      try await expect(SecretBytes("access-1"), of: world.user, from: keeper, demand)
+      world.now = world.now + .seconds(1)
+      let (token, account) = try await keeper.accessToken(of: world.user, demand)
+      #expect(token == SecretBytes("access-2"))
+      #expect(account.tokenVersion == 2)
+      #expect(world.google.refreshed == ["refresh-1"])
+      #expect(world.vault.grants[world.user]?.refreshToken == SecretBytes("refresh-1"), "no needless secret write")
+    }
+  }
+
+  @Test("A thousand callers on three keepers lead to one refresh")
+  func singleFlight() async throws {
+    try await onLoop { world, first, reactor in
+      world.now = world.now + .seconds(4000)
+      world.google.answers = [grant()]
+      world.google.duringRequest = { try await reactor.sleep(for: .milliseconds(120)) }
+      let keepers = [first, world.keeper(reactor), world.keeper(reactor)]
+      let user = world.user
+      var tasks: [Task<Bool, any Error>] = []
+      for index in 0..<1000 {
+        let keeper = keepers[index % 3]
+        tasks.append(
+          reactor.spawn { try await keeper.accessToken(of: user, TokenDemand()).token == SecretBytes("access-2") })
+      }
+      for task in tasks {
+        let isFresh = try await task.value
+        #expect(isFresh)
+      }
+      #expect(world.google.refreshed.count == 1)
+    }
+  }
+
+  @Test("A refused token is refreshed once; a report about an older one is old news")
+  func refusal() async throws {
+    try await onLoop { world, keeper, _ in
+      world.google.answers = [grant()]
+      var demand = TokenDemand()
+      demand.refused = (version: 1, how: .invalid)
+      try await expect(SecretBytes("access-2"), of: world.user, from: keeper, demand)
+      try await expect(SecretBytes("access-2"), of: world.user, from: keeper, demand)
+      #expect(world.google.refreshed.count == 1)
+    }
+  }
+
+  @Test("A missing scope makes the account ask for consent again")
+  func insufficientScope() async throws {
+    try await onLoop { world, keeper, _ in
+      var demand = TokenDemand()
+      demand.refused = (version: 1, how: .insufficientScope)
+      await #expect(throws: OAuthFailure.reauthRequired) { try await keeper.accessToken(of: world.user, demand) }
+      #expect(world.accounts.rows[world.user]?.reauthReason == "insufficient_scope")
+      #expect(world.google.refreshed.isEmpty)
+    }
+  }
+
+  @Test("A dead grant is remembered: Google is not asked again")
+  func dead() async throws {
+    try await onLoop { world, keeper, _ in
+      world.now = world.now + .seconds(4000)
+      world.google.answers = [.dead(reason: "invalid_grant")]
+      for _ in 0..<2 {
+        await #expect(throws: OAuthFailure.reauthRequired) {
+          try await keeper.accessToken(of: world.user, TokenDemand())
+        }
+      }
+      #expect(world.accounts.rows[world.user]?.reauthReason == "invalid_grant")
+      #expect(world.google.refreshed.count == 1)
+    }
+  }
+
+  @Test("A grant is not called dead when a new consent came while Google was asked")
+  func supersededGrant() async throws {
+    try await onLoop { world, keeper, _ in
+      world.now = world.now + .seconds(4000)
+      world.google.answers = [.dead(reason: "invalid_grant")]
+      world.google.duringRequest = { try await world.connect(refreshToken: "refresh-2") }
+      try await expect(SecretBytes("access-1"), of: world.user, from: keeper, TokenDemand())
+      #expect(world.accounts.rows[world.user]?.status == .active)
+      #expect(world.accounts.rows[world.user]?.grantVersion == 2)
+    }
+  }
+
+  @Test("A refresh that ends after a disconnect writes nothing")
+  func lateRefresh() async throws {
+    try await onLoop { world, keeper, _ in
+      world.now = world.now + .seconds(4000)
+      world.google.answers = [grant()]
+      world.google.duringRequest = { try await world.disconnector().disconnect(world.user, actor: "test") }
+      await #expect(throws: OAuthFailure.notConnected) { try await keeper.accessToken(of: world.user, TokenDemand()) }
+      #expect(world.accounts.rows[world.user]?.sealedAccessToken == nil)
+    }
+  }
+
+  @Test("Google's bad days and our own wrong set-up kill no account, and the lease is given back")
+  func unavailable() async throws {
+    try await onLoop { world, keeper, _ in
+      world.now = world.now + .seconds(4000)
+      for answer in [TokenAnswer.unavailable, .misconfigured(error: "invalid_client")] {
+        world.google.answers = [answer]
+        await #expect(throws: OAuthFailure.googleUnavailable) {
+          try await keeper.accessToken(of: world.user, TokenDemand())
+        }
+        #expect(world.accounts.rows[world.user]?.status == .active)
+        #expect(world.accounts.rows[world.user]?.refreshLease == nil)
+      }
+      world.vault.isAway = true
+      await #expect(throws: OAuthFailure.vaultUnavailable) {
+        try await keeper.accessToken(of: world.user, TokenDemand())
+      }
+      world.vault.isAway = false
+      world.google.answers = [grant()]
+      try await expect(SecretBytes("access-2"), of: world.user, from: keeper, TokenDemand())
+    }
+  }
+
+  @Test("With the vault away a token that still lives goes on to be answered")
+  func vaultAway() async throws {
+    try await onLoop { world, keeper, _ in
+      world.vault.isAway = true
+      try await expect(SecretBytes("access-1"), of: world.user, from: keeper, TokenDemand())
+    }
+  }
+
+  @Test("A rotated refresh token is kept")
+  func rotation() async throws {
+    try await onLoop { world, keeper, _ in
+      world.now = world.now + .seconds(4000)
+      world.google.answers = [grant(refresh: "refresh-2")]
+      _ = try await keeper.accessToken(of: world.user, TokenDemand())
+      #expect(world.vault.grants[world.user]?.refreshToken == SecretBytes("refresh-2"))
+    }
+  }
+
+  @Test("A secret of another Google account is never used")
+  func foreignSecret() async throws {
+    try await onLoop { world, keeper, _ in
+      world.now = world.now + .seconds(4000)
+      _ = try await world.vault.put(
+        StoredGrant(refreshToken: SecretBytes("of-another"), googleSub: "sub-2"), for: world.user)
+      await #expect(throws: OAuthFailure.reauthRequired) { try await keeper.accessToken(of: world.user, TokenDemand()) }
+      #expect(world.google.refreshed.isEmpty)
+      #expect(world.accounts.rows[world.user]?.reauthReason == "secret_mismatch")
+    }
+  }
+
+  @Test("A token sealed under a key that is gone is replaced by a fresh one")
+  func lostKey() async throws {
+    try await onLoop { world, keeper, _ in
+      let other = KeyringSealer(Keyring(generating: "other"))
+      world.accounts.rows[world.user]?.sealedAccessToken = try other.seal(
+        SecretBytes("x"), .accessToken, world.user)
+      world.google.answers = [grant()]
+      try await expect(SecretBytes("access-2"), of: world.user, from: keeper, TokenDemand())
+    }
+  }
+
+  @Test("A user who never connected has no token")
+  func neverConnected() async throws {
+    try await onLoop { world, keeper, _ in
+      await #expect(throws: OAuthFailure.notConnected) {
+        try await keeper.accessToken(of: UserKey(tenant: "default", user: "nobody"), TokenDemand())
+      }
+    }
+  }
+
+  @Test("A caller that is cancelled leaves; the refresh goes on for the others")
+  func cancellation() async throws {
+    try await onLoop { world, keeper, reactor in
+      world.now = world.now + .seconds(4000)
+      world.google.answers = [grant()]
+      world.google.duringRequest = { try await reactor.sleep(for: .milliseconds(50)) }
+      let user = world.user
+      let first = reactor.spawn { try await keeper.accessToken(of: user, TokenDemand()).token }
+      let second = reactor.spawn { try await keeper.accessToken(of: user, TokenDemand()).token }
+      await reactor.yield()
+      first.cancel()
+      await #expect(throws: CancellationError.self) { try await first.value }
+      let token = try await second.value
+      #expect(token == SecretBytes("access-2"))
+      #expect(world.google.refreshed.count == 1)
+      await keeper.drain()
+    }
+  }
+}
+
+@Suite("Disconnecting")
+struct DisconnectorTests {
+  let world: World
+
+  init() throws { world = try World() }
+
+  @Test("The last link to a Google account revokes it, and the secret goes")
+  func lastLink() async throws {
+    try await world.connect()
+    try await world.disconnector().disconnect(world.user, actor: "key-1")
+    #expect(world.google.revoked == ["refresh-1"])
+    #expect(world.vault.grants.isEmpty)
+    #expect(world.accounts.rows[world.user]?.status == .disconnected)
+    #expect(world.accounts.audit == ["connected", "disconnected", "revoked"])
+  }
+
+  @Test("While another user shares the Google account nothing is revoked")
+  func sharedAccount() async throws {
+    let other = UserKey(tenant: "other", user: "u2")
+    try await world.connect()
+    try await world.connect(other, refreshToken: "refresh-2")
+    try await world.disconnector().disconnect(world.user, actor: "key-1")
+    #expect(world.google.revoked.isEmpty)
+    #expect(world.vault.grants[world.user] == nil)
+    #expect(world.vault.grants[other] != nil)
+    try await world.disconnector().disconnect(other, actor: "key-1")
+    #expect(world.google.revoked == ["refresh-2"])
+  }
+
+  @Test("A second time does nothing, and so does a first time for a stranger")
+  func twice() async throws {
+    try await world.connect()
+    for _ in 0..<2 { try await world.disconnector().disconnect(world.user, actor: "key-1") }
+    try await world.disconnector().disconnect(UserKey(tenant: "default", user: "nobody"), actor: "key-1")
+    #expect(world.google.revoked.count == 1)
+    #expect(world.accounts.audit.count { $0 == "disconnected" } == 1)
+  }
+
+  @Test("A call that broke off is finished by the next one")
+  func brokenOff() async throws {
+    try await world.connect()
+    world.vault.isAway = true
+    await #expect(throws: OAuthFailure.vaultUnavailable) {
+      try await world.disconnector().disconnect(world.user, actor: "key-1")
+    }
+    #expect(world.accounts.rows[world.user]?.status == .disconnected)
+    world.vault.isAway = false
+    try await world.disconnector().disconnect(world.user, actor: "key-1")
+    #expect(world.vault.grants.isEmpty)
+    #expect(world.google.revoked == ["refresh-1"])
+  }
+
+  @Test("When Google cannot be reached the secret goes all the same, and the audit says so")
+  func googleAway() async throws {
+    try await world.connect()
+    world.google.revocationWorks = false
+    try await world.disconnector().disconnect(world.user, actor: "key-1")
+    #expect(world.vault.grants.isEmpty)
+    #expect(world.accounts.audit.last == "revocation_failed")
+  }
+}
