@@ -1,25 +1,25 @@
 internal import CLinux
-internal import EventLoop
+package import EventLoop
 internal import Glibc
 
 /// Termination signals as readable events on a loop (signalfd(2)), so that no code runs in a signal handler.
-final class SignalWatch: ReadinessHandler {
+package final class SignalWatch: ReadinessHandler {
   private let reactor: Reactor
   private let descriptor: Int32
   private let received: (Int32) -> Void
 
   /// The signals that end a process in order.
-  static let termination: [Int32] = [SIGTERM, SIGINT]
+  package static let termination: [Int32] = [SIGTERM, SIGINT]
 
   /// Blocks the signals for the calling thread and every thread that it starts later, and ignores SIGPIPE: a peer that
   /// goes away is an error of one write. Call it before the first thread starts.
-  static func prepareProcess() {
+  package static func prepareProcess() {
     signal(SIGPIPE, SIG_IGN)
     var set = signalSet()
     pthread_sigmask(SIG_BLOCK, &set, nil)
   }
 
-  init(on reactor: Reactor, _ received: @escaping (Int32) -> Void) throws {
+  package init(on reactor: Reactor, _ received: @escaping (Int32) -> Void) throws {
     self.reactor = reactor
     self.received = received
     descriptor = try systemCall("signalfd") {
@@ -29,21 +29,21 @@ final class SignalWatch: ReadinessHandler {
     try reactor.register(descriptor, .readable, self)
   }
 
-  func ready(_ readiness: Interest) {
+  package func ready(_ readiness: Interest) {
     var info = signalfd_siginfo()
     let size = MemoryLayout<signalfd_siginfo>.size
     while read(descriptor, &info, size) == size { received(Int32(info.ssi_signo)) }
   }
 
   /// Lets the signal do what it does to a process that does not handle it.
-  static func obey(_ number: Int32) {
+  package static func obey(_ number: Int32) {
     signal(number, SIG_DFL)
     var set = signalSet()
     pthread_sigmask(SIG_UNBLOCK, &set, nil)
     raise(number)
   }
 
-  func close() {
+  package func close() {
     reactor.deregister(descriptor)
     _ = Glibc.close(descriptor)
   }
