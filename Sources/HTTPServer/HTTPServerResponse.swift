@@ -6,6 +6,8 @@ package struct HTTPServerResponse {
     case bytes([UInt8])
     /// Called once the head is sent; the body ends when it returns. A throw cuts the body short, visibly to the client.
     case stream((HTTPResponseWriter) async throws -> Void)
+    /// No answer at all: the connection is closed, over HTTP/2 the stream is reset. For servers that act out failures.
+    case none
   }
 
   package var head: HTTPResponse
@@ -22,6 +24,13 @@ package struct HTTPServerResponse {
   ) {
     head = HTTPResponse(status: status, headerFields: headers)
     body = .stream(stream)
+  }
+
+  /// See `Body.none`.
+  package static var abandoned: Self {
+    var response = Self(.internalServerError)
+    response.body = .none
+    return response
   }
 
   package static func text(_ status: HTTPResponse.Status, _ text: String) -> Self {

@@ -160,6 +160,7 @@ final class HTTP1Connection: ConnectionDelegate, ServedConnection {
 
   private func send(_ response: HTTPServerResponse, for exchange: Exchange) async {
     guard !isClosing, self.exchange === exchange else { return }
+    if case .none = response.body { return abort() }
     let head = exchange.head
     let omitsBody = head.request.method == .head || HTTP1ResponseEncoder.forbidsBody(response.head.status)
     var keepAlive = head.keepAlive && !server.isDraining && !exchange.isBroken && canSkipRest(of: exchange)
@@ -171,6 +172,7 @@ final class HTTP1Connection: ConnectionDelegate, ServedConnection {
       framing = .untilClose
       keepAlive = false
     case .stream: framing = .chunked
+    case .none: framing = .none
     }
     write(
       HTTP1ResponseEncoder.head(
@@ -181,6 +183,7 @@ final class HTTP1Connection: ConnectionDelegate, ServedConnection {
       case .bytes(let bytes): write(bytes)
       case .stream(let produce):
         guard await stream(produce, chunked: head.minorVersion == 1) else { return abort() }
+      case .none: break
       }
     }
     exchange.isAnswered = true

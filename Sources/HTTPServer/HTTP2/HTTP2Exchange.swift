@@ -67,6 +67,10 @@ final class HTTP2Exchange: ResponseSink, BodySource {
 
   func send(_ response: HTTPServerResponse, isHead: Bool) async {
     guard !isClosed else { return }
+    if case .none = response.body {
+      connection.session.reset(stream, .internalError)
+      return connection.connection.setNeedsFlush()
+    }
     guard case .stream(let produce) = response.body, !isHead,
       !HTTP1ResponseEncoder.forbidsBody(response.head.status)
     else { return sendBytes(response, isHead: isHead) }
