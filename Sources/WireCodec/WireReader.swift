@@ -286,7 +286,7 @@ extension WireReader {
 
   @inlinable @inline(__always)
   mutating func readTag() throws(WireError) {
-    let tag = try readVarint()
+    let tag = try readShortVarint()
     // At most 32 bits, of which the number is 29.
     guard tag <= UInt64(UInt32.max), tag >= 8, let type = WireType(rawValue: UInt8(truncatingIfNeeded: tag & 7)) else {
       throw fault(.invalidTag)
@@ -305,6 +305,15 @@ extension WireReader {
       }
     }
     return try readLongVarint()
+  }
+
+  /// A tag or a length: at most five bytes, as in the official runtimes.
+  @inlinable @inline(__always)
+  mutating func readShortVarint() throws(WireError) -> UInt64 {
+    let start = at
+    let value = try readVarint()
+    guard at - start <= 5 else { throw fault(.malformedVarint) }
+    return value
   }
 
   /// Bits beyond the 64th are dropped, as the official runtimes do.
@@ -338,7 +347,7 @@ extension WireReader {
 
   @inlinable @inline(__always)
   mutating func readLengthDelimited() throws(WireError) -> UnsafeRawBufferPointer {
-    let length = try readVarint()
+    let length = try readShortVarint()
     guard length <= UInt64(end - at) else { throw fault(.truncated) }
     let raw = UnsafeRawBufferPointer(start: at, count: Int(truncatingIfNeeded: length))
     at += raw.count
