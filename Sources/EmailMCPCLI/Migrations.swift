@@ -1,0 +1,17 @@
+import PostgresClient
+
+/// The schema's steps, from `Migrations/*.sql`, which the build embeds in the binary.
+enum Migrations {
+  static let all: [Migration] = [
+    migration(1, "tenants", PackageResources._001_tenants_sql),
+    migration(2, "accounts", PackageResources._002_accounts_sql),
+    migration(3, "email_logs", PackageResources._003_email_logs_sql),
+    migration(4, "queue", PackageResources._004_queue_sql),
+    migration(5, "reports", PackageResources._005_reports_sql),
+    migration(6, "audit_and_limits", PackageResources._006_audit_and_limits_sql),
+  ]
+
+  private static func migration(_ version: Int, _ name: String, _ sql: [UInt8]) -> Migration {
+    Migration(version: version, name: name, sql: String(decoding: sql, as: UTF8.self))
+  }
+}

@@ -1,0 +1,162 @@
+import CLibPQ
+import DequeModule
+import EventLoop
+
+// Sending at the end of the tick, and taking answers as they come.
+extension PostgresConnection {
+  func ready(_ readiness: Interest) {
+    guard state != .connecting else { return continueConnecting() }
+    if readiness.contains(.readable) {
+      guard PQconsumeInput(handle) == 1 else { return fail(lost()) }
+      lastReceivedAt = reactor.now
+      takeAnswers()
+      takeNotifications()
+      if state == .ready, PQstatus(handle) == CONNECTION_BAD { return fail(lost()) }
+    }
+    if state == .ready { push() }
+  }
+
+  func flush() {
+    while state == .ready, let exchange = outbox.popFirst() { send(exchange) }
+    if state == .ready { push() }
+  }
+
+  /// Hands libpq's buffer to the system; watches for room when it does not take all.
+  private func push() {
+    switch PQflush(handle) {
+    case 0: watch(.readable)
+    case 1: watch([.readable, .writable])
+    default: fail(lost())
+    }
+  }
+
+  private func lost() -> PostgresError {
+    let text = String(cString: PQerrorMessage(handle)).split(separator: "\n").joined(separator: "; ")
+    return PostgresError(.connectionLost, text.isEmpty ? "the server closed the connection" : text)
+  }
+
+  // MARK: Sending
+
+  private func send(_ exchange: Exchange) {
+    guard write(exchange) else {
+      let error = lost()
+      fail(error)
+      exchange.finish(PostgresError(error.code, error.message, mayHaveExecuted: exchange.phase == .sent))
+      return
+    }
+  }
+
+  /// False when libpq cannot send any more.
+  private func write(_ exchange: Exchange) -> Bool {
+    for command in exchange.commands where !prepare(command) { return false }
+    exchange.phase = .sent
+    exchange.sentAt = .current()
+    for command in exchange.commands {
+      do {
+        guard try send(command) else { return false }
+        expected.append(
+          .command(exchange, keepsResult: command.keepsResult, identity: command.statement.identity))
+      } catch {
+        // A parameter that cannot be sent: a statement that fails undoes what stands before it in this exchange.
+        exchange.failure = error
+        guard PQsendQueryParams(handle, "SELECT 1/0", 0, nil, nil, nil, nil, 1) == 1 else { return false }
+        expected.append(.command(exchange, keepsResult: false, identity: nil))
+        break
+      }
+    }
+    guard PQpipelineSync(handle) == 1 else { return false }
+    expected.append(.sync(exchange))
+    return true
+  }
+
+  private func send(_ command: Exchange.Command) throws(PostgresError) -> Bool {
+    let name = command.statement.identity.flatMap { prepared[$0] }
+    return try encoder.withLayout(of: command.parameters) { layout in
+      if let name {
+        PQsendQueryPrepared(handle, name, layout.count, layout.values, layout.lengths, layout.formats, 1) == 1
+      } else {
+        PQsendQueryParams(
+          handle, command.statement.sql, layout.count, layout.types, layout.values, layout.lengths, layout.formats, 1)
+          == 1
+      }
+    }
+  }
+
+  /// Sends a Parse of its own, with a Sync of its own, so that an error elsewhere does not take the preparation along.
+  private func prepare(_ command: Exchange.Command) -> Bool {
+    guard let identity = command.statement.identity, prepared[identity] == nil else { return true }
+    nextStatementNumber += 1
+    let name = "s\(nextStatementNumber)"
+    let types = ParameterEncoder.types(of: command.parameters)
+    guard PQsendPrepare(handle, name, command.statement.sql, Int32(types.count), types) == 1,
+      PQpipelineSync(handle) == 1
+    else { return false }
+    prepared[identity] = name
+    failedPrepares[identity] = nil
+    expected.append(.prepare(identity: identity))
+    expected.append(.prepareSync)
+    return true
+  }
+
+  // MARK: Answers
+
+  private func takeAnswers() {
+    while state == .ready, !expected.isEmpty, PQisBusy(handle) == 0 {
+      guard let result = PQgetResult(handle) else {
+        // The end of one statement's results.
+        switch expected.first {
+        case .prepare, .command: expected.removeFirst()
+        case .prepareSync, .sync, nil: return  // nothing more for now
+        }
+        continue
+      }
+      take(result)
+    }
+  }
+
+  private func take(_ result: OpaquePointer) {
+    switch PQresultStatus(result) {
+    case PGRES_TUPLES_OK, PGRES_COMMAND_OK, PGRES_EMPTY_QUERY:
+      if case .command(let exchange, true, _)? = expected.first, !exchange.isAbandoned {
+        exchange.results.append(PostgresRows(result))
+      } else {
+        PQclear(result)
+      }
+    case PGRES_PIPELINE_SYNC:
+      PQclear(result)
+      if case .sync(let exchange)? = expected.popFirst() { complete(exchange) }
+    case PGRES_PIPELINE_ABORTED:
+      PQclear(result)
+    default:
+      let error = PostgresError(result: result)
+      PQclear(result)
+      takeFailure(error)
+    }
+  }
+
+  private func takeFailure(_ error: PostgresError) {
+    switch expected.first {
+    case .prepare(let identity):
+      prepared[identity] = nil
+      failedPrepares[identity] = error
+    case .command(let exchange, _, let identity):
+      var cause = error
+      if let identity, error.code.rawValue == "26000" || error.code.rawValue == "0A000" {
+        prepared[identity] = nil
+        cause = failedPrepares[identity] ?? error
+      }
+      exchange.failure = exchange.failure ?? cause
+    case .prepareSync, .sync, nil: break
+    }
+  }
+
+  private func takeNotifications() {
+    while state == .ready, let notification = PQnotifies(handle) {
+      let value = PostgresNotification(
+        channel: String(cString: notification.pointee.relname), payload: String(cString: notification.pointee.extra),
+        process: notification.pointee.be_pid)
+      PQfreemem(notification)
+      onNotification?(value)
+    }
+  }
+}

@@ -1,0 +1,74 @@
+import EventLoop
+import Logging
+
+/// A session that LISTENs on one channel, and listens again when it was lost.
+package final class PostgresListener {
+  package enum Event: Sendable, Equatable {
+    /// From now on; what was sent before, or while the session was away, was missed: look for it.
+    case listening
+    case notification(String)
+  }
+
+  private let pool: PostgresPool
+  private let channel: String
+  private let handler: (Event) -> Void
+  private var task: Task<Void, any Error>?
+
+  fileprivate init(_ pool: PostgresPool, _ channel: String, _ handler: @escaping (Event) -> Void) {
+    self.pool = pool
+    self.channel = channel
+    self.handler = handler
+  }
+
+  fileprivate func start() { task = pool.reactor.spawn { [self] in try await run() } }
+
+  package func close() async {
+    task?.cancel()
+    _ = await task?.result
+    task = nil
+  }
+
+  private func run() async throws {
+    var backoff = PostgresPool.reconnectBackoff
+    while !Task.isCancelled {
+      do {
+        let connection = try await PostgresConnection.open(pool.configuration, reactor: pool.reactor)
+        defer { connection.close() }
+        try await listen(on: connection) { backoff.reset() }
+      } catch is CancellationError {
+        throw CancellationError()
+      } catch {
+        pool.logger.notice("a listening session ended", metadata: ["error": "\(error)", "channel": "\(channel)"])
+      }
+      try await pool.reactor.sleep(for: backoff.next())
+    }
+  }
+
+  /// Returns, by throwing, when the session ends.
+  private func listen(on connection: PostgresConnection, _ established: () -> Void) async throws {
+    connection.onNotification = { [handler] in handler(.notification($0.payload)) }
+    let quoted =
+      "\"" + channel.split(separator: "\"", omittingEmptySubsequences: false).joined(separator: "\"\"") + "\""
+    let exchange = Exchange(
+      [Exchange.Command(statement: Statement(composed: "LISTEN \(quoted)"), parameters: [])], isAtomic: true)
+    try await pool.reactor.wait { (waiter: Waiter<Void>) in
+      exchange.waiter = waiter
+      connection.submit(exchange)
+    }
+    established()
+    handler(.listening)
+    try await pool.reactor.wait { (waiter: Waiter<Void>) in
+      connection.onClose = { _, error in waiter.resume(throwing: error) }
+    }
+  }
+}
+
+extension PostgresPool {
+  /// Listens on a channel of NOTIFY, on a session beside the pool's. `handler` runs on the loop. Close the listener
+  /// before the pool. A notification is a hint: correctness comes from looking.
+  package func listen(_ channel: String, _ handler: @escaping (PostgresListener.Event) -> Void) -> PostgresListener {
+    let listener = PostgresListener(self, channel, handler)
+    listener.start()
+    return listener
+  }
+}

@@ -1,0 +1,82 @@
+import EventLoop
+import TestSupport
+import Testing
+
+@testable import PostgresClient
+
+@Suite struct ReconnectTests {
+  @Test("a terminated session fails its query honestly, and the next query has a new session")
+  func reconnect() async throws {
+    let database = try await PostgresFixture.database(migrated: false)
+    try await database.withPool(as: .owner, { $0.sharedConnections = 1 }) { pool in
+      let first: Int = try await pool.query("SELECT pg_backend_pid()").only()[0]
+      let error = await failure { try await pool.query("SELECT pg_terminate_backend(pg_backend_pid())") }
+      #expect(error?.isUnavailable == true)
+      let second: Int = try await pool.query("SELECT pg_backend_pid()").only()[0]
+      #expect(first != second)
+    }
+  }
+
+  @Test("a server that is not there is a clear error within the time to acquire")
+  func unreachable() async throws {
+    let database = try await PostgresFixture.database(migrated: false)
+    try await database.withPool(as: .owner) { pool in
+      var configuration = try PostgresConfiguration(url: "postgres://user:secret@127.0.0.1:1/none")
+      configuration.acquireTimeout = .milliseconds(200)
+      let other = PostgresPool(configuration, reactor: pool.reactor)
+      let error = await failure { try await other.query("SELECT 1") }
+      #expect(error?.code == .connectionLost)
+      #expect(error?.message.contains("refused") == true)
+      #expect(error?.message.contains("secret") == false)
+      #expect(await other.probe(timeout: .milliseconds(100)) == false)
+      await other.close()
+    }
+  }
+
+  @Test("a URL that cannot be read is refused without being repeated")
+  func badURL() {
+    #expect {
+      try PostgresConfiguration(url: "postgres://user:hunter2@host:port:port/x?nonsense=1")
+    } throws: {
+      !"\($0)".contains("hunter2")
+    }
+  }
+
+  @Test("a notification reaches its listener, also after the listener's session was lost")
+  func listen() async throws {
+    let database = try await PostgresFixture.database(migrated: false)
+    try await database.withPool(as: .owner) { pool in
+      let events = Events(pool.reactor)
+      let listener = pool.listen("news") { events.append($0) }
+      #expect(try await events.next() == .listening)
+      try await pool.query("SELECT pg_notify('news', $1)", ["one"])
+      #expect(try await events.next() == .notification("one"))
+      try await pool.query(
+        "SELECT pg_terminate_backend(pid) FROM pg_stat_activity WHERE pid <> pg_backend_pid() AND query LIKE 'LISTEN%'")
+      #expect(try await events.next() == .listening)
+      try await pool.query("SELECT pg_notify('news', $1)", ["two"])
+      #expect(try await events.next() == .notification("two"))
+      await listener.close()
+    }
+  }
+}
+
+/// Collects a listener's events for a test that awaits them.
+private final class Events {
+  private let reactor: Reactor
+  private var events: [PostgresListener.Event] = []
+  private var waiter: Waiter<Void>?
+
+  init(_ reactor: Reactor) { self.reactor = reactor }
+
+  func append(_ event: PostgresListener.Event) {
+    events.append(event)
+    waiter?.resume(returning: ())
+    waiter = nil
+  }
+
+  func next() async throws -> PostgresListener.Event {
+    if events.isEmpty { try await reactor.wait { waiter = $0 } }
+    return events.removeFirst()
+  }
+}
