@@ -88,7 +88,7 @@ let package = Package(
     executable("MailerService", ["CivilTime", "ServiceContracts", "ServiceKit", "HTTPSClient", "RPCRuntime", "PostgresClient", "SecretVault", "StrictJSON", "TLSSession", "EventLoop", httpTypes, log, metrics]),
     executable("ReportService", ["CivilTime", "ServiceContracts", "ServiceKit", "RPCRuntime", "PostgresClient", "TLSSession", "EventLoop", log, metrics]),
     executable("GoogleSandbox", ["CivilTime", "ServiceKit", "HTTPServer", "StrictJSON", "TLSSession", "EventLoop", httpTypes, log]),
-    executable("EmailMCPCLI", ["CivilTime", "ServiceKit", "PostgresClient", "SecretVault", "TLSSession", "StrictJSON", "EventLoop", "CLinux", arguments, log],
+    executable("EmailMCPCLI", ["CivilTime", "ServiceKit", "PostgresClient", "HTTPSClient", "SecretVault", "TLSSession", "StrictJSON", "EventLoop", "CLinux", arguments, log],
       resources: [.embedInCode("Migrations")]),
 
     // Tests.

@@ -66,15 +66,16 @@ static inline int clinux_socket_error(int fd) {
 
 extern char **environ;
 static inline char **clinux_environment(void) { return environ; }
+// pipe2(2), which glibc hides behind _GNU_SOURCE.
+static inline int clinux_pipe(int ends[2]) { return (int)syscall(SYS_pipe2, ends, O_CLOEXEC); }
+
 // Starts a program in a process group of its own, with both outputs to `output`, that gets `death_signal` when the
 // calling *thread* ends: so that no child outlives a parent that was killed. `uid` 0 keeps the user. Between fork and
 // exec only async-signal-safe calls are made. Returns the pid, or -1 with errno, that of a failed exec too.
 static inline pid_t clinux_spawn(const char *path, char *const arguments[], char *const environment[], int output,
                                  uid_t uid, gid_t gid, int death_signal) {
   int report[2];
-  if (pipe(report) == -1) return -1;
-  fcntl(report[0], F_SETFD, FD_CLOEXEC);
-  fcntl(report[1], F_SETFD, FD_CLOEXEC);
+  if (clinux_pipe(report) == -1) return -1;
   pid_t parent = getpid();
   pid_t pid = fork();
   if (pid == 0) {

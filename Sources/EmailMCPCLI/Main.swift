@@ -1,4 +1,9 @@
+import ArgumentParser
+
 @main
-enum Main {
-  static func main() {}
+struct EmailMCP: AsyncParsableCommand {
+  static let configuration = CommandConfiguration(
+    commandName: "emailmcp",
+    abstract: "Runs and administers EmailMCP: users' own Gmail accounts, connected once, sending for a platform.",
+    subcommands: [DevCommand.self, InitCommand.self, MigrateCommand.self, TenantCommand.self, KeyCommand.self])
 }

@@ -1,0 +1,42 @@
+import ArgumentParser
+
+struct TenantCommand: ParsableCommand {
+  static let configuration = CommandConfiguration(
+    commandName: "tenant", abstract: "Administers tenants: the platforms that use this service.",
+    subcommands: [Create.self, AddRedirect.self, AddOrigin.self, List.self])
+
+  struct Create: ParsableCommand {
+    static let configuration = CommandConfiguration(abstract: "Makes a tenant.")
+    @Argument(help: "1 to 63 of a-z, 0-9 and -; it never changes.") var name: String
+
+    func run() throws { try Tenants(url: OwnerSettings.databaseURL()).create(name) }
+  }
+
+  struct AddRedirect: ParsableCommand {
+    static let configuration = CommandConfiguration(
+      abstract: "Registers a page where a connection may end; requests must name it exactly.")
+    @Argument var name: String
+    @Argument var url: String
+
+    func run() throws { try Tenants(url: OwnerSettings.databaseURL()).addRedirect(name, url) }
+  }
+
+  struct AddOrigin: ParsableCommand {
+    static let configuration = CommandConfiguration(
+      abstract: "Allows pages of an origin to call with user tokens (CORS).")
+    @Argument var name: String
+    @Argument var origin: String
+
+    func run() throws { try Tenants(url: OwnerSettings.databaseURL()).addOrigin(name, origin) }
+  }
+
+  struct List: ParsableCommand {
+    static let configuration = CommandConfiguration(abstract: "Lists the tenants.")
+
+    func run() throws {
+      for tenant in try Tenants(url: OwnerSettings.databaseURL()).list() {
+        print("\(tenant.name)\t\(tenant.createdAt)\t\(tenant.isDisabled ? "disabled" : "active")")
+      }
+    }
+  }
+}

@@ -1,0 +1,166 @@
+import ArgumentParser
+import PostgresClient
+import ServiceKit
+import TLSSession
+
+/// Tenants and their keys, as the owner of the database administers them. Every change leaves an audit event.
+struct Tenants {
+  private let session: BlockingSession
+
+  init(url: String) throws { session = try BlockingSession(url: url) }
+
+  // MARK: Tenants
+
+  func create(_ name: String, ifMissing: Bool = false) throws {
+    try checkName(name)
+    try session.transaction(tenant: name) {
+      let made = try session.execute(
+        "INSERT INTO tenants (id) VALUES ($1) ON CONFLICT DO NOTHING RETURNING id", [name])
+      if made.isEmpty {
+        if ifMissing { return }
+        throw ValidationError("the tenant \"\(name)\" exists already")
+      }
+      try audit(name, "tenant.created", target: name)
+    }
+  }
+
+  func list() throws -> [(name: String, createdAt: String, isDisabled: Bool)] {
+    try session.transaction {
+      try session.execute(
+        """
+        SELECT id, to_char(created_at AT TIME ZONE 'UTC', 'YYYY-MM-DD"T"HH24:MI:SS"Z"'), disabled_at
+        FROM tenants ORDER BY id
+        """
+      ).map { ($0[0]!, $0[1]!, $0[2] != nil) }
+    }
+  }
+
+  func addRedirect(_ tenant: String, _ url: String) throws {
+    guard let scheme = ["https://", "http://"].first(where: url.hasPrefix), url.utf8.count <= 2048,
+      !url.dropFirst(scheme.count).isEmpty, !url.contains("#"), !url.contains(where: \.isWhitespace)
+    else { throw ValidationError("a redirect URL is an http or https URL without a fragment, of at most 2048 bytes") }
+    try insert(tenant, "redirect.added", url, "INSERT INTO redirect_urls (tenant_id, url) VALUES ($1, $2)")
+  }
+
+  func addOrigin(_ tenant: String, _ origin: String) throws {
+    let host = origin.split(separator: "://", maxSplits: 1)
+    guard host.count == 2, ["https", "http"].contains(host[0]), !host[1].contains("/"), origin.utf8.count <= 512,
+      origin.lowercased() == origin
+    else { throw ValidationError("an origin is scheme://host or scheme://host:port in lower case, without a path") }
+    try insert(tenant, "origin.added", origin, "INSERT INTO allowed_origins (tenant_id, origin) VALUES ($1, $2)")
+  }
+
+  private func insert(_ tenant: String, _ action: String, _ value: String, _ statement: String) throws {
+    try session.transaction(tenant: tenant) {
+      try requireTenant(tenant)
+      let made = try session.execute("\(statement) ON CONFLICT DO NOTHING RETURNING 1", [tenant, value])
+      if !made.isEmpty { try audit(tenant, action, target: value) }
+    }
+  }
+
+  // MARK: Keys
+
+  static let scopes = ["connect", "send", "read", "reports", "reports:summary", "admin"]
+
+  func createKey(
+    _ tenant: String, scopes: [String], environment: APIKey.Environment, expiresIn: Duration?, pepper: SecretBytes,
+    rotatedFrom: String? = nil
+  ) throws -> APIKey {
+    guard !scopes.isEmpty, scopes.allSatisfy(Self.scopes.contains) else {
+      throw ValidationError("scopes are of \(Self.scopes.joined(separator: ", "))")
+    }
+    let key = APIKey(generating: environment)
+    try session.transaction(tenant: tenant) {
+      try requireTenant(tenant)
+      try session.execute(
+        """
+        INSERT INTO api_keys (tenant_id, id, env, secret_hmac, scopes, rotated_from, expires_at)
+        VALUES ($1, $2, $3, decode($4, 'hex'), string_to_array($5, ','), $6, now() + make_interval(secs => $7::float8))
+        """,
+        [
+          tenant, key.id, environment.rawValue, Hex.encode(key.authenticator(pepper: pepper)),
+          scopes.joined(separator: ","), rotatedFrom, expiresIn.map { String($0.components.seconds) },
+        ])
+      try audit(tenant, rotatedFrom == nil ? "key.created" : "key.rotated", target: key.id)
+    }
+    return key
+  }
+
+  struct Key {
+    let tenant, id, environment, scopes, createdAt: String
+    let expiresAt, revokedAt: String?
+  }
+
+  func keys() throws -> [Key] {
+    try session.transaction {
+      try session.execute(
+        """
+        SELECT tenant_id, id, env, array_to_string(scopes, ','), created_at::timestamptz(0)::text,
+               expires_at::timestamptz(0)::text, revoked_at::timestamptz(0)::text
+        FROM api_keys ORDER BY tenant_id, created_at, id
+        """
+      ).map {
+        Key(
+          tenant: $0[0]!, id: $0[1]!, environment: $0[2]!, scopes: $0[3]!, createdAt: $0[4]!, expiresAt: $0[5],
+          revokedAt: $0[6])
+      }
+    }
+  }
+
+  /// Makes a second key of the same rights. The old one lives on until it is revoked.
+  func rotateKey(_ id: String, pepper: SecretBytes) throws -> APIKey {
+    let old = try requireKey(id)
+    guard old.revokedAt == nil else { throw ValidationError("the key \(id) is revoked; create a new one") }
+    return try createKey(
+      old.tenant, scopes: old.scopes.split(separator: ",").map(String.init),
+      environment: APIKey.Environment(rawValue: old.environment)!, expiresIn: nil, pepper: pepper, rotatedFrom: id)
+  }
+
+  func revokeKey(_ id: String) throws {
+    let key = try requireKey(id)
+    try session.transaction(tenant: key.tenant) {
+      let revoked = try session.execute(
+        "UPDATE api_keys SET revoked_at = now() WHERE id = $1 AND revoked_at IS NULL RETURNING id", [id])
+      if !revoked.isEmpty { try audit(key.tenant, "key.revoked", target: id) }
+    }
+  }
+
+  /// Whether the key is there and neither revoked nor expired.
+  func isLive(_ key: APIKey, pepper: SecretBytes) throws -> Bool {
+    let rows = try session.transaction {
+      try session.execute(
+        """
+        SELECT encode(secret_hmac, 'hex') FROM api_keys
+        WHERE id = $1 AND revoked_at IS NULL AND (expires_at IS NULL OR expires_at > now())
+        """, [key.id])
+    }
+    guard let authenticator = rows.first?[0].flatMap({ Hex.decode($0) }) else { return false }
+    return key.matches(authenticator, pepper: pepper)
+  }
+
+  // MARK: Checks
+
+  private func requireKey(_ id: String) throws -> Key {
+    guard let key = try keys().first(where: { $0.id == id }) else { throw ValidationError("there is no key \(id)") }
+    return key
+  }
+
+  private func requireTenant(_ name: String) throws {
+    guard try !session.execute("SELECT 1 FROM tenants WHERE id = $1", [name]).isEmpty else {
+      throw ValidationError("there is no tenant \"\(name)\"; emailmcp tenant create \(name)")
+    }
+  }
+
+  private func checkName(_ name: String) throws {
+    let isAllowed = name.utf8.allSatisfy { (97...122).contains($0) || (48...57).contains($0) || $0 == 45 }
+    guard 1...63 ~= name.utf8.count, isAllowed, !name.hasPrefix("-"), !name.hasSuffix("-") else {
+      throw ValidationError("a tenant's name has 1 to 63 of a-z, 0-9 and -, and neither begins nor ends with -")
+    }
+  }
+
+  private func audit(_ tenant: String, _ action: String, target: String) throws {
+    try session.execute(
+      "INSERT INTO audit_events (tenant_id, actor, action, target) VALUES ($1, 'owner', $2, $3)",
+      [tenant, action, target])
+  }
+}

@@ -1,0 +1,54 @@
+import EventLoop
+import Glibc
+import TLSSession
+import Testing
+
+@testable import EmailMCPCLI
+
+@Suite struct IdentitiesTests {
+  private let folder = "/tmp/emailmcp-identities-\(UInt32.random(in: 0 ... .max))"
+
+  @Test("certificates carry the SPIFFE names, lead to the authority, and a second run changes nothing")
+  func certificates() throws {
+    defer { remove() }
+    let identities = Identities(folder: folder)
+    #expect(try identities.ensure().count == 14)
+    #expect(try identities.ensure() == [])
+    for service in Identities.services {
+      let settings = TLSServerSettings(
+        identity: TLSIdentity(certificateFile: identities.certificate(service), keyFile: identities.key(service)),
+        clientRoots: .file(identities.authorityCertificate))
+      _ = try TLSServerContext(settings)
+      let certificate = try Certificate.parse(pem: PrivateFile.read(identities.certificate(service)))[0]
+      #expect(certificate.alternativeNames.uris == ["spiffe://emailmcp/\(service)"])
+    }
+    _ = try Keyring(parsing: PrivateFile.readText(identities.file("vault-keys")))
+  }
+
+  @Test("nobody else can read keys")
+  func permissions() throws {
+    defer { remove() }
+    let identities = Identities(folder: folder)
+    for name in try identities.ensure() {
+      var information = stat()
+      #expect(stat(identities.file(name), &information) == 0)
+      #expect(information.st_mode & 0o077 == 0, "\(name)")
+    }
+  }
+
+  @Test("a missing key is made again, the others stay")
+  func missingKey() throws {
+    defer { remove() }
+    let identities = Identities(folder: folder)
+    _ = try identities.ensure()
+    unlink(identities.file("token-keys"))
+    #expect(try identities.ensure() == ["token-keys"])
+  }
+
+  private func remove() {
+    for name in Identities.services.flatMap({ ["\($0).pem", "\($0).key"] }) + Identities.rings
+      + ["key-pepper", "ca.pem", "ca.key"]
+    { unlink("\(folder)/\(name)") }
+    rmdir(folder)
+  }
+}
