@@ -1,0 +1,282 @@
+"""The main job as a CRM does it: connect an account, send from it, see it in the reports; and what goes wrong on the way."""
+
+import base64
+import email
+import email.policy
+import os
+import re
+import time
+from datetime import datetime, timezone
+
+import pytest
+import requests
+
+
+def received(system, message_id: str):
+    """The mail as Gmail got it."""
+    entry = next(m for m in system.inbox() if m["id"] == message_id)
+    return email.message_from_bytes(base64.urlsafe_b64decode(entry["raw"] + "=="), policy=email.policy.default)
+
+
+class TestConnect:
+    def test_status_before_connecting_offers_to_connect(self, crm, user):
+        status = crm.status(user)
+        assert status["gmail_connected"] is False
+        assert status["status"] == "never_connected"
+        assert status["email_address"] is None
+
+    def test_connect_then_status_shows_the_account(self, crm, browser, user, account):
+        result = crm.connect(user, browser, account)
+        assert result["status"] == "success"
+        assert result["email_address"] == account
+        assert result["gmail_connected"] is True
+        assert result["redirect_url"] == crm.redirect_url
+        status = crm.status(user)
+        assert status["gmail_connected"] is True
+        assert (status["status"], status["email_address"]) == ("active", account)
+        assert "https://www.googleapis.com/auth/gmail.send" in status["scopes"]
+
+    def test_the_authorization_url_names_no_user(self, crm, user):
+        url = crm.start_connect(user)
+        assert user not in url
+        for part in ("response_type=code", "access_type=offline", "prompt=consent", "code_challenge_method=S256", "nonce="):
+            assert part in url
+
+    def test_denied_consent_is_told_and_stores_nothing(self, crm, browser, user, account):
+        landed = browser.consent(crm.start_connect(user), account, until=crm.redirect_url, allow=False)
+        assert "error=consent_denied" in landed
+        answer = crm.finish_connect(user, landed)
+        assert (answer.status_code, answer.json()["code"]) == (400, "consent_denied")
+        assert crm.status(user)["status"] == "never_connected"
+
+    def test_unticked_scope_is_told_and_stores_nothing(self, crm, browser, user, account):
+        landed = browser.consent(crm.start_connect(user), account, until=crm.redirect_url, untick="gmail.send")
+        answer = crm.finish_connect(user, landed)
+        assert (answer.status_code, answer.json()["code"]) == (422, "scope_not_granted")
+        assert crm.status(user)["gmail_connected"] is False
+
+    def test_a_completion_works_once(self, crm, browser, user, account):
+        landed = browser.consent(crm.start_connect(user), account, until=crm.redirect_url)
+        assert crm.finish_connect(user, landed).status_code == 200
+        again = crm.finish_connect(user, landed)
+        assert (again.status_code, again.json()["code"]) == (400, "invalid_state")
+
+    def test_another_user_cannot_complete_the_flow(self, crm, browser, user, account):
+        landed = browser.consent(crm.start_connect(user), account, until=crm.redirect_url)
+        stolen = crm.finish_connect("mallory", landed)
+        assert (stolen.status_code, stolen.json()["code"]) == (400, "invalid_state")
+        assert crm.status("mallory")["gmail_connected"] is False
+
+    def test_an_unregistered_redirect_is_refused(self, crm, user):
+        answer = crm.http.post(f"{crm.api}/v1/oauth/authorize",
+                               json={"user_id": user, "redirect_url": crm.redirect_url + "/"})
+        assert (answer.status_code, answer.json()["code"]) == (400, "redirect_url_not_allowed")
+
+    def test_disconnect_and_connect_again(self, crm, browser, connected, account):
+        crm.disconnect(connected)
+        crm.disconnect(connected)
+        status = crm.status(connected)
+        assert (status["status"], status["email_address"]) == ("disconnected", None)
+        assert crm.send(connected, {"to": ["a@example.com"], "body": "x"})[0] is False
+        crm.connect(connected, browser, account)
+        assert crm.send(connected, {"to": ["a@example.com"], "body": "x"})[0] is True
+
+
+class TestSend:
+    def test_a_plain_mail_arrives_from_the_users_account(self, system, crm, connected, account):
+        sent, message_id, error = crm.send(connected, {
+            "to": ["grace@example.com"], "subject": "Grüße aus Köln – 你好", "body": "Zeile eins\nZeile zwei: ✓\n"})
+        assert (sent, error) == (True, None)
+        mail = received(system, message_id)
+        assert mail["From"] == account
+        assert mail["To"] == "grace@example.com"
+        assert mail["Subject"] == "Grüße aus Köln – 你好"
+        assert mail.get_content().replace("\r\n", "\n") == "Zeile eins\nZeile zwei: ✓\n"
+
+    def test_html_and_attachments_arrive_whole(self, system, crm, connected):
+        content = os.urandom(100_000)
+        sent, message_id, _ = crm.send(connected, {
+            "to": ["grace@example.com", {"email": "heidi@example.com", "name": "Heidi Müller"}],
+            "cc": ["ivan@example.com"], "bcc": ["judy@example.com"], "subject": "Figures",
+            "body": "plain", "html": "<p>rich</p>",
+            "attachments": [{"filename": "Bericht größer.pdf", "content_type": "application/pdf",
+                             "content": base64.b64encode(content).decode()}]})
+        assert sent
+        mail = received(system, message_id)
+        assert mail.get_body(("plain",)).get_content().strip() == "plain"
+        assert mail.get_body(("html",)).get_content().strip() == "<p>rich</p>"
+        attachment, = mail.iter_attachments()
+        assert attachment.get_filename() == "Bericht größer.pdf"
+        assert attachment.get_content() == content
+        assert mail["Cc"] == "ivan@example.com"
+
+    def test_a_large_mail_takes_the_upload_form(self, system, crm, connected):
+        content = os.urandom(6 << 20)
+        sent, message_id, error = crm.send(connected, {
+            "to": ["grace@example.com"], "body": "large", "attachments": [
+                {"filename": "a.bin", "content_type": "application/octet-stream",
+                 "content": base64.b64encode(content).decode()}]})
+        assert sent, error
+        attachment, = received(system, message_id).iter_attachments()
+        assert attachment.get_content() == content
+
+    def test_without_a_connection_the_sentence_says_so(self, crm, user):
+        sent, _, error = crm.send(user, {"to": ["grace@example.com"], "body": "x"})
+        assert not sent
+        assert error
+
+    def test_bad_input_names_its_fields(self, crm, connected):
+        answer = crm.http.post(f"{crm.user(connected)}/messages", json={"to": ["no address"], "bogus": 1})
+        assert answer.status_code == 400
+        assert answer.headers["Content-Type"].startswith("application/problem+json")
+        fields = {entry["field"] for entry in answer.json()["errors"]}
+        assert {"bogus"} <= fields
+
+    def test_header_injection_is_refused(self, crm, connected):
+        answer = crm.http.post(f"{crm.user(connected)}/messages",
+                               json={"to": ["a@example.com"], "subject": "x\r\nBcc: b@example.com", "body": "x"})
+        assert answer.status_code == 400
+
+    def test_the_same_idempotency_key_sends_once(self, system, crm, connected):
+        message = {"to": ["grace@example.com"], "subject": f"once {connected}", "body": "x"}
+        url, headers = f"{crm.user(connected)}/messages", {"Idempotency-Key": f"key-{connected}"}
+        first = crm.http.post(url, json=message, headers=headers)
+        again = crm.http.post(url, json=message, headers=headers)
+        assert (first.status_code, again.status_code) == (200, 200)
+        assert first.json() == again.json()
+        assert again.headers["Idempotency-Replayed"] == "true"
+        other = crm.http.post(url, json=message | {"body": "y"}, headers=headers)
+        assert (other.status_code, other.json()["code"]) == (422, "idempotency_key_reused")
+        assert sum(m["subject"] == f"once {connected}" for m in system.inbox()) == 1
+
+    def test_respond_async_is_durable_and_then_delivered(self, crm, connected):
+        answer = crm.http.post(f"{crm.user(connected)}/messages", json={"to": ["grace@example.com"], "body": "x"},
+                               headers={"Prefer": "respond-async"})
+        assert answer.status_code == 202
+        location = answer.headers["Location"]
+        deadline = time.monotonic() + 10
+        while (message := crm.http.get(crm.api + location).json())["status"] != "success":
+            assert time.monotonic() < deadline, message
+            time.sleep(0.05)
+        assert [entry["event"] for entry in message["timeline"]][0] == "accepted"
+
+    def test_an_expired_access_token_is_refreshed_unseen(self, system, crm, connected, account):
+        system.fault(route="send", account=account, status=401, count=1)
+        assert crm.send(connected, {"to": ["grace@example.com"], "body": "x"})[0]
+
+    def test_a_refusal_is_told_in_a_sentence(self, system, crm, connected, account):
+        system.fault(route="send", account=account, status=400, reason="invalidArgument", count=1)
+        answer = crm.http.post(f"{crm.user(connected)}/messages", json={"to": ["grace@example.com"], "body": "x"})
+        body = answer.json()
+        assert (answer.status_code, body["code"], body["message_status"]) == (422, "gmail_rejected", "failed")
+        assert body["error"] and body["id"]
+
+    def test_an_answer_lost_after_acceptance_is_unknown_and_never_sent_again(self, system, crm, connected, account):
+        subject = f"lost {connected}"
+        system.fault(route="send", account=account, action="accept-then-close", count=1)
+        answer = crm.http.post(f"{crm.user(connected)}/messages",
+                               json={"to": ["grace@example.com"], "subject": subject, "body": "x"})
+        body = answer.json()
+        assert (answer.status_code, body["code"], body["message_status"]) == (502, "outcome_unknown", "unknown")
+        time.sleep(1)
+        assert sum(m["subject"] == subject for m in system.inbox()) == 1
+
+
+class TestReports:
+    def test_what_was_sent_is_in_the_users_report(self, crm, connected):
+        for index in range(3):
+            assert crm.send(connected, {"to": ["grace@example.com"], "subject": f"n{index}", "body": "x"})[0]
+        report = crm.report(connected)
+        today = datetime.now(timezone.utc).date().isoformat()
+        assert report["total_emails"] == 3
+        assert report["successful_emails"] == 3
+        assert report["success_rate"] == 1
+        assert len(report["emails_by_day"]) == 30
+        assert report["emails_by_day"][-1] == {"date": today, "total": 3, "successful": 3, "failed": 0}
+        assert [m["subject"] for m in report["recent_emails"]] == ["n2", "n1", "n0"]
+        assert report["top_recipients"] == [{"email": "grace@example.com", "count": 3}]
+
+    def test_failures_count_as_failures(self, system, crm, connected, account):
+        system.fault(route="send", account=account, status=400, reason="invalidArgument", count=1)
+        crm.send(connected, {"to": ["grace@example.com"], "body": "x"})
+        report = crm.report(connected)
+        assert (report["total_emails"], report["failed_emails"], report["success_rate"]) == (1, 1, 0)
+
+    def test_the_platforms_summary_follows_within_five_seconds(self, crm, connected):
+        before = crm.summary()["total_emails_sent"]
+        assert crm.send(connected, {"to": ["grace@example.com"], "body": "x"})[0]
+        deadline = time.monotonic() + 5
+        while (summary := crm.summary())["total_emails_sent"] < before + 1:
+            assert time.monotonic() < deadline, summary
+            time.sleep(0.1)
+        assert summary["total_users"] >= 1
+        assert any(sender["user_id"] == connected for sender in crm.summary()["top_senders"]) or \
+            len(summary["top_senders"]) == 10
+
+    def test_a_zone_that_does_not_exist_is_refused(self, crm, connected):
+        answer = crm.http.get(f"{crm.api}/v1/reports/users/{connected}", params={"tz": "Mars/Olympus"})
+        assert answer.status_code == 400
+
+    def test_the_export_has_a_row_a_message(self, crm, connected):
+        crm.send(connected, {"to": ["grace@example.com"], "subject": "=cmd()", "body": "x"})
+        answer = crm.http.get(f"{crm.api}/v1/reports/users/{connected}/export", params={"format": "csv"})
+        lines = answer.text.strip().splitlines()
+        assert lines[0].split(",")[:3] == ["id", "message_id", "thread_id"]
+        assert len(lines) == 2
+        assert ",=cmd()" not in lines[1]
+
+
+class TestEdge:
+    def test_no_credential_is_401(self, system):
+        answer = requests.get(f"{system.api}/v1/users/x/profile")
+        assert answer.status_code == 401
+        assert answer.headers["WWW-Authenticate"].startswith("Bearer")
+
+    def test_a_key_without_the_scope_is_403_and_a_revoked_one_401(self, system, user):
+        key = system.cli("key", "create", "--tenant", "default", "--scopes", "read")
+        crm = system.crm(key)
+        assert crm.status(user)["gmail_connected"] is False
+        assert crm.http.post(f"{crm.user(user)}/messages", json={}).status_code == 403
+        system.cli("key", "revoke", key.split("_")[2])
+        deadline = time.monotonic() + 6
+        while crm.http.get(f"{crm.user(user)}/profile").status_code != 401:
+            assert time.monotonic() < deadline
+            time.sleep(0.2)
+
+    def test_another_tenant_sees_nothing(self, system, crm, connected):
+        tenant = f"t-{os.urandom(4).hex()}"
+        system.cli("tenant", "create", tenant)
+        other = system.crm(system.cli("key", "create", "--tenant", tenant, "--scopes", "read,reports,send"))
+        assert crm.send(connected, {"to": ["grace@example.com"], "body": "x"})[0]
+        message = crm.http.get(f"{crm.user(connected)}/messages").json()["messages"][0]
+        assert other.status(connected)["status"] == "never_connected"
+        assert other.http.get(f"{other.user(connected)}/messages").json()["messages"] == []
+        assert other.http.get(f"{other.user(connected)}/messages/{message['id']}").status_code == 404
+        assert other.report(connected)["total_emails"] == 0
+
+    def test_the_description_is_served_to_anyone(self, system):
+        assert requests.get(f"{system.api}/v1/openapi.json").json()["openapi"].startswith("3.1")
+
+    def test_unknown_routes_methods_and_health(self, system, crm):
+        assert crm.http.get(f"{crm.api}/v1/nothing").status_code == 404
+        wrong = crm.http.put(f"{crm.api}/v1/oauth/authorize")
+        assert (wrong.status_code, wrong.headers["Allow"]) == (405, "POST")
+        assert requests.get(f"{system.api}/healthz").status_code == 200
+        assert requests.get(f"{system.api}/readyz").status_code == 200
+
+
+class TestOperations:
+    def test_every_process_shows_its_figures(self, system, crm, connected):
+        crm.send(connected, {"to": ["grace@example.com"], "body": "x"})
+        for service in ("edge", "oauth", "mailer", "report"):
+            text = system.metrics(service)
+            assert "process_resident_memory_bytes" in text, service
+            assert connected not in text, "a user id is no label"
+        assert re.search(r'emailmcp_send_outcomes_total\{outcome="success"\} [1-9]', system.metrics("mailer"))
+
+    def test_no_secret_is_in_the_logs(self, system, crm, connected):
+        crm.send(connected, {"to": ["grace@example.com"], "subject": "the-subject", "body": "the-body-canary"})
+        lines = [line for line in system.log().splitlines() if not line.startswith(("emailmcp", " ", "curl"))]
+        text = "\n".join(line for line in lines if " | " in line)
+        for secret in ("the-body-canary", "ya29.", system.summary["key"].split("_")[3]):
+            assert secret not in text, secret
