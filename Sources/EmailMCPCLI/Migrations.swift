@@ -9,6 +9,7 @@ enum Migrations {
     migration(4, "queue", PackageResources._004_queue_sql),
     migration(5, "reports", PackageResources._005_reports_sql),
     migration(6, "audit_and_limits", PackageResources._006_audit_and_limits_sql),
+    migration(7, "sending", PackageResources._007_sending_sql),
   ]
 
   private static func migration(_ version: Int, _ name: String, _ sql: [UInt8]) -> Migration {

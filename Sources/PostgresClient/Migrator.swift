@@ -51,6 +51,8 @@ package struct Migrator {
     try session.execute(
       """
       SET client_min_messages = warning;
+      -- Not the default "$user", public: an owner called emailmcp would make the tables in the schema of that name.
+      SET search_path = public;
       CREATE TABLE IF NOT EXISTS schema_migrations (
         version    integer PRIMARY KEY,
         name       text NOT NULL,

@@ -9,7 +9,7 @@ package final class SignalWatch: ReadinessHandler {
   private let received: (Int32) -> Void
 
   /// The signals that end a process in order.
-  package static let termination: [Int32] = [SIGTERM, SIGINT]
+  package static let termination: [Int32] = [SIGTERM, SIGINT, SIGHUP]
 
   /// Blocks the signals for the calling thread and every thread that it starts later, and ignores SIGPIPE: a peer that
   /// goes away is an error of one write. Call it before the first thread starts.
