@@ -72,7 +72,8 @@ struct DomainTests {
   func tokenAnswers(status: Int, body: String, meaning: String) {
     let told =
       switch TokenAnswer(status: status, body: Array(body.utf8)) {
-      case .granted(let grant): "granted \(grant.lifetime.components.seconds) \(grant.scopes?.joined(separator: ",") ?? "-")"
+      case .granted(let grant):
+        "granted \(grant.lifetime.components.seconds) \(grant.scopes?.joined(separator: ",") ?? "-")"
       case .dead(let reason): "dead \(reason)"
       case .misconfigured(let error): "misconfigured \(error)"
       case .unavailable: "unavailable"

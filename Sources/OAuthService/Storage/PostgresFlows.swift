@@ -1,0 +1,69 @@
+import CivilTime
+import PostgresClient
+
+/// `oauth_flows` and `redirect_urls`.
+final class PostgresFlows: FlowStore {
+  private let pool: PostgresPool
+
+  init(_ pool: PostgresPool) { self.pool = pool }
+
+  func isRegistered(redirectURL: String, tenant: String) async throws -> Bool {
+    let rows = try await pool.query(
+      "SELECT 1 FROM redirect_urls WHERE tenant_id = $1 AND url = $2", [.text(tenant), .text(redirectURL)],
+      tenant: tenant)
+    return !rows.isEmpty
+  }
+
+  func save(_ flow: AuthorizationFlow, state: FlowState, sealedVerifier: [UInt8]) async throws {
+    try await pool.query(
+      """
+      INSERT INTO oauth_flows (tenant_id, state_hash, user_id, redirect_url, nonce, verifier_sealed, expected_email,
+        credential_id, expires_at)
+      VALUES ($1, $2, $3, $4, $5, $6, $7, $8, $9)
+      """,
+      [
+        .text(flow.user.tenant), .bytes(state.hash), .text(flow.user.user), .text(flow.redirectURL), .text(flow.nonce),
+        .bytes(sealedVerifier), .text(flow.expectedEmail), .text(flow.credentialID), .timestamp(flow.expiresAt),
+      ],
+      tenant: flow.user.tenant)
+  }
+
+  func findOpen(_ state: FlowState) async throws -> (user: UserKey, redirectURL: String)? {
+    let owner = try await pool.query("SELECT emailmcp.find_oauth_flow_tenant($1)", [.bytes(state.hash)]).only()
+    guard let tenant: String = try owner[0] else { return nil }
+    let rows = try await pool.query(
+      """
+      SELECT user_id, redirect_url FROM oauth_flows
+      WHERE tenant_id = $1 AND state_hash = $2 AND code_sealed IS NULL AND expires_at > now()
+      """, [.text(tenant), .bytes(state.hash)], tenant: tenant)
+    guard let row = rows.first else { return nil }
+    return (UserKey(tenant: tenant, user: try row[0]), try row[1])
+  }
+
+  func attach(
+    sealedCode: [UInt8], handleHash: [UInt8], until: Timestamp, to state: FlowState, tenant: String
+  ) async throws -> Bool {
+    let rows = try await pool.query(
+      """
+      UPDATE oauth_flows SET code_sealed = $3, code_handle_hash = $4, code_expires_at = least($5, expires_at)
+      WHERE tenant_id = $1 AND state_hash = $2 AND code_sealed IS NULL AND expires_at > now()
+      """,
+      [.text(tenant), .bytes(state.hash), .bytes(sealedCode), .bytes(handleHash), .timestamp(until)], tenant: tenant)
+    return rows.affected == 1
+  }
+
+  func consume(_ state: FlowState, tenant: String) async throws -> StoredFlow? {
+    let rows = try await pool.query(
+      """
+      DELETE FROM oauth_flows WHERE tenant_id = $1 AND state_hash = $2
+      RETURNING user_id, redirect_url, nonce, verifier_sealed, expected_email, expires_at, code_sealed,
+        code_handle_hash, code_expires_at
+      """, [.text(tenant), .bytes(state.hash)], tenant: tenant)
+    guard let row = rows.first else { return nil }
+    var code: (sealed: [UInt8], handleHash: [UInt8], until: Timestamp)?
+    if !row.isNull(6) { code = (try row[6], try row[7], try row[8]) }
+    return StoredFlow(
+      user: UserKey(tenant: tenant, user: try row[0]), redirectURL: try row[1], nonce: try row[2],
+      sealedVerifier: try row[3], expectedEmail: try row[4], expiresAt: try row[5], sealedCode: code)
+  }
+}
