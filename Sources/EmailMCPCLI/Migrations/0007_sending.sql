@@ -40,9 +40,14 @@ BEGIN
     RETURN;
   END IF;
   IF p_key_hash IS NOT NULL THEN
-    INSERT INTO idempotency_keys (tenant_id, user_id, route, key_hash, fingerprint, message_id)
-    VALUES (p_tenant_id, p_user_id, 'messages', p_key_hash, p_fingerprint, p_id)
-    ON CONFLICT DO NOTHING;
+    -- The first answer to mail that nobody waits for is 202, whatever becomes of it. An expired key counts as free.
+    INSERT INTO idempotency_keys AS k (tenant_id, user_id, route, key_hash, fingerprint, message_id, response_status)
+    VALUES (
+      p_tenant_id, p_user_id, 'messages', p_key_hash, p_fingerprint, p_id, CASE WHEN p_class > 0 THEN 202 END)
+    ON CONFLICT (tenant_id, user_id, route, key_hash) DO UPDATE
+      SET fingerprint = excluded.fingerprint, message_id = excluded.message_id,
+          response_status = excluded.response_status, created_at = excluded.created_at, expires_at = excluded.expires_at
+      WHERE k.expires_at < clock_timestamp();
     IF NOT FOUND THEN
       IF mine THEN
         PERFORM emailmcp.release_mailbox(p_google_sub, p_id);

@@ -174,12 +174,12 @@ struct SendAttempt: Sendable, Equatable {
       hasRepeatedUnprocessed = true
       return sendOrRenew(now: now)
     case .notSent, .notProcessed:
-      let delay = Backoff.connection.delay(failures: attempts + 1, jitter: jitter)
+      let delay = RetryDelay.connection.delay(failures: attempts + 1, jitter: jitter)
       return requeue(.notSent, at: time + delay, isFailure: true, time: time)
     case .unknown:
       attempts += 1
       guard policy == .retry, attempts < Self.ambiguousTries else { return finish(.unknown(.outcomeUnknown)) }
-      let delay = Backoff.rateLimit.delay(failures: attempts, jitter: jitter)
+      let delay = RetryDelay.rateLimit.delay(failures: attempts, jitter: jitter)
       return requeue(.ambiguous, at: time + delay, isFailure: false, time: time)
     }
   }
@@ -198,7 +198,7 @@ struct SendAttempt: Sendable, Equatable {
       state = .renewingToken
       return .renewToken
     case .rateLimited:
-      let soonest = time + Backoff.rateLimit.delay(failures: attempts, jitter: jitter)
+      let soonest = time + RetryDelay.rateLimit.delay(failures: attempts, jitter: jitter)
       return pause(.rateLimited, at: max(soonest, refusal.retryAt ?? soonest))
     case .mailboxDay:
       return pause(.mailboxDay, at: max(refusal.retryAt ?? time + .seconds(3600), time + .seconds(60)))

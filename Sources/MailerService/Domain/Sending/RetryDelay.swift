@@ -1,13 +1,13 @@
 /// How long to wait before the next try: doubling, bounded, and spread so that mails refused together do not come back
 /// together.
-struct Backoff: Sendable, Equatable {
+struct RetryDelay: Sendable, Equatable {
   var first: Duration
   var longest: Duration
 
   /// A server that could not be reached.
-  static let connection = Backoff(first: .milliseconds(250), longest: .seconds(300))
+  static let connection = RetryDelay(first: .milliseconds(250), longest: .seconds(300))
   /// Gmail's advice for its rate limits: start at a second.
-  static let rateLimit = Backoff(first: .seconds(1), longest: .seconds(120))
+  static let rateLimit = RetryDelay(first: .seconds(1), longest: .seconds(120))
 
   /// The wait after the `failures`-th failure (from 1); `jitter` in 0..<1 moves it between 80 % and 120 %.
   func delay(failures: Int, jitter: Double) -> Duration {

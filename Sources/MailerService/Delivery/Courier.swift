@@ -1,0 +1,195 @@
+import CivilTime
+import EventLoop
+import Logging
+import Metrics
+import PostgresClient
+
+/// Carries one leased mail to its end: performs what `SendAttempt` decides. On one loop.
+final class Courier {
+  /// For one request to Gmail, besides what a large mail takes.
+  static let requestTimeout: Duration = .seconds(60)
+  /// What a slow line carries at least, in bytes a second.
+  static let slowestLine = 64 << 10
+  /// How long an outcome that the database does not take is kept and tried again.
+  static let recordPatience: Duration = .seconds(60)
+
+  private let reactor: Reactor
+  private let store: MailStore
+  private let gmail: GmailClient
+  private let tokens: TokenSource
+  private let seal: PayloadSeal
+  private let board: OutcomeBoard
+  private let pause: ProjectPause
+  private let logger: Logger
+  private let metrics: MailerMetrics
+  /// Set when the process is about to stop: what has not left stays in the queue.
+  var isDraining = false
+
+  init(
+    reactor: Reactor, store: MailStore, gmail: GmailClient, tokens: TokenSource, seal: PayloadSeal, shared: SharedState,
+    logger: Logger
+  ) {
+    self.reactor = reactor
+    self.store = store
+    self.gmail = gmail
+    self.tokens = tokens
+    self.seal = seal
+    board = shared.board
+    pause = shared.pause
+    metrics = shared.metrics
+    self.logger = logger
+  }
+
+  /// The lease's clock: monotonic.
+  static func clock() -> Duration { .nanoseconds(Instant.current().nanoseconds) }
+
+  /// A lease that was just given, or will be by a statement that is about to start.
+  static func lease(epoch: Int64, askedAt: Duration) -> Lease { Lease(epoch: epoch, until: askedAt + Lease.duration) }
+
+  func carry(_ delivery: Delivery, _ attempt: SendAttempt, _ first: SendAttempt.Action) async -> DeliveryEnd {
+    var work = Work(delivery: delivery, attempt: attempt)
+    var action = first
+    while true {
+      do {
+        switch try await perform(action, &work) {
+        case .next(let next): action = next
+        case .end(let end):
+          if case .final(let outcome, let time) = end { board.post(delivery.key.id, outcome, at: time) }
+          return end
+        }
+      } catch {
+        // The database is out of reach: the lease lapses, and whoever is next decides by the intent.
+        logger.warning("a mail was left to its lease", metadata: ["message_id": "\(delivery.key.id)", "error": "\(error)"])
+        return .lost
+      }
+    }
+  }
+
+  private struct Work {
+    var delivery: Delivery
+    var attempt: SendAttempt
+  }
+
+  private enum Step {
+    case next(SendAttempt.Action)
+    case end(DeliveryEnd)
+  }
+
+  private func perform(_ action: SendAttempt.Action, _ work: inout Work) async throws -> Step {
+    let key = work.delivery.key
+    let epoch = work.attempt.lease.epoch
+    switch action {
+    case .obtainToken:
+      if isDraining { return .next(work.attempt.drained(time: .now())) }
+      return .next(await obtainToken(&work, refused: nil))
+    case .renewToken:
+      return .next(await obtainToken(&work, refused: work.delivery.token))
+    case .renewLease:
+      let asked = Self.clock()
+      guard try await store.renewLease(key, epoch: epoch) else { return .next(work.attempt.leaseLost()) }
+      return .next(work.attempt.leaseRenewed(until: asked + Lease.duration, now: Self.clock()))
+    case .recordIntent:
+      if isDraining { return .next(work.attempt.drained(time: .now())) }
+      guard try await store.recordIntent(key, epoch: epoch) else { return .next(work.attempt.leaseLost()) }
+      return .next(work.attempt.intentRecorded(now: Self.clock()))
+    case .send:
+      let verdict = await send(work)
+      return .next(
+        work.attempt.answered(verdict, now: Self.clock(), time: .now(), jitter: .random(in: 0..<1)))
+    case .finish(let outcome):
+      return .end(try await finish(outcome, work))
+    case .requeue(let requeue):
+      return .end(try await giveBack(requeue, work))
+    case .abandon:
+      logger.notice("another worker has this mail", metadata: ["message_id": "\(key.id)"])
+      return .end(.lost)
+    }
+  }
+
+  // MARK: Steps
+
+  private func obtainToken(_ work: inout Work, refused: AccessToken?) async -> SendAttempt.Action {
+    do throws(AccountError) {
+      let user = work.delivery.user
+      let token =
+        if let refused { try await tokens.token(of: user, afterRefusalOf: refused) } else {
+          try await tokens.token(of: user)
+        }
+      guard token.account.googleSub.utf8.elementsEqual(work.delivery.googleSub.utf8) else {
+        return work.attempt.tokenFailed(.otherAccount, time: .now(), jitter: 0)
+      }
+      work.delivery.token = token
+      return work.attempt.tokenObtained(now: Self.clock())
+    } catch {
+      let failure: SendAttempt.TokenFailure = error == .unavailable ? .unavailable : .reauthRequired
+      return work.attempt.tokenFailed(failure, time: .now(), jitter: .random(in: 0..<1))
+    }
+  }
+
+  private func send(_ work: Work) async -> GmailVerdict {
+    guard let token = work.delivery.token else { return .notSent(reason: "no_token") }
+    let renewal = LeaseRenewal(reactor: reactor, store: store, key: work.delivery.key, epoch: work.attempt.lease.epoch)
+    renewal.start()
+    defer { renewal.stop() }
+    let start = Instant.current()
+    pause.count(at: start)
+    let mail = work.delivery.mail
+    let verdict = await gmail.send(
+      GmailClient.Request(
+        mail: mail.mail, threadID: mail.threadID, accessToken: token.token,
+        timeout: Self.requestTimeout + .seconds(mail.mail.count / Self.slowestLine)))
+    metrics.gmailRequest(Instant.current() - start)
+    if case .refused(let refusal) = verdict, refusal.kind == .scopeMissing {
+      await tokens.reportMissingScope(token, of: work.delivery.user)
+    }
+    log(verdict, work)
+    return verdict
+  }
+
+  private func log(_ verdict: GmailVerdict, _ work: Work) {
+    let what: Logger.Metadata? =
+      switch verdict {
+      case .success: nil
+      case .refused(let refusal): ["verdict": "refused", "reason": "\(refusal.reason)"]
+      case .notSent(let reason): ["verdict": "not_sent", "reason": "\(reason)"]
+      case .notProcessed: ["verdict": "not_processed"]
+      case .unknown(let reason): ["verdict": "unknown", "reason": "\(reason)"]
+      }
+    guard var metadata = what else { return }
+    metadata["message_id"] = "\(work.delivery.key.id)"
+    logger.info("Gmail did not take a mail", metadata: metadata)
+  }
+
+  /// Records the outcome, again and again while the database is away: it is known here and nowhere else.
+  private func finish(_ outcome: SendOutcome, _ work: Work) async throws -> DeliveryEnd {
+    let now = Timestamp.now()
+    var recipients: [String] = []
+    if case .success = outcome { recipients = work.delivery.mail.recipients }
+    let record = MailStore.Outcome(
+      outcome: outcome, at: now, attempts: work.attempt.attempts, recipients: recipients)
+    let giveUp = Instant.current() + Self.recordPatience
+    var backoff = Backoff(initial: .milliseconds(50), multiplier: 2, limit: .seconds(1), jitter: 0.2)
+    while true {
+      do {
+        let isMine = try await store.record(
+          record, of: work.delivery.key, epoch: work.attempt.lease.epoch, googleSub: work.delivery.googleSub)
+        guard isMine else { return .lost }
+        metrics.outcome(outcome.status)
+        return .final(outcome, at: now)
+      } catch let error as PostgresError where error.isUnavailable || error.isRetryable {
+        guard Instant.current() < giveUp else { throw error }
+        try await reactor.sleep(for: backoff.next())
+      }
+    }
+  }
+
+  private func giveBack(_ requeue: SendAttempt.Requeue, _ work: Work) async throws -> DeliveryEnd {
+    if requeue.pausesProject { pause.pause(until: .current() + (requeue.at - .now())) }
+    let payload =
+      work.delivery.isPayloadStored ? nil : try seal.seal(work.delivery.mail, of: work.delivery.key)
+    let isMine = try await store.requeue(
+      requeue, of: work.delivery.key, epoch: work.attempt.lease.epoch, googleSub: work.delivery.googleSub,
+      attempts: work.attempt.attempts, payload: payload)
+    return isMine ? .requeued : .lost
+  }
+}

@@ -1,0 +1,44 @@
+import CivilTime
+import EventLoop
+import Synchronization
+
+/// What all mailboxes of the project share, as far as this process knows: Google's daily limit of the project, and its
+/// quota a minute, of which a process takes no more than `unitsPerMinute`.
+final class ProjectPause: Sendable {
+  private struct State {
+    var until: Instant?
+    /// When the starts of the last minute are paid for: the quota as a line of evenly spaced turns.
+    var paidUntil: Instant?
+  }
+
+  private let interval: Duration
+  private let burst: Duration
+  private let state = Mutex(State())
+
+  /// - Parameter unitsPerMinute: Google's quota of the project.
+  init(unitsPerMinute: Int) {
+    let sends = max(1, unitsPerMinute / MailboxPace.unitsPerSend)
+    interval = .nanoseconds(60_000_000_000 / Int64(sends))
+    // A second's worth may go at once; a minute then holds at most a sixtieth more than the quota's even line, which is
+    // taken off it here.
+    burst = .seconds(1)
+  }
+
+  /// Nothing goes before `until`.
+  func pause(until: Instant) {
+    state.withLock { $0.until = max($0.until ?? until, until) }
+  }
+
+  func isPaused(at now: Instant) -> Bool {
+    state.withLock { state in
+      if let until = state.until, until > now { return true }
+      if let paid = state.paidUntil, paid > now + burst { return true }
+      return false
+    }
+  }
+
+  /// Counts a request that is about to start.
+  func count(at now: Instant) {
+    state.withLock { $0.paidUntil = max($0.paidUntil ?? now, now) + interval * 61 / 60 }
+  }
+}

@@ -1,0 +1,150 @@
+import CivilTime
+import EventLoop
+import Logging
+
+/// Takes due mail from the queue and has it carried, as much at a time as it has room for. On one loop.
+final class QueueWorker {
+  /// Mails in hand.
+  static let capacity = 64
+  /// Mails leased in one claim.
+  static let batch = 32
+  /// How often the queue is looked at while there was work lately, and when there was none.
+  static let busyInterval: Duration = .milliseconds(100)
+  static let idleInterval: Duration = .seconds(1)
+  /// Hints within this time make one look.
+  static let hintInterval: Duration = .milliseconds(5)
+
+  private let reactor: Reactor
+  private let store: MailStore
+  private let courier: Courier
+  private let seal: PayloadSeal
+  private let pause: ProjectPause
+  private let name: String
+  private let logger: Logger
+  private var loop: Task<Void, any Error>?
+  private var inHand = 0
+  private var isStopping = false
+  private var lastWork: Instant
+  private var isHinted = false
+  private var sleeper: Waiter<Void>?
+  private var drainWaiter: Waiter<Void>?
+
+  /// - Parameter name: who leases, for people who read the queue.
+  init(
+    reactor: Reactor, store: MailStore, courier: Courier, seal: PayloadSeal, pause: ProjectPause, name: String,
+    logger: Logger
+  ) {
+    self.reactor = reactor
+    self.store = store
+    self.courier = courier
+    self.seal = seal
+    self.pause = pause
+    self.name = name
+    self.logger = logger
+    lastWork = .current()
+  }
+
+  func start() {
+    loop = reactor.spawn { [self] in
+      while !isStopping {
+        let mayBeMore = await lookOnce()
+        if isStopping { return }
+        if !mayBeMore { try await rest() }
+      }
+    }
+  }
+
+  /// Something may be due now.
+  func hint() {
+    guard !isHinted else { return }
+    isHinted = true
+    lastWork = reactor.now
+    reactor.schedule(after: Self.hintInterval) { [weak self] in
+      self?.sleeper?.resume(returning: ())
+    }
+  }
+
+  /// Claims nothing more, gives back what has not left, and waits for the rest at most `limit`.
+  func stop(within limit: Duration) async {
+    isStopping = true
+    courier.isDraining = true
+    sleeper?.resume(returning: ())
+    _ = await loop?.result
+    guard inHand > 0 else { return }
+    var timer: Timer?
+    try? await reactor.wait { (waiter: Waiter<Void>) in
+      drainWaiter = waiter
+      timer = reactor.schedule(after: limit) { waiter.resume(returning: ()) }
+    }
+    timer?.cancel()
+  }
+
+  // MARK: Looking
+
+  private func rest() async throws {
+    let busy = reactor.now - lastWork < .seconds(5)
+    let interval = (busy ? Self.busyInterval : Self.idleInterval) * Double.random(in: 0.9..<1.1)
+    var timer: Timer?
+    try? await reactor.wait { (waiter: Waiter<Void>) in
+      sleeper = waiter
+      timer = reactor.schedule(after: interval) { waiter.resume(returning: ()) }
+    }
+    timer?.cancel()
+    sleeper = nil
+    try Task.checkCancellation()
+  }
+
+  /// - Returns: whether to look again at once.
+  private func lookOnce() async -> Bool {
+    isHinted = false
+    let room = min(Self.batch, Self.capacity - inHand)
+    guard room > 0, !pause.isPaused(at: .current()) else { return false }
+    let asked = Courier.clock()
+    do {
+      let claimed = try await store.claim(worker: name, limit: room)
+      for mail in claimed { take(mail, askedAt: asked) }
+      if !claimed.isEmpty { lastWork = .current() }
+      return claimed.count == room
+    } catch {
+      logger.debug("the queue could not be looked at", metadata: ["error": "\(error)"])
+      return false
+    }
+  }
+
+  private func take(_ mail: MailStore.ClaimedMail, askedAt: Duration) {
+    inHand += 1
+    reactor.spawn { [self] in
+      await carry(mail, askedAt: askedAt)
+      inHand -= 1
+      if isStopping {
+        if inHand == 0 { drainWaiter?.resume(returning: ()) }
+      } else {
+        // The mailbox's next mail may be due now.
+        hint()
+      }
+    }
+  }
+
+  private func carry(_ mail: MailStore.ClaimedMail, askedAt: Duration) async {
+    var attempt = SendAttempt(
+      lease: Courier.lease(epoch: mail.epoch, askedAt: askedAt), attempts: mail.attempts, policy: mail.policy,
+      acceptedAt: mail.key.createdAt, isAwaited: false, hasIntent: mail.hasIntent)
+    let first = attempt.claimed(time: .now())
+    do {
+      // Nothing is opened of a mail that will not be sent.
+      var payload = MailPayload(mail: [], threadID: nil, recipients: [])
+      if first == .obtainToken {
+        let stored = if let payload = mail.payload { Optional(payload) } else { try await store.payload(of: mail.key) }
+        guard let stored else { return }
+        payload = try seal.open(stored, of: mail.key)
+      }
+      let delivery = Delivery(
+        key: mail.key, googleSub: mail.googleSub, mail: payload, token: nil, isPayloadStored: mail.payloadBytes > 0)
+      _ = await courier.carry(delivery, attempt, first)
+    } catch {
+      // The lease lapses and the mail is tried again; a key that is missing is the operator's to give back.
+      logger.error(
+        "a mail in the queue could not be read", metadata: ["message_id": "\(mail.key.id)", "error": "\(error)"])
+    }
+  }
+}

@@ -1,0 +1,110 @@
+import TLSSession
+
+/// What the queue keeps of a mail until its outcome: all that is needed to send it, sealed.
+struct MailPayload: Sendable, Equatable {
+  /// As built (RFC 5322).
+  var mail: [UInt8]
+  var threadID: String?
+  /// The addresses that reports count.
+  var recipients: [String]
+
+  // MARK: Bytes
+
+  private static let version: UInt8 = 1
+
+  /// Version, thread id, recipients, mail; lengths in four bytes, big-endian.
+  func bytes() -> [UInt8] {
+    var output: [UInt8] = [Self.version]
+    output.reserveCapacity(mail.count + recipients.reduce(64) { $0 + $1.utf8.count + 4 })
+    Self.append(threadID ?? "", to: &output)
+    Self.append(UInt32(recipients.count), to: &output)
+    for recipient in recipients { Self.append(recipient, to: &output) }
+    output.append(contentsOf: mail)
+    return output
+  }
+
+  init(mail: [UInt8], threadID: String?, recipients: [String]) {
+    self.mail = mail
+    self.threadID = threadID
+    self.recipients = recipients
+  }
+
+  init?(bytes: [UInt8]) {
+    var position = 1
+    guard bytes.first == Self.version, let thread = Self.text(bytes, &position),
+      let count = Self.number(bytes, &position), count <= MessageLimits.recipients
+    else { return nil }
+    recipients = []
+    for _ in 0..<count {
+      guard let recipient = Self.text(bytes, &position) else { return nil }
+      recipients.append(recipient)
+    }
+    threadID = thread.isEmpty ? nil : thread
+    mail = Array(bytes[position...])
+  }
+
+  private static func append(_ number: UInt32, to output: inout [UInt8]) {
+    for shift in stride(from: 24, through: 0, by: -8) { output.append(UInt8(truncatingIfNeeded: number >> UInt32(shift))) }
+  }
+
+  private static func append(_ text: String, to output: inout [UInt8]) {
+    append(UInt32(text.utf8.count), to: &output)
+    output.append(contentsOf: text.utf8)
+  }
+
+  private static func number(_ bytes: [UInt8], _ position: inout Int) -> Int? {
+    guard bytes.count - position >= 4 else { return nil }
+    defer { position += 4 }
+    return bytes[position..<position + 4].reduce(0) { $0 << 8 | Int($1) }
+  }
+
+  private static func text(_ bytes: [UInt8], _ position: inout Int) -> String? {
+    guard let count = number(bytes, &position), bytes.count - position >= count else { return nil }
+    defer { position += count }
+    return String(decoding: bytes[position..<position + count], as: UTF8.self)
+  }
+}
+
+/// Seals payloads under the newest vault key. The associated data binds a payload to its mail and its key, so that one
+/// copied to another row does not open.
+struct PayloadSeal: Sendable {
+  private let keys: Keyring
+  private static let format: UInt8 = 1
+
+  init(keys: Keyring) { self.keys = keys }
+
+  /// Format, length of the key's id, the key's id, nonce, ciphertext with its tag.
+  func seal(_ payload: MailPayload, of key: MailKey) throws -> [UInt8] {
+    let newest = keys.newest
+    let sealed = try AESGCM.seal(
+      SecretBytes(payload.bytes()), key: newest.secret, authenticating: Self.binding(key, newest.id))
+    return [Self.format, UInt8(newest.id.utf8.count)] + newest.id.utf8 + sealed.combined
+  }
+
+  func open(_ bytes: [UInt8], of key: MailKey) throws(PayloadError) -> MailPayload {
+    guard bytes.count > 2, bytes[0] == Self.format, bytes.count > 2 + Int(bytes[1]) else { throw PayloadError.malformed }
+    let end = 2 + Int(bytes[1])
+    let id = String(decoding: bytes[2..<end], as: UTF8.self)
+    guard let secret = keys[id]?.secret else { throw PayloadError.unknownKey }
+    guard let sealed = AESGCM.Sealed(combined: bytes[end...]),
+      let opened = try? AESGCM.open(sealed, key: secret, authenticating: Self.binding(key, id)),
+      let payload = MailPayload(bytes: opened.revealed)
+    else { throw PayloadError.malformed }
+    return payload
+  }
+
+  private static func binding(_ key: MailKey, _ keyID: String) -> [UInt8] {
+    var data = Array("emailmcp mail payload".utf8)
+    for text in [key.tenantID, key.userID, key.id.description, keyID] {
+      data.append(0)
+      data.append(contentsOf: text.utf8)
+    }
+    return data
+  }
+}
+
+enum PayloadError: Error, Sendable {
+  /// Sealed under a key that this process does not have: an operator's mistake, cured by giving the key back.
+  case unknownKey
+  case malformed
+}

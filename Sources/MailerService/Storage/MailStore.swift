@@ -1,0 +1,248 @@
+import CivilTime
+import EventLoop
+import PostgresClient
+import StrictJSON
+
+/// The mailer's steps in the database, each one trip and one transaction. On one loop.
+final class MailStore {
+  private let pool: PostgresPool
+  let pace: MailboxPace.Terms
+
+  init(pool: PostgresPool, pace: MailboxPace.Terms) {
+    self.pool = pool
+    self.pace = pace
+  }
+
+  // MARK: Accepting
+
+  struct Acceptance: Sendable {
+    var key: MailKey
+    var account: MailAccount
+    var message: OutgoingMessage
+    var credentialID: String
+    var policy: SendAttempt.AmbiguityPolicy
+    var isAwaited: Bool
+    var idempotency: Idempotency?
+    /// Sealed; may be left out for mail that hopes to go at once.
+    var payload: [UInt8]?
+    /// Who would send it at once; nil to queue it.
+    var worker: String?
+  }
+
+  struct Idempotency: Sendable {
+    var keyHash: [UInt8]
+    var fingerprint: [UInt8]
+  }
+
+  enum Accepted: Sendable, Equatable {
+    /// Leased to the caller with its intent recorded.
+    case sending(epoch: Int64)
+    case queued
+    /// Nothing was kept: the mailbox is busy and no payload was given.
+    case busy
+    /// Nothing was kept: the account is not what the caller thinks.
+    case accountChanged
+    /// Nothing was kept: the idempotency key is taken.
+    case duplicate
+  }
+
+  func accept(_ mail: Acceptance) async throws -> Accepted {
+    let message = mail.message
+    let now = Timestamp.now()
+    let sending: [TimelineText.Entry] = mail.worker == nil ? [] : [.init("accepted"), .init("leased"), .init("attempt")]
+    let waiting: [TimelineText.Entry] = [.init("accepted")] + (message.sendAt == nil ? [] : [.init("scheduled")])
+    let rows = try await pool.query(
+      """
+      SELECT status, epoch FROM emailmcp.accept_message(
+        $1, $2, $3, $4, $5, $6, $7, $8, $9, $10, $11, $12, $13, $14, $15, $16, $17, $18, $19, $20, $21, $22,
+        make_interval(secs => $23), $24, $25, $26, $27)
+      """,
+      mail.key.parameters + [
+        .text(mail.account.googleSub), .int8(mail.account.grantVersion), .text(mail.account.address.specification),
+        .json(Self.json(message.to)), .json(Self.json(message.cc)), .json(Self.json(message.bcc)),
+        .text(message.subject), .text(message.threadID), .text(mail.credentialID), .json(Self.json(message.metadata)),
+        .timestamp(message.sendAt), .text(mail.policy.rawValue), .int4(Int32(message.recipientCount)),
+        .int4(mail.isAwaited ? 0 : 1), .bytes(mail.idempotency?.keyHash), .bytes(mail.idempotency?.fingerprint),
+        .bytes(mail.payload), .text(mail.worker), .seconds(Lease.duration), .seconds(pace.interval),
+        .int4(Int32(pace.burst)), .json(TimelineText.json(sending, at: now)),
+        .json(TimelineText.json(waiting, at: now)),
+      ])
+    let row = try rows.only()
+    let status: String = try row[0]
+    switch status {
+    case "sending": return .sending(epoch: try row[1])
+    case "queued": return .queued
+    case "busy": return .busy
+    case "duplicate": return .duplicate
+    default: return .accountChanged
+    }
+  }
+
+  /// Mails of a tenant that are not final, counted no further than `limit`.
+  func unsent(tenantID: String, limit: Int) async throws -> Int {
+    try await pool.query("SELECT emailmcp.count_unsent($1, $2)", [.text(tenantID), .int4(Int32(clamping: limit))]).only()[0]
+  }
+
+  /// The account as the database has it, for when nobody can give a token.
+  func account(tenantID: String, userID: String) async throws -> (status: String, account: MailAccount)? {
+    let rows = try await pool.query(
+      """
+      SELECT status, google_sub, grant_version, email_address FROM user_email_accounts
+      WHERE tenant_id = $1 AND user_id = $2 AND provider = 'gmail_api'
+      """, [.text(tenantID), .text(userID)], tenant: tenantID)
+    guard let row = rows.first else { return nil }
+    let address = try MailAddress(row.column(3, as: String.self))
+    return (try row[0], MailAccount(googleSub: try row[1], grantVersion: try row[2], address: address))
+  }
+
+  // MARK: Leased mail
+
+  /// False when the lease is no longer the caller's; likewise below.
+  func recordIntent(_ key: MailKey, epoch: Int64) async throws -> Bool {
+    let entry = TimelineText.json([.init("leased"), .init("attempt")], at: .now())
+    return try await pool.query(
+      "SELECT emailmcp.record_intent($1, $2, $3, $4, $5, $6)", key.parameters + [.int8(epoch), .json(entry)]
+    ).only()[0]
+  }
+
+  func renewLease(_ key: MailKey, epoch: Int64) async throws -> Bool {
+    try await pool.query(
+      "SELECT emailmcp.renew_lease($1, $2, $3, $4, make_interval(secs => $5))",
+      [.text(key.tenantID), .text(key.userID), .uuid(UniqueID(key.id)), .int8(epoch), .seconds(Lease.duration)],
+      tenant: key.tenantID
+    ).only()[0]
+  }
+
+  struct Outcome: Sendable {
+    var outcome: SendOutcome
+    var at: Timestamp
+    var attempts: Int
+    var recipients: [String]
+  }
+
+  func record(_ outcome: Outcome, of key: MailKey, epoch: Int64, googleSub: String) async throws -> Bool {
+    var ids: (message: String?, thread: String?)
+    if case .success(let message, let thread) = outcome.outcome { ids = (message, thread) }
+    let error = outcome.outcome.error
+    let entry = TimelineText.json([.init("outcome", error?.code ?? outcome.outcome.status)], at: outcome.at)
+    return try await pool.query(
+      "SELECT emailmcp.record_outcome($1, $2, $3, $4, $5, $6, $7, $8, $9, $10, $11, $12, $13, $14, $15)",
+      key.parameters + [
+        .int8(epoch), .text(googleSub), .text(outcome.outcome.status), .text(ids.message), .text(ids.thread),
+        .text(error?.code), .text(error?.message), .timestamp(outcome.at), .int4(Int32(outcome.attempts)),
+        .textArray(outcome.recipients), .json(entry),
+      ]
+    ).only()[0]
+  }
+
+  func requeue(
+    _ requeue: SendAttempt.Requeue, of key: MailKey, epoch: Int64, googleSub: String, attempts: Int, payload: [UInt8]?
+  ) async throws -> Bool {
+    let isParked = requeue.reason == .reauthRequired
+    let error = isParked ? SendError.reauthRequired : nil
+    let detail = requeue.reason == .drained ? "given back" : requeue.reason.rawValue
+    let entry = TimelineText.json([.init("refused", detail)], at: .now())
+    return try await pool.query(
+      "SELECT emailmcp.requeue_job($1, $2, $3, $4, $5, $6, $7, $8, $9, $10, $11, $12, $13, $14)",
+      key.parameters + [
+        .int8(epoch), .text(googleSub), .timestamp(requeue.at), .int4(Int32(attempts)),
+        .text(isParked || requeue.pausesMailbox ? requeue.reason.rawValue : nil), .text(error?.code),
+        .text(error?.message), .bytes(payload), .timestamp(requeue.pausesMailbox ? requeue.at : nil), .json(entry),
+      ]
+    ).only()[0]
+  }
+
+  // MARK: The queue
+
+  struct ClaimedMail: Sendable {
+    var key: MailKey
+    var googleSub: String
+    var attempts: Int
+    var policy: SendAttempt.AmbiguityPolicy
+    var epoch: Int64
+    var hasIntent: Bool
+    /// Sealed; nil when it is large (see `payload(of:)`), or was never stored.
+    var payload: [UInt8]?
+    var payloadBytes: Int
+  }
+
+  /// Leases due mail, at most one a mailbox, tenants taking turns.
+  func claim(worker: String, limit: Int) async throws -> [ClaimedMail] {
+    let rows = try await pool.query(
+      """
+      SELECT tenant_id, user_id, id, mailbox, attempts, on_ambiguous, epoch, intent, payload, coalesce(payload_bytes, 0)
+      FROM emailmcp.claim_jobs($1, $2, make_interval(secs => $3), $4, $5)
+      """,
+      [
+        .text(worker), .int4(Int32(limit)), .seconds(Lease.duration), .seconds(pace.interval), .int4(Int32(pace.burst)),
+      ])
+    var claimed: [ClaimedMail] = []
+    for row in rows {
+      let id: UniqueID = try row[2]
+      claimed.append(
+        ClaimedMail(
+          key: MailKey(tenantID: try row[0], userID: try row[1], id: UUIDv7(id)), googleSub: try row[3],
+          attempts: try row[4], policy: try SendAttempt.AmbiguityPolicy(rawValue: row[5]) ?? .hold, epoch: try row[6],
+          hasIntent: try row[7], payload: try row[8], payloadBytes: try row[9]))
+    }
+    return claimed
+  }
+
+  func payload(of key: MailKey) async throws -> [UInt8]? {
+    try await pool.query(
+      "SELECT payload FROM send_jobs WHERE tenant_id = $1 AND user_id = $2 AND id = $3",
+      [.text(key.tenantID), .text(key.userID), .uuid(UniqueID(key.id))], tenant: key.tenantID, timeout: .seconds(30)
+    ).first.flatMap { try $0[0] }
+  }
+
+  func cancel(_ key: MailKey) async throws -> String {
+    let entry = TimelineText.json([.init("cancelled")], at: .now())
+    return try await pool.query(
+      "SELECT emailmcp.cancel_message($1, $2, $3, $4, $5)", key.parameters + [.json(entry)]
+    ).only()[0]
+  }
+
+  /// Lets mail go that waited for this user's account.
+  func unpark(_ user: UserKey) async throws -> Int {
+    try await pool.query("SELECT emailmcp.unpark_jobs($1, $2)", [.text(user.tenantID), .text(user.userID)]).only()[0]
+  }
+
+  // MARK: Upkeep
+
+  struct QueueFigures: Sendable {
+    var depth: Int
+    var oldestAge: Double
+  }
+
+  func queueFigures() async throws -> QueueFigures {
+    let row = try await pool.query(
+      "SELECT due + scheduled + parked + leased, coalesce(oldest_age_seconds, 0) FROM emailmcp.queue_figures()"
+    ).only()
+    return QueueFigures(depth: try row[0], oldestAge: try row[1])
+  }
+
+  func foldTotals() async throws { try await pool.query("SELECT emailmcp.fold_totals()", timeout: .seconds(20)) }
+
+  /// What once a minute is often enough for.
+  func tidy() async throws {
+    try await pool.query("SELECT emailmcp.repair_wakes()", timeout: .seconds(20))
+    try await pool.query("SELECT emailmcp.purge_expired()", timeout: .seconds(20))
+    try await pool.query("SELECT emailmcp.ensure_email_log_partitions()", timeout: .seconds(20))
+  }
+
+  // MARK: JSON
+
+  private static func json(_ addresses: [MailAddress]) -> [UInt8] {
+    var json = JSONWriter()
+    json.array(of: addresses) { $0.value($1.specification) }
+    return json.finish()
+  }
+
+  private static func json(_ pairs: [MessageDraft.Pair]) -> [UInt8] {
+    var json = JSONWriter()
+    json.object { json in
+      for pair in pairs { json.member(pair.name, pair.value) }
+    }
+    return json.finish()
+  }
+}
