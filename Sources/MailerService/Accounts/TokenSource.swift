@@ -34,6 +34,8 @@ final class TokenSource {
     return try await ask(user, refused: Self.refusal(token, .invalid))
   }
 
+  func forget(_ user: UserKey) { cache.drop(user) }
+
   /// Tells that the grant lacks the scope, so that the account is marked for a new consent.
   func reportMissingScope(_ token: AccessToken, of user: UserKey) async {
     cache.drop(user)

@@ -5,7 +5,7 @@ import StrictJSON
 
 /// The mailer's steps in the database, each one trip and one transaction. On one loop.
 final class MailStore {
-  private let pool: PostgresPool
+  let pool: PostgresPool
   let pace: MailboxPace.Terms
 
   init(pool: PostgresPool, pace: MailboxPace.Terms) {

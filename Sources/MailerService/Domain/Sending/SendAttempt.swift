@@ -107,6 +107,7 @@ struct SendAttempt: Sendable, Equatable {
   /// The mail was claimed from the queue. Intent without outcome means that a worker died with it: its fate is unknown.
   mutating func claimed(time: Timestamp) -> Action {
     if hasIntent {
+      attempts += 1
       guard policy == .retry, attempts < Self.ambiguousTries else { return finish(.unknown(.outcomeUnknown)) }
     }
     state = .obtainingToken

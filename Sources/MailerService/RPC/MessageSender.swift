@@ -1,0 +1,388 @@
+import CivilTime
+import EventLoop
+import Logging
+import PostgresClient
+import RPCRuntime
+import ServiceContracts
+import TLSSession
+
+/// Accepts mail and, where its sender waits, sees it through to its outcome. On one loop.
+///
+/// The common case takes two transactions and one request to Gmail: accept with lease and intent, send, record.
+final class MessageSender {
+  static let defaultWait: Duration = .seconds(30)
+  static let longestWait: Duration = .seconds(60)
+  /// How often one who waits for mail that another process may have looks into the log.
+  static let lookInterval: Duration = .milliseconds(500)
+
+  private let reactor: Reactor
+  private let store: MailStore
+  private let tokens: TokenSource
+  private let courier: Courier
+  private let worker: QueueWorker
+  private let seal: PayloadSeal
+  private let board: OutcomeBoard
+  private let pause: ProjectPause
+  private let unsent: UnsentLimit
+  private let name: String
+  private let logger: Logger
+
+  init(
+    reactor: Reactor, store: MailStore, tokens: TokenSource, courier: Courier, worker: QueueWorker, seal: PayloadSeal,
+    shared: SharedState, unsent: UnsentLimit, name: String, logger: Logger
+  ) {
+    self.reactor = reactor
+    self.store = store
+    self.tokens = tokens
+    self.courier = courier
+    self.worker = worker
+    self.seal = seal
+    board = shared.board
+    pause = shared.pause
+    self.unsent = unsent
+    self.name = name
+    self.logger = logger
+  }
+
+  func send(_ request: Mailer.SendMessageRequest, _ call: ServiceCall) async throws -> Mailer.SendMessageResponse {
+    let user = UserKey(tenantID: call.tenantID, userID: call.userID)
+    let order = try Order(request, credentialID: call.context.credentialID)
+    do {
+      return try await accept(order, of: user)
+    } catch let refusal as RPCError where refusal.isAboutAccount {
+      // The account may have gone since the first request with this key: its answer still stands.
+      guard let idempotency = order.idempotency, let answer = try await replay(idempotency, of: user) else {
+        throw refusal
+      }
+      return answer
+    }
+  }
+
+  // MARK: What is asked for
+
+  struct Order {
+    let message: OutgoingMessage
+    let policy: SendAttempt.AmbiguityPolicy
+    /// Zero: answer when it is durable.
+    let wait: Duration
+    let idempotency: MailStore.Idempotency?
+    let credentialID: String
+
+    var isAwaited: Bool { wait > .zero && message.sendAt == nil }
+
+    init(_ request: Mailer.SendMessageRequest, credentialID: String) throws(RPCError) {
+      do throws(InvalidMessage) {
+        message = try OutgoingMessage(MessageDraft(request), now: .now())
+      } catch let error as InvalidMessage {
+        throw RPCError(error)
+      }
+      policy = request.onAmbiguous == .retry ? .retry : .hold
+      wait = try Self.wait(request)
+      idempotency = try Self.idempotency(request)
+      self.credentialID = credentialID
+    }
+
+    private static func wait(_ request: Mailer.SendMessageRequest) throws(RPCError) -> Duration {
+      guard let wait = request.wait?.duration else { return defaultWait }
+      guard .zero...longestWait ~= wait else { throw .invalidField("wait", "Give 0 to 60 seconds.") }
+      return wait
+    }
+
+    private static func idempotency(_ request: Mailer.SendMessageRequest) throws(RPCError) -> MailStore.Idempotency? {
+      guard let key = request.idempotencyKey else { return nil }
+      guard 1...255 ~= key.utf8.count, HeaderText.isPrintableASCII(key) else {
+        throw .invalidField("idempotency_key", "An idempotency key has 1 to 255 printable ASCII characters.")
+      }
+      var fingerprint = request.idempotencyFingerprint
+      if fingerprint.isEmpty {
+        fingerprint = SHA256.hash(request.wireBytes())
+      } else if fingerprint.count != SHA256.digestSize {
+        throw .invalidField("idempotency_fingerprint", "A fingerprint has 32 bytes.")
+      }
+      return MailStore.Idempotency(keyHash: SHA256.hash(key.utf8), fingerprint: fingerprint)
+    }
+  }
+
+  // MARK: Accepting
+
+  private func accept(_ order: Order, of user: UserKey) async throws -> Mailer.SendMessageResponse {
+    guard try await unsent.admits(user.tenantID) else { throw RPCError.tooManyUnsent }
+    // An account that changed meanwhile is read anew, once.
+    for _ in 0..<2 {
+      let (account, token) = try await account(of: user)
+      if let wanted = order.message.requestedFrom, wanted.key != account.address.key { throw RPCError.fromNotAllowed }
+      let asked = Courier.clock()
+      let mail = try build(order, account, user)
+      switch try await store(mail, order, token: token) {
+      case .sending(let epoch):
+        return try await carry(mail, order, token, Courier.lease(epoch: epoch, askedAt: asked))
+      case .queued:
+        unsent.added(user.tenantID)
+        worker.hint()
+        guard order.isAwaited else { return accepted(mail, order) }
+        return try await outcome(of: mail, order)
+      case .duplicate:
+        guard let idempotency = order.idempotency, let answer = try await replay(idempotency, of: user) else {
+          throw RPCError.keyInFlight
+        }
+        return answer
+      case .busy: throw RPCError.unavailable()
+      case .accountChanged: tokens.forget(user)
+      }
+    }
+    throw RPCError.notConnected
+  }
+
+  private struct Mail {
+    var acceptance: MailStore.Acceptance
+    var payload: MailPayload
+  }
+
+  /// The account to send from, with a token where one can be had: without it the mail is queued until it can.
+  private func account(of user: UserKey) async throws -> (MailAccount, AccessToken?) {
+    do throws(AccountError) {
+      let token = try await tokens.token(of: user)
+      return (token.account, token)
+    } catch {
+      guard error == .unavailable else { throw RPCError(error) }
+      guard let known = try await store.account(tenantID: user.tenantID, userID: user.userID) else {
+        throw RPCError.notConnected
+      }
+      switch known.status {
+      case "active": return (known.account, nil)
+      case "reauth_required": throw RPCError.reauthRequired
+      default: throw RPCError.notConnected
+      }
+    }
+  }
+
+  private func build(_ order: Order, _ account: MailAccount, _ user: UserKey) throws -> Mail {
+    var random = SystemRandomNumberGenerator()
+    // The id's time is the row's partition key: milliseconds.
+    let now = Timestamp(milliseconds: Timestamp.now().milliseconds)
+    let id = UUIDv7(at: now, random: (random.next(), random.next()))
+    let from = try account.address.named(order.message.fromName)
+    let builder = MIMEBuilder(
+      from: from, messageID: id, date: order.message.sendAt ?? now, randomness: (random.next(), random.next()))
+    let bytes = builder.build(order.message)
+    guard bytes.count <= MessageLimits.mime else { throw RPCError.messageTooLarge }
+    let acceptance = MailStore.Acceptance(
+      key: MailKey(tenantID: user.tenantID, userID: user.userID, id: id), account: account, message: order.message,
+      credentialID: order.credentialID, policy: order.policy, isAwaited: order.isAwaited,
+      idempotency: order.idempotency)
+    let payload = MailPayload(
+      mail: bytes, threadID: order.message.threadID, recipients: order.message.recipientKeys)
+    return Mail(acceptance: acceptance, payload: payload)
+  }
+
+  /// Mail that goes at once under `hold` is not kept in the queue's table: were this process to die with it, its fate
+  /// would be unknown and nobody would send it again. So it is sealed and stored only when it has to wait.
+  private func store(_ mail: Mail, _ order: Order, token: AccessToken?) async throws -> MailStore.Accepted {
+    var acceptance = mail.acceptance
+    if order.isAwaited, token != nil, !courier.isDraining, !pause.isPaused(at: .current()) { acceptance.worker = name }
+    if acceptance.worker == nil || order.policy == .retry {
+      acceptance.payload = try seal.seal(mail.payload, of: acceptance.key)
+    }
+    do {
+      let accepted = try await store.accept(acceptance)
+      guard accepted == .busy else { return accepted }
+      acceptance.worker = nil
+      acceptance.payload = try seal.seal(mail.payload, of: acceptance.key)
+      return try await store.accept(acceptance)
+    } catch let error as PostgresError where error.mayHaveExecuted {
+      takeBack(mail)
+      throw error
+    }
+  }
+
+  /// The acceptance may have been committed although no answer came. It was not acknowledged and must not be sent, so it
+  /// is ended as soon as the database is there again.
+  private func takeBack(_ mail: Mail) {
+    let (store, reactor, key) = (store, reactor, mail.acceptance.key)
+    let sub = mail.acceptance.account.googleSub
+    reactor.spawn {
+      var backoff = Backoff(initial: .milliseconds(100), multiplier: 2, limit: .seconds(2), jitter: 0.2)
+      for _ in 0..<20 {
+        do {
+          let end = MailStore.Outcome(outcome: .failed(.notAccepted), at: .now(), attempts: 0, recipients: [])
+          if try await !store.record(end, of: key, epoch: 1, googleSub: sub) { _ = try await store.cancel(key) }
+          return
+        } catch {
+          try await reactor.sleep(for: backoff.next())
+        }
+      }
+    }
+  }
+
+  // MARK: Seeing it through
+
+  private func carry(
+    _ mail: Mail, _ order: Order, _ token: AccessToken?, _ lease: Lease
+  ) async throws -> Mailer.SendMessageResponse {
+    let key = mail.acceptance.key
+    var attempt = SendAttempt(
+      lease: lease, attempts: 0, policy: order.policy, acceptedAt: key.createdAt, isAwaited: true, hasIntent: true)
+    let first = attempt.acceptedForSending(now: Courier.clock())
+    let delivery = Delivery(
+      key: key, googleSub: mail.acceptance.account.googleSub, mail: mail.payload, token: token,
+      isPayloadStored: mail.acceptance.payload != nil || order.policy == .retry)
+    // In a task of its own: the mail is seen through even when its sender hangs up.
+    let work = reactor.spawn { [courier] in await courier.carry(delivery, attempt, first) }
+    let deadline = Instant.current() + order.wait
+    guard let end = try await finished(work, by: deadline) else { return try await patienceEnded(mail, order, .sending) }
+    switch end {
+    case .final(let outcome, let time): return response(mail, outcome, at: time)
+    case .requeued:
+      worker.hint()
+      return try await outcome(of: mail, order, deadline)
+    case .lost: return try await outcome(of: mail, order, deadline)
+    }
+  }
+
+  private func finished(_ work: Task<DeliveryEnd, any Error>, by deadline: Instant) async throws -> DeliveryEnd? {
+    var timer: Timer?
+    defer { timer?.cancel() }
+    return try await reactor.wait { (waiter: Waiter<DeliveryEnd?>) in
+      timer = reactor.schedule(at: deadline) { waiter.resume(returning: nil) }
+      reactor.spawn { waiter.resume(returning: (try? await work.value) ?? .lost) }
+    }
+  }
+
+  /// Waits for the outcome of queued mail, which any loop or process may send.
+  private func outcome(
+    of mail: Mail, _ order: Order, _ deadline: Instant? = nil
+  ) async throws -> Mailer.SendMessageResponse {
+    let deadline = deadline ?? .current() + order.wait
+    let id = mail.acceptance.key.id
+    while true {
+      let left = deadline - .current()
+      guard left > .zero else { break }
+      if let (outcome, time) = try await posted(id, within: min(left, Self.lookInterval)) {
+        return response(mail, outcome, at: time)
+      }
+      if let row = try? await store.message(mail.acceptance.key), row.isFinal { return response(row.record) }
+    }
+    return try await patienceEnded(mail, order, .queued)
+  }
+
+  private func posted(_ id: UUIDv7, within limit: Duration) async throws -> (SendOutcome, Timestamp)? {
+    var timer: Timer?
+    var registration: UInt64?
+    let hearing = Hearing()
+    defer {
+      timer?.cancel()
+      if let registration { board.remove(id, registration) }
+    }
+    try await reactor.wait { (waiter: Waiter<Void>) in
+      hearing.waiter = waiter
+      let loop = reactor.loop
+      let mouth = HearingReference(hearing)
+      registration = board.add(id) { outcome, time in
+        loop.execute { _ in mouth.hearing?.hear(outcome, time) }
+      }
+      timer = reactor.schedule(after: limit) { waiter.resume(returning: ()) }
+    }
+    return hearing.heard
+  }
+
+  private func patienceEnded(
+    _ mail: Mail, _ order: Order, _ status: MessageStatus
+  ) async throws -> Mailer.SendMessageResponse {
+    if let idempotency = order.idempotency {
+      let key = mail.acceptance.key
+      try? await store.noteAccepted(idempotency, of: UserKey(tenantID: key.tenantID, userID: key.userID))
+    }
+    var response = accepted(mail, order)
+    response.status = status
+    return response
+  }
+
+  // MARK: Answers
+
+  private func accepted(_ mail: Mail, _ order: Order) -> Mailer.SendMessageResponse {
+    Mailer.SendMessageResponse {
+      $0.id = mail.acceptance.key.id.description
+      $0.status = order.message.sendAt == nil ? .queued : .scheduled
+      $0.provider = .gmailAPI
+      $0.fromEmail = mail.acceptance.account.address.specification
+      $0.sendAt = ProtobufTimestamp?(order.message.sendAt)
+    }
+  }
+
+  private func response(_ mail: Mail, _ outcome: SendOutcome, at time: Timestamp) -> Mailer.SendMessageResponse {
+    Mailer.SendMessageResponse {
+      $0.id = mail.acceptance.key.id.description
+      $0.status = MessageStatus(word: outcome.status) ?? .unknown
+      if case .success(let message, let thread) = outcome {
+        $0.messageID = message
+        $0.threadID = thread
+      }
+      $0.provider = .gmailAPI
+      $0.fromEmail = mail.acceptance.account.address.specification
+      $0.sentAt = ProtobufTimestamp(time)
+      $0.error = outcome.error.map { error in
+        DeliveryError {
+          $0.code = error.code
+          $0.message = error.message
+        }
+      }
+    }
+  }
+
+  private func response(_ record: MessageRecord) -> Mailer.SendMessageResponse {
+    Mailer.SendMessageResponse {
+      $0.id = record.id
+      $0.status = record.status
+      $0.messageID = record.status == .success ? record.messageID : nil
+      $0.threadID = record.status == .success ? record.threadID : nil
+      $0.provider = record.provider
+      $0.fromEmail = record.fromEmail
+      $0.sentAt = record.sentAt
+      $0.sendAt = record.sendAt
+      $0.error = record.error
+    }
+  }
+
+  /// The first answer to this key; nil when the key is not known.
+  private func replay(
+    _ idempotency: MailStore.Idempotency, of user: UserKey
+  ) async throws -> Mailer.SendMessageResponse? {
+    guard let known = try await store.known(idempotency, of: user) else { return nil }
+    guard known.fingerprint == idempotency.fingerprint else { throw RPCError.keyReused }
+    guard let row = known.message else { throw RPCError.keyInFlight }
+    var response = response(row.record)
+    if known.wasAccepted {
+      response.status = row.record.sendAt == nil ? .queued : .scheduled
+      (response.messageID, response.threadID, response.sentAt, response.error) = (nil, nil, nil, nil)
+    } else if !row.isFinal {
+      throw RPCError.keyInFlight
+    }
+    response.replayed = true
+    return response
+  }
+}
+
+/// One who waits for an outcome.
+private final class Hearing {
+  var waiter: Waiter<Void>?
+  private(set) var heard: (SendOutcome, Timestamp)?
+
+  func hear(_ outcome: SendOutcome, _ time: Timestamp) {
+    heard = (outcome, time)
+    waiter?.resume(returning: ())
+  }
+}
+
+/// Carries a `Hearing` through another thread back to its loop.
+///
+/// Unchecked: it is looked at on its own loop alone, where `execute` runs.
+private struct HearingReference: @unchecked Sendable {
+  weak var hearing: Hearing?
+  init(_ hearing: Hearing) { self.hearing = hearing }
+}
+
+extension RPCError {
+  fileprivate var isAboutAccount: Bool {
+    ["not_connected", "reauth_required", "from_not_allowed"].contains(errorInfo?.reason)
+  }
+}
