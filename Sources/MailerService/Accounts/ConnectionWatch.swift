@@ -3,6 +3,7 @@ import EventLoop
 import Logging
 import RPCRuntime
 import ServiceContracts
+import WireCodec
 import ServiceKit
 
 /// Follows the changes of connections: a dead grant's token is forgotten at once, and mail that waited for a consent goes

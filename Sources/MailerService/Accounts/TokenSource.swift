@@ -2,6 +2,7 @@ import CivilTime
 import EventLoop
 import RPCRuntime
 import ServiceContracts
+import WireCodec
 import ServiceKit
 
 /// Gets access tokens from the oauth service, once for all on this loop who ask at the same time.

@@ -1,7 +1,6 @@
 import CivilTime
 import EventLoop
 import Logging
-import Metrics
 import PostgresClient
 
 /// Carries one leased mail to its end: performs what `SendAttempt` decides. On one loop.
@@ -24,6 +23,8 @@ final class Courier {
   private let metrics: MailerMetrics
   /// Set when the process is about to stop: what has not left stays in the queue.
   var isDraining = false
+  private var inHand = 0
+  private var idleWaiter: Waiter<Void>?
 
   init(
     reactor: Reactor, store: MailStore, gmail: GmailClient, tokens: TokenSource, seal: PayloadSeal, shared: SharedState,
@@ -47,6 +48,11 @@ final class Courier {
   static func lease(epoch: Int64, askedAt: Duration) -> Lease { Lease(epoch: epoch, until: askedAt + Lease.duration) }
 
   func carry(_ delivery: Delivery, _ attempt: SendAttempt, _ first: SendAttempt.Action) async -> DeliveryEnd {
+    inHand += 1
+    defer {
+      inHand -= 1
+      if inHand == 0 { idleWaiter?.resume(returning: ()) }
+    }
     var work = Work(delivery: delivery, attempt: attempt)
     var action = first
     while true {
@@ -59,10 +65,23 @@ final class Courier {
         }
       } catch {
         // The database is out of reach: the lease lapses, and whoever is next decides by the intent.
-        logger.warning("a mail was left to its lease", metadata: ["message_id": "\(delivery.key.id)", "error": "\(error)"])
+        logger.warning(
+          "a mail was left to its lease", metadata: ["message_id": "\(delivery.key.id)", "error": "\(error)"])
         return .lost
       }
     }
+  }
+
+  /// Waits until nothing is in hand.
+  func waitUntilIdle(atMost limit: Duration) async {
+    guard inHand > 0 else { return }
+    var timer: Timer?
+    try? await reactor.wait { (waiter: Waiter<Void>) in
+      idleWaiter = waiter
+      timer = reactor.schedule(after: limit) { waiter.resume(returning: ()) }
+    }
+    timer?.cancel()
+    idleWaiter = nil
   }
 
   private struct Work {

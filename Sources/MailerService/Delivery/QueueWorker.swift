@@ -27,7 +27,6 @@ final class QueueWorker {
   private var lastWork: Instant
   private var isHinted = false
   private var sleeper: Waiter<Void>?
-  private var drainWaiter: Waiter<Void>?
 
   /// - Parameter name: who leases, for people who read the queue.
   init(
@@ -64,19 +63,12 @@ final class QueueWorker {
     }
   }
 
-  /// Claims nothing more, gives back what has not left, and waits for the rest at most `limit`.
-  func stop(within limit: Duration) async {
+  /// Claims nothing more; what has not left goes back to the queue.
+  func stop() async {
     isStopping = true
     courier.isDraining = true
     sleeper?.resume(returning: ())
     _ = await loop?.result
-    guard inHand > 0 else { return }
-    var timer: Timer?
-    try? await reactor.wait { (waiter: Waiter<Void>) in
-      drainWaiter = waiter
-      timer = reactor.schedule(after: limit) { waiter.resume(returning: ()) }
-    }
-    timer?.cancel()
   }
 
   // MARK: Looking
@@ -116,12 +108,8 @@ final class QueueWorker {
     reactor.spawn { [self] in
       await carry(mail, askedAt: askedAt)
       inHand -= 1
-      if isStopping {
-        if inHand == 0 { drainWaiter?.resume(returning: ()) }
-      } else {
-        // The mailbox's next mail may be due now.
-        hint()
-      }
+      // The mailbox's next mail may be due now.
+      if !isStopping { hint() }
     }
   }
 

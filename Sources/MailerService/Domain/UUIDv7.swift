@@ -12,6 +12,11 @@ struct UUIDv7: Hashable, Comparable, Sendable, CustomStringConvertible {
     low = 0x8000_0000_0000_0000 | random.1 & 0x3FFF_FFFF_FFFF_FFFF
   }
 
+  init(high: UInt64, low: UInt64) {
+    self.high = high
+    self.low = low
+  }
+
   /// Reads the 36-character form; any version, so that an id is judged by whether it exists.
   init?(_ text: some StringProtocol) {
     var words: (UInt64, UInt64) = (0, 0)

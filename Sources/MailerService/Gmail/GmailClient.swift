@@ -79,7 +79,8 @@ struct GmailForm {
     } else if let threadID {
       path = "/upload/gmail/v1/users/me/messages/send?uploadType=multipart"
       // Unguessable, so that no text in the mail can hold it.
-      let boundary = "emailmcp-\(String(UInt64.random(in: 0 ... .max), radix: 36))\(String(UInt64.random(in: 0 ... .max), radix: 36))"
+      let boundary =
+        "emailmcp-\(String(UInt64.random(in: 0 ... .max), radix: 36))\(String(UInt64.random(in: 0 ... .max), radix: 36))"
       contentType = "multipart/related; boundary=\(boundary)"
       var metadata = Array("--\(boundary)\r\nContent-Type: application/json; charset=UTF-8\r\n\r\n{\"threadId\":".utf8)
       metadata += JSONValue.string(threadID).encoded()

@@ -16,7 +16,7 @@ extension MessageDraft {
     attachments = request.attachments.map(Attachment.init)
     headers = request.headers.map { Pair(name: $0.name, value: $0.value) }
     threadID = request.threadID
-    metadata = request.metadata.map { Pair(name: $0.0, value: $0.1) }
+    metadata = request.metadata.pairs.map { Pair(name: $0.key, value: $0.value) }
     guard request.provider == .unspecified || request.provider == .gmailAPI else {
       throw .invalidField("provider", "The only provider is gmail_api.")
     }

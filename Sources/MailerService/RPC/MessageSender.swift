@@ -4,6 +4,7 @@ import Logging
 import PostgresClient
 import RPCRuntime
 import ServiceContracts
+import WireCodec
 import TLSSession
 
 /// Accepts mail and, where its sender waits, sees it through to its outcome. On one loop.
@@ -71,9 +72,10 @@ final class MessageSender {
     var isAwaited: Bool { wait > .zero && message.sendAt == nil }
 
     init(_ request: Mailer.SendMessageRequest, credentialID: String) throws(RPCError) {
+      let draft = try MessageDraft(request)
       do throws(InvalidMessage) {
-        message = try OutgoingMessage(MessageDraft(request), now: .now())
-      } catch let error as InvalidMessage {
+        message = try OutgoingMessage(draft, now: .now())
+      } catch {
         throw RPCError(error)
       }
       policy = request.onAmbiguous == .retry ? .retry : .hold
@@ -229,7 +231,9 @@ final class MessageSender {
     // In a task of its own: the mail is seen through even when its sender hangs up.
     let work = reactor.spawn { [courier] in await courier.carry(delivery, attempt, first) }
     let deadline = Instant.current() + order.wait
-    guard let end = try await finished(work, by: deadline) else { return try await patienceEnded(mail, order, .sending) }
+    guard let end = try await finished(work, by: deadline) else {
+      return try await patienceEnded(mail, order, .sending)
+    }
     switch end {
     case .final(let outcome, let time): return response(mail, outcome, at: time)
     case .requeued:

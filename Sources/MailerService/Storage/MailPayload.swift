@@ -44,7 +44,9 @@ struct MailPayload: Sendable, Equatable {
   }
 
   private static func append(_ number: UInt32, to output: inout [UInt8]) {
-    for shift in stride(from: 24, through: 0, by: -8) { output.append(UInt8(truncatingIfNeeded: number >> UInt32(shift))) }
+    for shift in stride(from: 24, through: 0, by: -8) {
+      output.append(UInt8(truncatingIfNeeded: number >> UInt32(shift)))
+    }
   }
 
   private static func append(_ text: String, to output: inout [UInt8]) {
@@ -82,7 +84,9 @@ struct PayloadSeal: Sendable {
   }
 
   func open(_ bytes: [UInt8], of key: MailKey) throws(PayloadError) -> MailPayload {
-    guard bytes.count > 2, bytes[0] == Self.format, bytes.count > 2 + Int(bytes[1]) else { throw PayloadError.malformed }
+    guard bytes.count > 2, bytes[0] == Self.format, bytes.count > 2 + Int(bytes[1]) else {
+      throw PayloadError.malformed
+    }
     let end = 2 + Int(bytes[1])
     let id = String(decoding: bytes[2..<end], as: UTF8.self)
     guard let secret = keys[id]?.secret else { throw PayloadError.unknownKey }

@@ -49,7 +49,8 @@ final class MailStore {
   func accept(_ mail: Acceptance) async throws -> Accepted {
     let message = mail.message
     let now = Timestamp.now()
-    let sending: [TimelineText.Entry] = mail.worker == nil ? [] : [.init("accepted"), .init("leased"), .init("attempt")]
+    let sending: [TimelineText.Entry] =
+      mail.worker == nil ? [] : [.init("accepted"), .init("leased"), .init("attempt")]
     let waiting: [TimelineText.Entry] = [.init("accepted")] + (message.sendAt == nil ? [] : [.init("scheduled")])
     let rows = try await pool.query(
       """
@@ -80,7 +81,8 @@ final class MailStore {
 
   /// Mails of a tenant that are not final, counted no further than `limit`.
   func unsent(tenantID: String, limit: Int) async throws -> Int {
-    try await pool.query("SELECT emailmcp.count_unsent($1, $2)", [.text(tenantID), .int4(Int32(clamping: limit))]).only()[0]
+    try await pool.query("SELECT emailmcp.count_unsent($1, $2)", [.text(tenantID), .int4(Int32(clamping: limit))])
+      .only()[0]
   }
 
   /// The account as the database has it, for when nobody can give a token.

@@ -2,6 +2,7 @@ import CivilTime
 import PostgresClient
 import RPCRuntime
 import ServiceContracts
+import WireCodec
 import StrictJSON
 
 /// A row of the log.

@@ -69,7 +69,9 @@ struct BoundarySequence {
   init(_ randomness: (UInt64, UInt64)) {
     var digits: [UInt8] = []
     for word in [randomness.0, randomness.1] {
-      for shift in stride(from: 60, through: 0, by: -4) { digits.append(HexDigits.digit(UInt8(word >> UInt64(shift) & 15))) }
+      for shift in stride(from: 60, through: 0, by: -4) {
+        digits.append(HexDigits.digit(UInt8(word >> UInt64(shift) & 15)))
+      }
     }
     stem = String(decoding: digits, as: UTF8.self)
   }

@@ -1,0 +1,52 @@
+import EventLoop
+import Logging
+
+/// What one loop of each process does for the whole system now and again. Every step is safe to run in many processes at
+/// once; each is skipped or cheap where another was just there.
+final class Upkeep {
+  static let foldInterval: Duration = .seconds(1)
+  static let figuresInterval: Duration = .seconds(5)
+  static let tidyInterval: Duration = .seconds(60)
+
+  private let reactor: Reactor
+  private let store: MailStore
+  private let metrics: MailerMetrics
+  private let logger: Logger
+  private var tasks: [Task<Void, any Error>] = []
+
+  init(reactor: Reactor, store: MailStore, metrics: MailerMetrics, logger: Logger) {
+    self.reactor = reactor
+    self.store = store
+    self.metrics = metrics
+    self.logger = logger
+  }
+
+  func start() {
+    let (store, metrics) = (store, metrics)
+    every(Self.foldInterval, "fold totals") { try await store.foldTotals() }
+    every(Self.figuresInterval, "read the queue's figures") { metrics.queue(try await store.queueFigures()) }
+    every(Self.tidyInterval, "tidy") { try await store.tidy() }
+  }
+
+  func stop() async {
+    for task in tasks { task.cancel() }
+    for task in tasks { _ = await task.result }
+  }
+
+  private func every(_ interval: Duration, _ what: String, _ step: @escaping () async throws -> Void) {
+    let (reactor, logger) = (reactor, logger)
+    tasks.append(
+      reactor.spawn {
+        while true {
+          do {
+            try await step()
+          } catch is CancellationError {
+            return
+          } catch {
+            logger.debug("upkeep failed", metadata: ["step": "\(what)", "error": "\(error)"])
+          }
+          try await reactor.sleep(for: interval * Double.random(in: 0.9..<1.1))
+        }
+      })
+  }
+}

@@ -1,0 +1,140 @@
+import CivilTime
+import EventLoop
+import HTTPSClient
+import Logging
+import PostgresClient
+import RPCRuntime
+import ServiceContracts
+import ServiceKit
+import TLSSession
+
+/// The process that accepts mail, sends it through Gmail and keeps the log.
+enum MailerService: Service {
+  static let name = "mailer"
+  static let defaultListen = "127.0.0.1:7002"
+  static let defaultAdminListen = "127.0.0.1:9102"
+
+  struct Configuration: Sendable {
+    var listen: ListenAddress
+    var database: PostgresConfiguration?
+    var rpc: RPCSettings
+    var vaultKeys: Keyring
+    var oauth: ChannelTarget
+    var gmailURL: String
+    var pace: MailboxPace.Terms
+    var maxUnsent: Int
+    var shared: SharedState
+  }
+
+  static func configure(_ settings: Settings, _ common: CommonSettings) -> Configuration {
+    let database = settings.optionalSecret("DATABASE_URL") { try PostgresConfiguration(url: $0) }
+    if database == nil { settings.fail("DATABASE_URL", "is not set, or is no postgres:// URL") }
+    let units = settings.integer("EMAILMCP_GMAIL_UNITS_PER_MINUTE", default: 6000, in: 100...1_000_000_000)
+    let project = settings.integer(
+      "EMAILMCP_GMAIL_PROJECT_UNITS_PER_MINUTE", default: 1_200_000, in: 100...1_000_000_000)
+    return Configuration(
+      listen: common.listen, database: database, rpc: RPCSettings(settings),
+      vaultKeys: settings.keyring("EMAILMCP_VAULT_KEYS"),
+      oauth: settings.target("EMAILMCP_OAUTH_TARGET", default: "dns:///localhost:7001"),
+      gmailURL: settings.httpURL("EMAILMCP_GMAIL_API_URL", default: "https://gmail.googleapis.com"),
+      pace: MailboxPace.Terms(unitsPerMinute: units),
+      maxUnsent: settings.integer("EMAILMCP_MAX_UNSENT_PER_TENANT", default: 100_000, in: 1...100_000_000),
+      shared: SharedState(projectUnitsPerMinute: project))
+  }
+
+  static func start(on loop: ServiceLoop, _ configuration: Configuration) async throws -> any ServiceGraph {
+    let graph = try MailerGraph(loop, configuration)
+    try await graph.start(on: loop)
+    return graph
+  }
+}
+
+/// What runs on one loop: database, Gmail, the queue's worker, the RPC server.
+final class MailerGraph: ServiceGraph {
+  private let configuration: MailerService.Configuration
+  private let reactor: Reactor
+  private let pool: PostgresPool
+  private let http: HTTPSClient
+  private let channel: RPCChannel
+  private let worker: QueueWorker
+  private let courier: Courier
+  private let server: RPCServer
+  private let watch: ConnectionWatch?
+  private let upkeep: Upkeep?
+
+  init(_ loop: ServiceLoop, _ configuration: MailerService.Configuration) throws {
+    guard let database = configuration.database else { throw PostgresError(.configuration, "no database") }
+    self.configuration = configuration
+    reactor = loop.reactor
+    let (reactor, shared, logger) = (loop.reactor, configuration.shared, loop.logger)
+    pool = PostgresPool(database, reactor: reactor, logger: logger)
+    http = try HTTPSClient(reactor: reactor)
+    channel = try loop.makeChannel(to: "oauth", at: configuration.oauth, configuration.rpc.identity)
+    let store = MailStore(pool: pool, pace: configuration.pace)
+    let signer = ContextSigner(keys: configuration.rpc.contextKeys, issuer: MailerService.name)
+    let tokens = TokenSource(reactor: reactor, channel: channel, signer: signer, cache: shared.tokens)
+    let seal = PayloadSeal(keys: configuration.vaultKeys)
+    let gmail = GmailClient(http: http, origin: configuration.gmailURL)
+    courier = Courier(
+      reactor: reactor, store: store, gmail: gmail, tokens: tokens, seal: seal, shared: shared, logger: logger)
+    let workerName = "mailer-\(UInt32.random(in: 0 ... .max))-\(loop.index)"
+    worker = QueueWorker(
+      reactor: reactor, store: store, courier: courier, seal: seal, pause: shared.pause, name: workerName,
+      logger: logger)
+    let unsent = UnsentLimit(reactor: reactor, store: store, limit: configuration.maxUnsent)
+    let sender = MessageSender(
+      reactor: reactor, store: store, tokens: tokens, courier: courier, worker: worker, seal: seal, shared: shared,
+      unsent: unsent, name: workerName, logger: logger)
+    server = loop.makeRPCServer(
+      configuration.rpc, services: [Mailer.service], configuration: Self.serverConfiguration)
+    server.register(
+      MailerMethods(
+        reactor: reactor, store: store, sender: sender,
+        watches: MessageWatches(reactor: reactor, store: store), metrics: shared.metrics))
+    if loop.isFirst {
+      let worker = worker
+      watch = ConnectionWatch(
+        reactor: reactor, channel: channel, signer: signer, cache: shared.tokens, logger: logger
+      ) { user in
+        if let count = try? await store.unpark(user), count > 0 { worker.hint() }
+      }
+      upkeep = Upkeep(reactor: reactor, store: store, metrics: shared.metrics, logger: logger)
+    } else {
+      watch = nil
+      upkeep = nil
+    }
+  }
+
+  private static var serverConfiguration: ServerConfiguration {
+    var configuration = ServerConfiguration()
+    // One edge may have this many mails on their way over one connection.
+    configuration.maxConcurrentStreams = 1024
+    return configuration
+  }
+
+  func start(on loop: ServiceLoop) async throws {
+    pool.warmUp()
+    try await server.listen(on: configuration.listen.description, tls: configuration.rpc.identity.serverContext())
+    loop.check("postgres") { [pool] in
+      try await pool.query("SELECT 1", timeout: .seconds(1))
+    }
+    loop.check("oauth", through: channel)
+    worker.start()
+    watch?.start()
+    upkeep?.start()
+  }
+
+  /// New calls are refused first; those in hand and the mails that are leaving are finished; then everything closes.
+  func drain(within limit: Duration) async {
+    let deadline = Instant.current() + limit
+    await watch?.stop()
+    await upkeep?.stop()
+    let draining = reactor.spawn { [server] in await server.drain(within: limit) }
+    await worker.stop()
+    _ = await draining.result
+    await courier.waitUntilIdle(atMost: max(.zero, deadline - .current()))
+    channel.close()
+    http.close()
+    await pool.close()
+  }
+}
