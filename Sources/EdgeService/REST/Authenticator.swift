@@ -1,0 +1,56 @@
+import CivilTime
+import HTTPTypes
+import ServiceKit
+import TLSSession
+
+/// Turns a request's credential into the caller it stands for.
+struct Authenticator {
+  let store: any EdgeStore
+  let pepper: SecretBytes
+  let tokenKeys: Keyring
+
+  /// - Throws: `Problem` 401 for a missing or bad credential, 503 when it cannot be checked.
+  func caller(of fields: HTTPFields, now: Timestamp = .now()) async throws -> Caller {
+    let values = fields[values: .authorization]
+    guard values.count == 1 else { throw Self.refusal(isMissing: values.isEmpty) }
+    let parts = values[0].split(separator: " ", maxSplits: 1, omittingEmptySubsequences: true)
+    guard parts.count == 2, parts[0].lowercased() == "bearer" else { throw Self.refusal(isMissing: true) }
+    let credential = parts[1]
+    if credential.hasPrefix(UserToken.prefix) { return try await tokenCaller(String(credential), now) }
+    guard let key = APIKey(credential), let stored = try await storedKey(key.id, now),
+      stored.environment == key.environment.rawValue, key.matches(stored.authenticator, pepper: pepper)
+    else { throw Self.refusal(isMissing: false) }
+    return Caller(tenant: stored.tenant, keyID: key.id, scopes: stored.scopes, boundUser: nil)
+  }
+
+  private func tokenCaller(_ text: String, _ now: Timestamp) async throws -> Caller {
+    guard let token = UserToken(text, keys: tokenKeys, now: now), let key = try await storedKey(token.keyID, now),
+      key.tenant == token.tenant
+    else { throw Self.refusal(isMissing: false) }
+    // What the key has lost since, the token has lost too.
+    return Caller(
+      tenant: token.tenant, keyID: token.keyID, scopes: token.scopes.intersection(key.scopes).filter { !$0.isKeyOnly },
+      boundUser: token.user)
+  }
+
+  private func storedKey(_ id: String, _ now: Timestamp) async throws -> StoredKey? {
+    let key: StoredKey?
+    do {
+      key = try await store.key(id)
+    } catch is CancellationError {
+      throw CancellationError()
+    } catch {
+      throw Problem.unavailable
+    }
+    guard let key, key.isLive(at: now.microseconds) else { return nil }
+    return key
+  }
+
+  static func refusal(isMissing: Bool) -> Problem {
+    var problem = Problem(
+      401, isMissing ? "credential_required" : "invalid_credential",
+      isMissing ? "A credential is needed: Authorization: Bearer …" : "The credential is not valid.")
+    problem.headers[.wwwAuthenticate] = isMissing ? "Bearer" : "Bearer error=\"invalid_token\""
+    return problem
+  }
+}

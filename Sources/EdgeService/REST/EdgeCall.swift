@@ -1,0 +1,62 @@
+import HTTPServer
+import HTTPTypes
+import StrictJSON
+
+/// One request on its way through the edge.
+struct EdgeCall {
+  let request: HTTPServerRequest
+  let route: Route
+  /// Nil where the route needs no credential.
+  let caller: Caller?
+  /// The user whom the call is about: of the path, of the token or of the body.
+  var user: UserID?
+  var query = Query()
+  var parameters: [String: String] = [:]
+  /// The path as sent, without the query.
+  let path: String
+  let requestID: String
+  let traceparent: String?
+
+  /// Sizes of bodies (the mail's: 25 MiB of MIME as base64 in JSON).
+  static let mailBody = 36 << 20
+  static let smallBody = 64 << 10
+
+  /// The body as JSON, and its bytes.
+  ///
+  /// - Throws: `Problem` 415 for another type, 400 for bad JSON; `HTTPBodyError`.
+  func json(upTo limit: Int = smallBody) async throws -> (value: JSONValue, bytes: [UInt8]) {
+    guard contentType == "application/json" else { throw Self.unsupportedType }
+    let bytes = try await request.body.collect(upTo: limit)
+    do throws(JSONParseError) {
+      return (try JSONValue(parsing: bytes, limits: JSONLimits(maximumBytes: limit)), bytes)
+    } catch {
+      throw Problem.malformed("The body is not acceptable JSON: \(error).")
+    }
+  }
+
+  /// The media type of the body, without parameters; nil without a Content-Type.
+  var contentType: String? {
+    request.head.headerFields[.contentType].map { value in
+      String(value.prefix { $0 != ";" }.filter { $0 != " " && $0 != "\t" }).lowercased()
+    }
+  }
+
+  static let unsupportedType = Problem(415, "unsupported_media_type", "The body must be application/json.")
+
+  /// Whether the client takes an answer of this type (RFC 9110 section 12.5.1); quality only matters where it is zero.
+  func accepts(_ type: String) -> Bool {
+    let values = request.head.headerFields[values: .accept]
+    guard !values.isEmpty else { return true }
+    var isAccepted = false
+    for range in values.joined(separator: ",").split(separator: ",") {
+      let parts = range.split(separator: ";").map { $0.filter { $0 != " " && $0 != "\t" }.lowercased() }
+      guard let media = parts.first else { continue }
+      let family = type.prefix { $0 != "/" } + "/*"
+      guard media == type || media == "*/*" || media == family else { continue }
+      let isRefused = parts.dropFirst().contains { $0 == "q=0" || $0 == "q=0.0" || $0 == "q=0.00" || $0 == "q=0.000" }
+      if media == type { return !isRefused }
+      isAccepted = isAccepted || !isRefused
+    }
+    return isAccepted
+  }
+}

@@ -1,0 +1,133 @@
+import HTTPServer
+import HTTPTypes
+import RPCRuntime
+import ServiceContracts
+import StrictJSON
+import TLSSession
+
+extension EdgeHandler {
+  static let waits: ClosedRange<Int> = 0...60
+  static let defaultWait = 30
+
+  func sendMessage(_ call: EdgeCall) async throws -> HTTPServerResponse {
+    let key = try idempotencyKey(call)
+    let prefersAsync = call.request.head.headerFields[values: .prefer].joined(separator: ",").split(separator: ",")
+      .contains { $0.filter { $0 != " " && $0 != "\t" }.lowercased() == "respond-async" }
+    var wait = Self.defaultWait
+    if let text = call.query["wait"] {
+      guard let seconds = Int(text), Self.waits.contains(seconds), text.utf8.allSatisfy({ 48...57 ~= $0 }) else {
+        throw Problem.invalid("wait", "must be a whole number of seconds from 0 to 60")
+      }
+      wait = seconds
+    }
+    if prefersAsync { wait = 0 }
+
+    let (json, bytes) = try await call.json(upTo: EdgeCall.mailBody)
+    var message = try SendBody.parse(json)
+    message.wait = ProtobufDuration(.seconds(wait))
+    message.idempotencyKey = key
+    if key != nil {
+      var hash = SHA256()
+      hash.update("POST \(call.path)\n".utf8)
+      hash.update(bytes)
+      message.idempotencyFingerprint = hash.finalize()
+    }
+    // The mailer answers within the wait; the rest is for accepting and for the way.
+    let answer = try await backends.mailer.call(
+      Mailer.sendMessage, message, options: backends.options(for: call, timeout: .seconds(wait + 15)))
+    var response = try render(answer, call)
+    if prefersAsync { response.head.headerFields[.preferenceApplied] = "respond-async" }
+    if answer.replayed { response.head.headerFields[.idempotencyReplayed] = "true" }
+    return response
+  }
+
+  private func idempotencyKey(_ call: EdgeCall) throws -> String? {
+    let values = call.request.head.headerFields[values: .idempotencyKey]
+    guard let key = values.first else { return nil }
+    guard values.count == 1, 1...255 ~= key.utf8.count, key.utf8.allSatisfy({ 0x20...0x7e ~= $0 }) else {
+      throw Problem.invalid("Idempotency-Key", "must be 1 to 255 printable ASCII characters")
+    }
+    return key
+  }
+
+  private func render(_ answer: Mailer.SendMessageResponse, _ call: EdgeCall) throws -> HTTPServerResponse {
+    switch answer.status {
+    case .success:
+      return .json { json in
+        json.object { json in
+          json.member("status", "success")
+          json.member("id", answer.id)
+          json.member("message_id", answer.messageID)
+          json.member("thread_id", answer.threadID)
+          json.member("provider", answer.provider.word ?? "gmail_api")
+          json.member("from_email", answer.fromEmail)
+          json.member("sent_at", answer.sentAt)
+        }
+      }
+    case .queued, .scheduled, .sending:
+      let location = "/v1/users/\(PercentText.encode(call.user?.text ?? ""))/messages/\(answer.id)"
+      return .json(.accepted, headers: [.location: location]) { json in
+        json.object { json in
+          json.member("status", answer.status.word)
+          json.member("id", answer.id)
+          if answer.sendAt != nil { json.member("send_at", answer.sendAt) }
+        }
+      }
+    default: throw ProblemTable.problem(for: answer)
+    }
+  }
+
+  func listMessages(_ call: EdgeCall) async throws -> HTTPServerResponse {
+    var message = Mailer.ListMessagesRequest()
+    if let text = call.query["status"] {
+      guard let status = MessageStatus(word: text) else {
+        throw Problem.invalid("status", "must be one of \(MessageStatus.words.map { "\($0)" }.joined(separator: ", "))")
+      }
+      message.status = status
+    }
+    message.to = call.query["to"]
+    message.subject = call.query["subject"]
+    message.start = try DateParameter.parse(call.query, "start_date")
+    message.end = try DateParameter.parse(call.query, "end_date")
+    if let text = call.query["limit"] {
+      guard let limit = Int32(text), 1...200 ~= limit, text.utf8.allSatisfy({ 48...57 ~= $0 }) else {
+        throw Problem.invalid("limit", "must be a whole number from 1 to 200")
+      }
+      message.limit = limit
+    }
+    message.cursor = call.query["cursor"] ?? ""
+    let page = try await backends.mailer.call(
+      Mailer.listMessages, message, options: backends.options(for: call, timeout: .seconds(10)))
+    return .json(capacity: 512 * (page.messages.count + 1)) { json in
+      json.object { json in
+        json.member("messages") { json in json.array(of: page.messages) { $0.message($1) } }
+        json.member("next_cursor", page.nextCursor.isEmpty ? nil : page.nextCursor)
+      }
+    }
+  }
+
+  func getMessage(_ call: EdgeCall) async throws -> HTTPServerResponse {
+    var message = Mailer.GetMessageRequest()
+    message.id = try messageID(call)
+    let answer = try await backends.mailer.call(
+      Mailer.getMessage, message, options: backends.options(for: call, timeout: .seconds(10)))
+    guard let record = answer.message else { throw Problem.notFound }
+    return .json { $0.message(record, timeline: true) }
+  }
+
+  func cancelMessage(_ call: EdgeCall) async throws -> HTTPServerResponse {
+    var message = Mailer.CancelMessageRequest()
+    message.id = try messageID(call)
+    _ = try await backends.mailer.call(
+      Mailer.cancelMessage, message, options: backends.options(for: call, timeout: .seconds(10)))
+    return HTTPServerResponse(.noContent)
+  }
+
+  /// What is no id of ours names nothing.
+  private func messageID(_ call: EdgeCall) throws -> String {
+    guard let id = call.parameters["id"], id.utf8.count == 36,
+      id.utf8.allSatisfy({ 48...57 ~= $0 || 97...102 ~= $0 || 65...70 ~= $0 || $0 == UInt8(ascii: "-") })
+    else { throw Problem.notFound }
+    return id.lowercased()
+  }
+}

@@ -1,0 +1,233 @@
+import HTTPServer
+import HTTPTypes
+import Logging
+import Metrics
+import RPCRuntime
+import ServiceKit
+import StrictJSON
+import TLSSession
+
+/// The edge's one handler, on one loop: request id, CORS, credential, route, scope, rates, then the operation.
+final class EdgeHandler {
+  let backends: Backends
+  let tokenKeys: Keyring
+  private let store: any EdgeStore
+  private let authenticator: Authenticator
+  private let limiter: RequestLimiter
+  private let readiness: Readiness
+  private let logger: Logger
+  private let router = Router()
+  private var figures: [String: (Counter, Timer)] = [:]
+
+  init(
+    store: any EdgeStore, backends: Backends, access: AccessConfiguration, readiness: Readiness, logger: Logger,
+    now: @escaping () -> UInt64
+  ) {
+    self.store = store
+    self.backends = backends
+    self.readiness = readiness
+    self.logger = logger
+    tokenKeys = access.tokenKeys
+    authenticator = Authenticator(store: store, pepper: access.keyPepper, tokenKeys: access.tokenKeys)
+    limiter = RequestLimiter(store, perKey: access.ratePerKey, perUser: access.ratePerUser, now: now)
+  }
+
+  func respond(to request: HTTPServerRequest) async -> HTTPServerResponse {
+    let started = ContinuousClock.now
+    let fields = request.head.headerFields
+    let requestID =
+      fields[.requestID].flatMap(CallContextInterceptor.safeRequestID) ?? Hex.encode(SecureRandom.bytes(16))
+    let traceparent = fields[.traceparent].flatMap { LogContext.traceID(of: $0) == nil ? nil : $0 }
+    let context = LogContext(requestID: requestID, traceparent: traceparent)
+    var passage = Passage(request: request, requestID: requestID, traceparent: traceparent)
+    var response = await LogContext.$current.withValue(context) {
+      do {
+        return try await answer(&passage)
+      } catch {
+        return problem(for: error, passage).response(requestID: requestID, path: passage.path)
+      }
+    }
+    response.head.headerFields[.requestID] = requestID
+    response.head.headerFields.append(contentsOf: passage.cors)
+    if response.head.headerFields[.cacheControl] == nil { response.head.headerFields[.cacheControl] = "no-store" }
+    response.head.headerFields[.xContentTypeOptions] = "nosniff"
+    count(passage.label, response.head.status.code, ContinuousClock.now - started)
+    return response
+  }
+
+  /// What is known of a request while it passes.
+  struct Passage {
+    let request: HTTPServerRequest
+    let requestID: String
+    let traceparent: String?
+    let path: String
+    let queryText: Substring
+    /// The route, for the metrics.
+    var label = "unknown"
+    var cors: HTTPFields = [:]
+
+    init(request: HTTPServerRequest, requestID: String, traceparent: String?) {
+      self.request = request
+      self.requestID = requestID
+      self.traceparent = traceparent
+      let target = request.head.path ?? "/"
+      let mark = target.firstIndex(of: "?")
+      path = String(mark.map { target[..<$0] } ?? target[...])
+      queryText = mark.map { target[target.index(after: $0)...] } ?? ""
+    }
+  }
+
+  private func answer(_ passage: inout Passage) async throws -> HTTPServerResponse {
+    let fields = passage.request.head.headerFields
+    let method = passage.request.head.method.rawValue
+    let origin = fields[.origin]
+    if method == "OPTIONS", let origin, let wanted = fields[.accessControlRequestMethod] {
+      passage.label = "preflight"
+      return try await CORS.preflight(origin: origin, method: wanted, store: store)
+    }
+    let found = router.find(method: method, path: passage.path[...])
+    if case .found(let route, _) = found { passage.label = route.operation.rawValue }
+
+    var caller: Caller?
+    if needsCredential(found, path: passage.path) {
+      do {
+        caller = try await authenticator.caller(of: fields)
+      } catch let problem as Problem where problem.status == 401 {
+        // A page must be able to see that its token is over.
+        if let origin { passage.cors = try await CORS.fields(origin: origin, tenant: nil, store: store) ?? [:] }
+        throw problem
+      }
+      if let caller, let origin, caller.isUserToken {
+        guard let cors = try await CORS.fields(origin: origin, tenant: caller.tenant, store: store) else {
+          throw Problem(403, "origin_not_allowed", "Pages of this origin may not call.")
+        }
+        passage.cors = cors
+      }
+    }
+
+    switch found {
+    case .unknown: throw Problem.notFound
+    case .wrongMethod(let allowed, _):
+      var problem = Problem(405, "method_not_allowed", "The method is not allowed here.")
+      problem.headers[.allow] = allowed.joined(separator: ", ")
+      throw problem
+    case .found(let route, let parameters):
+      return try await run(try await admit(route, parameters, caller, passage))
+    }
+  }
+
+  private func needsCredential(_ found: Router.Result, path: String) -> Bool {
+    switch found {
+    case .found(let route, _): route.scope != nil
+    case .wrongMethod(_, let isPublic): !isPublic
+    case .unknown: path == "/v1" || path.hasPrefix("/v1/")
+    }
+  }
+
+  /// Scope, user, rates, query: everything before the body.
+  private func admit(
+    _ route: Route, _ parameters: [String: Substring], _ caller: Caller?, _ passage: Passage
+  ) async throws -> EdgeCall {
+    var call = EdgeCall(
+      request: passage.request, route: route, caller: caller, user: caller?.boundUser, path: passage.path,
+      requestID: passage.requestID, traceparent: passage.traceparent)
+    if let scope = route.scope {
+      guard let caller, caller.may(scope) else {
+        throw Problem(403, "missing_scope", "The credential lacks the scope \"\(scope.rawValue)\".")
+      }
+    }
+    for (name, encoded) in parameters {
+      guard let text = PercentText.decode(encoded) else {
+        throw Problem.invalid(name, "is not percent-encoded UTF-8")
+      }
+      call.parameters[name] = text
+    }
+    if let text = call.parameters["user_id"] {
+      guard let user = UserID(text) else {
+        throw Problem.invalid("user_id", "must have 1 to 255 characters and no control characters")
+      }
+      if let bound = caller?.boundUser, bound != user { throw Problem.notFound }
+      call.user = user
+    }
+    if let caller { try await limiter.admit(caller, user: call.user) }
+    do throws(Query.Problem) {
+      call.query = try Query(parsing: passage.queryText, allowed: Set(route.query))
+    } catch {
+      throw Problem.invalid(error.field, error.message)
+    }
+    return call
+  }
+
+  private func run(_ call: EdgeCall) async throws -> HTTPServerResponse {
+    switch call.route.operation {
+    case .receiveCallback, .exportMessages: break
+    default: guard call.accepts("application/json") else { throw Problem.notAcceptable }
+    }
+    return switch call.route.operation {
+    case .startAuthorization: try await startAuthorization(call)
+    case .receiveCallback: try await receiveCallback(call)
+    case .completeAuthorization: try await completeAuthorization(call)
+    case .getProfile: try await getProfile(call)
+    case .disconnectGmail: try await disconnectGmail(call)
+    case .mintUserToken: try await mintUserToken(call)
+    case .sendMessage: try await sendMessage(call)
+    case .listMessages: try await listMessages(call)
+    case .getMessage: try await getMessage(call)
+    case .cancelMessage: try await cancelMessage(call)
+    case .getUserReport: try await getUserReport(call)
+    case .exportMessages: try await exportMessages(call)
+    case .getSummary: try await getSummary(call)
+    case .getHealth: HTTPServerResponse(AdminRoutes.health)
+    case .getReadiness: HTTPServerResponse(AdminRoutes.ready(readiness))
+    case .getOpenAPI: OpenAPI.response
+    }
+  }
+
+  // MARK: Errors
+
+  private func problem(for error: any Error, _ passage: Passage) -> Problem {
+    switch error {
+    case let problem as Problem: return problem
+    case let error as RPCError:
+      let problem = ProblemTable.problem(for: error)
+      if problem.status >= 500 {
+        logger.warning(
+          "a service failed the request", metadata: ["route": "\(passage.label)", "error": "\(error)"])
+      }
+      return problem
+    case let error as JSONFieldErrors: return .invalid(error.items)
+    case let error as HTTPBodyError: return Self.problem(for: error)
+    case is CancellationError: return .unavailable
+    default:
+      logger.error("a request failed", metadata: ["route": "\(passage.label)", "error": "\(error)"])
+      return Problem(500, "internal", "Something went wrong inside the service.")
+    }
+  }
+
+  private static func problem(for error: HTTPBodyError) -> Problem {
+    switch error.status {
+    case .contentTooLarge: Problem(413, "body_too_large", "The body is too large.")
+    case .requestTimeout: Problem(408, "body_too_slow", "The body came too slowly.")
+    default: .malformed("The body is malformed.")
+    }
+  }
+
+  // MARK: Figures
+
+  private func count(_ route: String, _ code: Int, _ duration: Duration) {
+    let name = "\(route) \(code)"
+    let (counter, timer) =
+      figures[name]
+      ?? {
+        let labels = [("route", route), ("code", String(code))]
+        let made = (
+          Counter(label: "emailmcp_http_requests", dimensions: labels),
+          Timer(label: "emailmcp_http_request_duration_seconds", dimensions: [("route", route)])
+        )
+        figures[name] = made
+        return made
+      }()
+    counter.increment()
+    timer.record(duration: duration)
+  }
+}

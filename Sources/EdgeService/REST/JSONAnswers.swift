@@ -1,0 +1,74 @@
+import CivilTime
+import HTTPServer
+import HTTPTypes
+import ServiceContracts
+import StrictJSON
+import WireCodec
+
+extension HTTPServerResponse {
+  /// An answer of one JSON value.
+  static func json(
+    _ status: HTTPResponse.Status = .ok, headers: HTTPFields = [:], capacity: Int = 512,
+    _ write: (inout JSONWriter) -> Void
+  ) -> HTTPServerResponse {
+    var json = JSONWriter(capacity: capacity)
+    write(&json)
+    var headers = headers
+    headers[.contentType] = "application/json"
+    return HTTPServerResponse(status, headers: headers, body: json.finish())
+  }
+}
+
+extension JSONWriter {
+  /// An instant as the API shows it, or null.
+  mutating func member(_ name: String, _ time: ProtobufTimestamp?) {
+    member(name, time?.timestamp.map { $0.rfc3339() })
+  }
+
+  mutating func member(_ name: String, _ bound: DateOrTime?) {
+    switch bound?.value {
+    case .date(let date): member(name, date)
+    case .time(let time): member(name, Optional(time))
+    case nil: member(name, String?.none)
+    }
+  }
+
+  mutating func member(_ name: String, strings: [String]) {
+    member(name) { json in json.array(of: strings) { $0.value($1) } }
+  }
+
+  /// A message of the log.
+  mutating func message(_ message: MessageRecord, timeline: Bool = false) {
+    object { json in
+      json.member("id", message.id)
+      json.member("message_id", message.messageID)
+      json.member("thread_id", message.threadID)
+      json.member("from_email", message.fromEmail)
+      json.member("to", strings: message.to)
+      json.member("subject", message.subject)
+      json.member("status", message.status.word)
+      json.member("error", message.error?.message)
+      json.member("created_at", message.createdAt)
+      json.member("sent_at", message.sentAt)
+      json.member("attempts", message.attempts)
+      json.member("metadata") { json in
+        json.object { json in
+          for (key, value) in message.metadata.pairs.sorted(by: { $0.key.utf8.lexicographicallyPrecedes($1.key.utf8) })
+          {
+            json.member(key, value)
+          }
+        }
+      }
+      guard timeline else { return }
+      json.member("timeline") { json in
+        json.array(of: message.timeline) { json, event in
+          json.object { json in
+            json.member("at", event.at)
+            json.member("event", event.event.word)
+            if let detail = event.detail { json.member("detail", detail) }
+          }
+        }
+      }
+    }
+  }
+}

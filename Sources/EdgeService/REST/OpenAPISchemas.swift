@@ -1,0 +1,314 @@
+import StrictJSON
+
+/// The shapes of bodies, answers and parameters for the OpenAPI document.
+enum OpenAPISchemas {
+  typealias Answer = (status: String, description: String, media: String?, schema: String?)
+
+  static func answers(_ operation: Operation) -> [Answer] {
+    let json = "application/json"
+    return switch operation {
+    case .startAuthorization: [("200", "Where to send the browser.", json, "Authorization")]
+    case .receiveCallback: [("303", "On to the flow's page.", nil, nil)]
+    case .completeAuthorization: [("200", "Connected.", json, "Connection")]
+    case .getProfile: [("200", "The connection.", json, "Profile"), ("304", "Not modified.", nil, nil)]
+    case .disconnectGmail: [("204", "Disconnected.", nil, nil)]
+    case .mintUserToken: [("201", "The token, shown once.", json, "UserToken")]
+    case .sendMessage: [("200", "Sent.", json, "Sent"), ("202", "Kept; it will be sent.", json, "Accepted")]
+    case .listMessages: [("200", "A page.", json, "MessagePage")]
+    case .getMessage: [("200", "The message.", json, "MessageWithTimeline")]
+    case .cancelMessage: [("204", "Cancelled.", nil, nil)]
+    case .getUserReport: [("200", "The report.", json, "UserReport")]
+    case .exportMessages: [("200", "The rows.", "text/csv", nil)]
+    case .getSummary: [("200", "The report.", json, "Summary")]
+    case .getHealth, .getReadiness, .getOpenAPI: [("200", "Yes.", json, "Any")]
+    }
+  }
+
+  static func requestBody(_ operation: Operation) -> JSONValue? {
+    let schema: String
+    switch operation {
+    case .startAuthorization: schema = "AuthorizeRequest"
+    case .mintUserToken: schema = "TokenRequest"
+    case .sendMessage: schema = "SendRequest"
+    case .completeAuthorization:
+      let reference = OpenAPI.reference("CallbackRequest")
+      return [
+        "required": false,
+        "content": [
+          "application/json": ["schema": reference],
+          "application/x-www-form-urlencoded": ["schema": reference],
+        ],
+      ]
+    default: return nil
+    }
+    return ["required": true, "content": ["application/json": ["schema": OpenAPI.reference(schema)]]]
+  }
+
+  static func headers(_ operation: Operation) -> [String] {
+    switch operation {
+    case .sendMessage: ["Idempotency-Key", "Prefer"]
+    case .getProfile: ["If-None-Match"]
+    default: []
+    }
+  }
+
+  static func parameter(_ name: String) -> JSONValue {
+    switch name {
+    case "user_id": ["type": "string", "minLength": 1, "maxLength": 255]
+    case "id": ["type": "string", "format": "uuid"]
+    case "limit": ["type": "integer", "minimum": 1, "maximum": 200, "default": 50]
+    case "wait": ["type": "integer", "minimum": 0, "maximum": 60, "default": 30]
+    case "format": ["type": "string", "enum": ["csv", "ndjson"]]
+    case "status": OpenAPI.reference("MessageStatus")
+    default: ["type": "string"]
+    }
+  }
+
+  static let schemas: JSONValue = {
+    do {
+      return try JSONValue(parsing: text)
+    } catch {
+      preconditionFailure("the schemas are no JSON: \(error)")
+    }
+  }()
+
+  private static let text = #"""
+    {
+      "Any": {"type": "object"},
+      "Problem": {
+        "type": "object",
+        "required": ["type", "title", "status", "detail", "code", "error", "request_id"],
+        "properties": {
+          "type": {"type": "string"}, "title": {"type": "string"}, "status": {"type": "integer"},
+          "detail": {"type": "string"}, "instance": {"type": "string"}, "code": {"type": "string"},
+          "error": {"type": "string"}, "request_id": {"type": "string"},
+          "errors": {
+            "type": "array",
+            "items": {
+              "type": "object", "required": ["field", "message"],
+              "properties": {"field": {"type": "string"}, "message": {"type": "string"}}
+            }
+          },
+          "message_status": {"type": "string", "enum": ["failed", "unknown"]}, "id": {"type": "string"}
+        }
+      },
+      "Time": {"type": "string", "format": "date-time"},
+      "NullableTime": {"type": ["string", "null"], "format": "date-time"},
+      "NullableString": {"type": ["string", "null"]},
+      "Scope": {"type": "string", "enum": ["connect", "send", "read", "reports", "reports:summary", "admin"]},
+      "AuthorizeRequest": {
+        "type": "object", "additionalProperties": false, "required": ["user_id", "redirect_url"],
+        "properties": {
+          "user_id": {"type": "string", "minLength": 1, "maxLength": 255}, "redirect_url": {"type": "string"},
+          "login_hint": {"type": ["string", "null"]}, "expected_email": {"type": ["string", "null"]}
+        }
+      },
+      "Authorization": {
+        "type": "object", "required": ["authorization_url", "expires_at"],
+        "properties": {
+          "authorization_url": {"type": "string", "format": "uri"}, "expires_at": {"$ref": "#/components/schemas/Time"}
+        }
+      },
+      "CallbackRequest": {
+        "type": "object", "additionalProperties": false,
+        "properties": {
+          "code": {"type": "string"}, "state": {"type": "string"}, "user_id": {"type": "string"},
+          "error": {"type": "string"}
+        }
+      },
+      "Connection": {
+        "type": "object",
+        "required": ["status", "user_id", "email_address", "gmail_connected", "redirect_url", "scopes"],
+        "properties": {
+          "status": {"const": "success"}, "user_id": {"type": "string"}, "email_address": {"type": "string"},
+          "gmail_connected": {"type": "boolean"}, "redirect_url": {"type": "string"},
+          "scopes": {"type": "array", "items": {"type": "string"}}
+        }
+      },
+      "Profile": {
+        "type": "object",
+        "required": ["user_id", "gmail_connected", "email_address", "provider", "status", "reauth_reason", "scopes",
+          "connected_at", "last_used_at"],
+        "properties": {
+          "user_id": {"type": "string"}, "gmail_connected": {"type": "boolean"},
+          "email_address": {"$ref": "#/components/schemas/NullableString"}, "provider": {"const": "gmail_api"},
+          "status": {"type": "string", "enum": ["active", "reauth_required", "disconnected", "never_connected"]},
+          "reauth_reason": {"$ref": "#/components/schemas/NullableString"},
+          "scopes": {"type": "array", "items": {"type": "string"}},
+          "connected_at": {"$ref": "#/components/schemas/NullableTime"},
+          "last_used_at": {"$ref": "#/components/schemas/NullableTime"}
+        }
+      },
+      "TokenRequest": {
+        "type": "object", "additionalProperties": false,
+        "properties": {
+          "scopes": {"type": ["array", "null"], "items": {"$ref": "#/components/schemas/Scope"}},
+          "expires_in": {"type": ["integer", "null"], "minimum": 1, "maximum": 3600, "default": 900}
+        }
+      },
+      "UserToken": {
+        "type": "object", "required": ["token", "expires_at", "scopes"],
+        "properties": {
+          "token": {"type": "string"}, "expires_at": {"$ref": "#/components/schemas/Time"},
+          "scopes": {"type": "array", "items": {"$ref": "#/components/schemas/Scope"}}
+        }
+      },
+      "Address": {
+        "anyOf": [
+          {"type": "string"},
+          {
+            "type": "object", "additionalProperties": false, "required": ["email"],
+            "properties": {"email": {"type": "string"}, "name": {"type": ["string", "null"]}}
+          }
+        ]
+      },
+      "Addresses": {
+        "type": ["array", "null"], "maxItems": 500, "items": {"$ref": "#/components/schemas/Address"}
+      },
+      "SendRequest": {
+        "type": "object", "additionalProperties": false,
+        "properties": {
+          "to": {"$ref": "#/components/schemas/Addresses"}, "cc": {"$ref": "#/components/schemas/Addresses"},
+          "bcc": {"$ref": "#/components/schemas/Addresses"}, "subject": {"type": ["string", "null"], "maxLength": 998},
+          "body": {"type": ["string", "null"]}, "html": {"type": ["string", "null"]},
+          "from_email": {"type": ["string", "null"]}, "from_name": {"type": ["string", "null"]},
+          "reply_to": {
+            "anyOf": [
+              {"$ref": "#/components/schemas/Address"}, {"$ref": "#/components/schemas/Addresses"}, {"type": "null"}
+            ]
+          },
+          "attachments": {
+            "type": ["array", "null"], "maxItems": 100,
+            "items": {
+              "type": "object", "additionalProperties": false, "required": ["filename", "content"],
+              "properties": {
+                "filename": {"type": "string", "maxLength": 255}, "content_type": {"type": ["string", "null"]},
+                "content": {"type": "string", "contentEncoding": "base64"}, "content_id": {"type": ["string", "null"]},
+                "disposition": {"enum": ["attachment", "inline", null]}
+              }
+            }
+          },
+          "headers": {"type": ["object", "null"], "additionalProperties": {"type": "string"}},
+          "thread_id": {"type": ["string", "null"]}, "provider": {"enum": ["gmail_api", null]},
+          "send_at": {"$ref": "#/components/schemas/NullableTime"}, "on_ambiguous": {"enum": ["hold", "retry", null]},
+          "metadata": {"type": ["object", "null"], "maxProperties": 16, "additionalProperties": {"type": "string"}}
+        }
+      },
+      "Sent": {
+        "type": "object",
+        "required": ["status", "id", "message_id", "thread_id", "provider", "from_email", "sent_at"],
+        "properties": {
+          "status": {"const": "success"}, "id": {"type": "string", "format": "uuid"},
+          "message_id": {"$ref": "#/components/schemas/NullableString"},
+          "thread_id": {"$ref": "#/components/schemas/NullableString"}, "provider": {"const": "gmail_api"},
+          "from_email": {"type": "string"}, "sent_at": {"$ref": "#/components/schemas/NullableTime"}
+        }
+      },
+      "Accepted": {
+        "type": "object", "required": ["status", "id"],
+        "properties": {
+          "status": {"type": "string", "enum": ["queued", "scheduled", "sending"]},
+          "id": {"type": "string", "format": "uuid"}, "send_at": {"$ref": "#/components/schemas/NullableTime"}
+        }
+      },
+      "MessageStatus": {
+        "type": "string", "enum": ["queued", "scheduled", "sending", "success", "failed", "unknown", "cancelled"]
+      },
+      "Message": {
+        "type": "object",
+        "required": ["id", "message_id", "thread_id", "from_email", "to", "subject", "status", "error", "created_at",
+          "sent_at", "attempts", "metadata"],
+        "properties": {
+          "id": {"type": "string", "format": "uuid"}, "message_id": {"$ref": "#/components/schemas/NullableString"},
+          "thread_id": {"$ref": "#/components/schemas/NullableString"}, "from_email": {"type": "string"},
+          "to": {"type": "array", "items": {"type": "string"}}, "subject": {"type": "string"},
+          "status": {"$ref": "#/components/schemas/MessageStatus"},
+          "error": {"$ref": "#/components/schemas/NullableString"},
+          "created_at": {"$ref": "#/components/schemas/NullableTime"},
+          "sent_at": {"$ref": "#/components/schemas/NullableTime"}, "attempts": {"type": "integer"},
+          "metadata": {"type": "object", "additionalProperties": {"type": "string"}}
+        }
+      },
+      "MessageWithTimeline": {
+        "allOf": [{"$ref": "#/components/schemas/Message"}], "required": ["timeline"],
+        "properties": {
+          "timeline": {
+            "type": "array",
+            "items": {
+              "type": "object", "required": ["at", "event"],
+              "properties": {
+                "at": {"$ref": "#/components/schemas/NullableTime"}, "detail": {"type": "string"},
+                "event": {
+                  "enum": ["accepted", "scheduled", "leased", "attempt", "refused", "outcome", "cancelled", null]
+                }
+              }
+            }
+          }
+        }
+      },
+      "MessagePage": {
+        "type": "object", "required": ["messages", "next_cursor"],
+        "properties": {
+          "messages": {"type": "array", "items": {"$ref": "#/components/schemas/Message"}},
+          "next_cursor": {"$ref": "#/components/schemas/NullableString"}
+        }
+      },
+      "Day": {
+        "type": "object", "required": ["date", "total", "successful", "failed"],
+        "properties": {
+          "date": {"type": "string", "format": "date"}, "total": {"type": "integer"},
+          "successful": {"type": "integer"}, "failed": {"type": "integer"}, "active_users": {"type": "integer"}
+        }
+      },
+      "Rate": {"type": ["number", "null"], "minimum": 0, "maximum": 1},
+      "UserReport": {
+        "type": "object",
+        "required": ["user_id", "start_date", "end_date", "time_zone", "as_of", "total_emails", "successful_emails",
+          "failed_emails", "unknown_emails", "pending_emails", "success_rate", "emails_by_day", "top_recipients",
+          "recent_emails"],
+        "properties": {
+          "user_id": {"type": "string"}, "start_date": {"$ref": "#/components/schemas/NullableString"},
+          "end_date": {"$ref": "#/components/schemas/NullableString"},
+          "time_zone": {"$ref": "#/components/schemas/NullableString"},
+          "as_of": {"$ref": "#/components/schemas/NullableTime"}, "total_emails": {"type": "integer"},
+          "successful_emails": {"type": "integer"}, "failed_emails": {"type": "integer"},
+          "unknown_emails": {"type": "integer"}, "pending_emails": {"type": "integer"},
+          "success_rate": {"$ref": "#/components/schemas/Rate"},
+          "emails_by_day": {"type": "array", "items": {"$ref": "#/components/schemas/Day"}},
+          "top_recipients": {
+            "type": "array", "maxItems": 10,
+            "items": {
+              "type": "object", "required": ["email", "count"],
+              "properties": {"email": {"type": "string"}, "count": {"type": "integer"}}
+            }
+          },
+          "recent_emails": {"type": "array", "maxItems": 10, "items": {"$ref": "#/components/schemas/Message"}}
+        }
+      },
+      "Summary": {
+        "type": "object",
+        "required": ["total_users", "total_emails_sent", "emails_today", "success_rate", "top_senders",
+          "usage_trends", "time_zone", "as_of"],
+        "properties": {
+          "start_date": {"$ref": "#/components/schemas/NullableString"},
+          "end_date": {"$ref": "#/components/schemas/NullableString"}, "total_users": {"type": "integer"},
+          "total_emails_sent": {"type": "integer"}, "emails_today": {"type": "integer"},
+          "success_rate": {"$ref": "#/components/schemas/Rate"},
+          "top_senders": {
+            "type": "array", "maxItems": 10,
+            "items": {
+              "type": "object", "required": ["user_id", "email_address", "count"],
+              "properties": {
+                "user_id": {"type": "string"}, "email_address": {"$ref": "#/components/schemas/NullableString"},
+                "count": {"type": "integer"}
+              }
+            }
+          },
+          "usage_trends": {"type": "array", "items": {"$ref": "#/components/schemas/Day"}},
+          "time_zone": {"$ref": "#/components/schemas/NullableString"},
+          "as_of": {"$ref": "#/components/schemas/NullableTime"}
+        }
+      }
+    }
+    """#
+}

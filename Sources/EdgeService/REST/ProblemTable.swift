@@ -1,0 +1,67 @@
+import RPCRuntime
+import ServiceContracts
+import StrictJSON
+
+/// The one place where the services' errors become HTTP's.
+enum ProblemTable {
+  /// By reason, which is the REST `code`.
+  static let statuses: [String: Int] = [
+    "invalid_request": 400, "redirect_url_not_allowed": 400, "invalid_state": 400, "consent_denied": 400,
+    "user_binding_required": 400, "invalid_cursor": 400, "invalid_time_zone": 400, "range_too_large": 400,
+    "missing_scope": 403, "from_not_allowed": 403,
+    "not_found": 404,
+    "not_connected": 409, "reauth_required": 409, "idempotency_in_flight": 409, "too_late": 409,
+    "message_too_large": 413,
+    "scope_not_granted": 422, "unexpected_account": 422, "email_not_verified": 422, "idempotency_key_reused": 422,
+    "gmail_rejected": 422,
+    "gmail_rate_limited": 429, "too_many_unsent": 429,
+    "google_unavailable": 502, "invalid_id_token": 502, "no_refresh_token": 502, "outcome_unknown": 502,
+    "google_error": 502,
+    "unavailable": 503, "vault_unavailable": 503, "google_not_configured": 503, "gmail_not_configured": 503,
+  ]
+
+  static func problem(for error: RPCError) -> Problem {
+    var problem = base(for: error)
+    if let violations = error.badRequest?.fieldViolations, !violations.isEmpty, problem.status == 400 {
+      problem.fields = violations.map { JSONFieldErrors.Item(field: $0.field, message: $0.description) }
+    }
+    if let delay = error.retryInfo?.retryDelay {
+      problem.retryAfter = max(1, Int((delay.components.seconds) + (delay.components.attoseconds > 0 ? 1 : 0)))
+    } else if problem.status == 429 || problem.status == 503 || problem.code == "idempotency_in_flight" {
+      problem.retryAfter = 1
+    }
+    return problem
+  }
+
+  private static func base(for error: RPCError) -> Problem {
+    if let info = error.errorInfo, info.domain == ServiceError.domain, let status = statuses[info.reason] {
+      return Problem(status, info.reason, error.message)
+    }
+    return switch error.code {
+    case .invalidArgument, .outOfRange: .malformed("The request is invalid.")
+    case .failedPrecondition, .aborted, .alreadyExists: Problem(409, "conflict", "This cannot be done now.")
+    case .permissionDenied: Problem(403, "forbidden", "This is not allowed.")
+    case .notFound: .notFound
+    case .resourceExhausted where error.quotaFailure != nil:
+      Problem(429, "too_many_requests", "Too much was asked for; try again later.")
+    case .unimplemented: Problem(501, "not_implemented", "This is not implemented.")
+    case .resourceExhausted, .unavailable, .cancelled: .unavailable
+    case .deadlineExceeded: Problem(504, "deadline_exceeded", "The answer did not come in time.")
+    default: Problem(502, "internal", "Something went wrong inside the service.")
+    }
+  }
+
+  /// A mail that was kept and did not, or perhaps did not, leave.
+  static func problem(for response: Mailer.SendMessageResponse) -> Problem {
+    let isUnknown = response.status == .unknown
+    let code = response.error?.code ?? (isUnknown ? "outcome_unknown" : "gmail_rejected")
+    let status = statuses[code] ?? (isUnknown ? 502 : 422)
+    var problem = Problem(
+      status, code,
+      response.error?.message
+        ?? (isUnknown ? "Nobody can tell whether Gmail took the mail." : "Gmail did not take the mail."))
+    if status == 429 || status == 503 { problem.retryAfter = 1 }
+    problem.message = .init(id: response.id, status: response.status.word ?? "unknown", isReplay: response.replayed)
+    return problem
+  }
+}

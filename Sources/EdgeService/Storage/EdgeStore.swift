@@ -1,0 +1,60 @@
+/// What the edge reads from the database. Lives on one loop.
+protocol EdgeStore: AnyObject {
+  /// The key of this id, of whichever tenant.
+  func key(_ id: String) async throws -> StoredKey?
+  /// Whether any tenant, or this tenant, allows pages of an origin to call.
+  func allowsOrigin(_ origin: String, tenant: String?) async throws -> Bool
+  /// Takes up to `want` tokens of a bucket that all replicas share.
+  func takeTokens(
+    tenant: String, bucket: String, perSecond: Double, burst: Int, want: Int
+  ) async throws -> (granted: Int, retryAfter: Duration)
+}
+
+/// Answers of the database for some seconds, so that most requests need no trip. Bounded: a flood of unknown names does
+/// not fill the memory.
+final class CachingEdgeStore: EdgeStore {
+  /// How long a revoked key may still be taken.
+  static let lifetime: UInt64 = 5_000_000_000
+  static let capacity = 10_000
+
+  private struct Entry<Value> {
+    let value: Value
+    let until: UInt64
+  }
+
+  private let store: any EdgeStore
+  private let now: () -> UInt64
+  private var keys: [String: Entry<StoredKey?>] = [:]
+  private var origins: [String: Entry<Bool>] = [:]
+
+  init(_ store: any EdgeStore, now: @escaping () -> UInt64) {
+    self.store = store
+    self.now = now
+  }
+
+  func key(_ id: String) async throws -> StoredKey? {
+    if let entry = keys[id], now() < entry.until { return entry.value }
+    // The age counts from before the question: what was read may already have been changing.
+    let until = now() + Self.lifetime
+    let value = try await store.key(id)
+    if keys.count >= Self.capacity { keys.removeAll(keepingCapacity: true) }
+    keys[id] = Entry(value: value, until: until)
+    return value
+  }
+
+  func allowsOrigin(_ origin: String, tenant: String?) async throws -> Bool {
+    let name = "\(tenant ?? "") \(origin)"
+    if let entry = origins[name], now() < entry.until { return entry.value }
+    let until = now() + Self.lifetime
+    let value = try await store.allowsOrigin(origin, tenant: tenant)
+    if origins.count >= Self.capacity { origins.removeAll(keepingCapacity: true) }
+    origins[name] = Entry(value: value, until: until)
+    return value
+  }
+
+  func takeTokens(
+    tenant: String, bucket: String, perSecond: Double, burst: Int, want: Int
+  ) async throws -> (granted: Int, retryAfter: Duration) {
+    try await store.takeTokens(tenant: tenant, bucket: bucket, perSecond: perSecond, burst: burst, want: want)
+  }
+}
