@@ -5,5 +5,8 @@ struct EmailMCP: AsyncParsableCommand {
   static let configuration = CommandConfiguration(
     commandName: "emailmcp",
     abstract: "Runs and administers EmailMCP: users' own Gmail accounts, connected once, sending for a platform.",
-    subcommands: [DevCommand.self, InitCommand.self, MigrateCommand.self, TenantCommand.self, KeyCommand.self])
+    subcommands: [
+      DevCommand.self, InitCommand.self, MigrateCommand.self, TenantCommand.self, KeyCommand.self,
+      DoctorCommand.self, SendCommand.self, ReportCommand.self,
+    ])
 }

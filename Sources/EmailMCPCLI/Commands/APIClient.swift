@@ -1,0 +1,76 @@
+import ArgumentParser
+import EventLoop
+import Glibc
+import HTTPSClient
+import HTTPTypes
+import ServiceKit
+import StrictJSON
+
+/// The REST API as a shell calls it: `EMAILMCP_URL` and `EMAILMCP_API_KEY`, by default those of the development system in
+/// this folder.
+struct APIClient {
+  private let scheme: String
+  private let authority: String
+  private let key: String
+
+  init() throws {
+    let environment = processEnvironment()
+    let url = environment["EMAILMCP_URL"] ?? "http://127.0.0.1:8080"
+    guard let scheme = ["https", "http"].first(where: { url.hasPrefix("\($0)://") }) else {
+      throw ValidationError("EMAILMCP_URL is not an http or https URL")
+    }
+    self.scheme = scheme
+    authority = String(url.dropFirst(scheme.utf8.count + 3).prefix { $0 != "/" })
+    if let key = environment["EMAILMCP_API_KEY"] {
+      self.key = key
+    } else if let key = try? PrivateFile.readText(".emailmcp/api-key").trimmingWhitespace() {
+      self.key = key
+    } else {
+      throw ValidationError("EMAILMCP_API_KEY is not set, and no development system keeps its data in ./.emailmcp")
+    }
+  }
+
+  /// Calls the API and prints its answer.
+  ///
+  /// - Throws: `ExitCode.failure` where the answer is an error.
+  func call(_ method: HTTPRequest.Method, _ path: String, body: [UInt8]? = nil, headers: HTTPFields = [:]) async throws
+  {
+    var request = HTTPRequest(method: method, scheme: scheme, authority: authority, path: path, headerFields: headers)
+    request.headerFields[.authorization] = "Bearer \(key)"
+    if body != nil { request.headerFields[.contentType] = "application/json" }
+    let loop = try EventLoop.start(name: "cli")
+    let (request_, body_) = (request, body)
+    let result = await loop.run { reactor -> Result<(status: Int, body: [UInt8]), DevError> in
+      do {
+        let client = try HTTPSClient(reactor: reactor)
+        defer { client.close() }
+        var options = HTTPSClient.Options()
+        options.timeout = .seconds(70)
+        options.maxBodyBytes = 16 << 20
+        let response = try await client.send(request_, body: body_.map { RequestBody($0) } ?? .none, options: options)
+        return .success((response.head.status.code, response.body))
+      } catch {
+        return .failure(DevError("\(request_.scheme ?? "http")://\(request_.authority ?? ""): \(error)"))
+      }
+    }
+    await loop.shutdown()
+    let answer = try result.get()
+    printText(String(decoding: answer.body, as: UTF8.self) + (answer.body.last == 0x0A ? "" : "\n"))
+    guard 200..<300 ~= answer.status else { throw ExitCode.failure }
+  }
+
+  /// One segment of a path, percent-encoded (RFC 3986).
+  static func encoded(_ text: String) -> String {
+    text.utf8.map { byte in
+      switch byte {
+      case UInt8(ascii: "a")...UInt8(ascii: "z"), UInt8(ascii: "A")...UInt8(ascii: "Z"),
+        UInt8(ascii: "0")...UInt8(ascii: "9"), UInt8(ascii: "-"), UInt8(ascii: "."), UInt8(ascii: "_"),
+        UInt8(ascii: "~"):
+        return String(UnicodeScalar(byte))
+      default:
+        let digits = String(byte, radix: 16, uppercase: true)
+        return digits.utf8.count == 1 ? "%0\(digits)" : "%\(digits)"
+      }
+    }.joined()
+  }
+}

@@ -1,0 +1,81 @@
+import PostgresClient
+import ServiceKit
+import TLSSession
+import TestSupport
+import Testing
+
+@testable import EmailMCPCLI
+
+@Suite struct RollupsTests {
+  @Test("a rebuild gives from the log what the outcomes had counted, and repairs what was lost")
+  func rebuild() async throws {
+    let database = try await PostgresFixture.database()
+    try Tenants(url: database.url(.owner)).create("a")
+    try Tenants(url: database.url(.owner)).create("b")
+    try database.execute(
+      """
+      INSERT INTO email_logs
+        (tenant_id, user_id, created_at, id, from_email, to_emails, cc_emails, bcc_emails, status, sent_at)
+      SELECT 'a', 'u' || n % 2, t, gen_random_uuid(), 'u@x.example', '["A@y.example", "b@y.example"]',
+             '["a@Y.example"]', '[]', (ARRAY['success', 'failed', 'unknown', 'queued'])[n % 4 + 1],
+             CASE WHEN n % 4 < 3 THEN t + interval '1 second' END
+      FROM generate_series(0, 39) AS n, LATERAL (SELECT timestamptz '2026-11-20 23:00Z' + n * interval '7 minutes' AS t) AS s;
+      INSERT INTO email_stats_15m (tenant_id, user_id, bucket, success) VALUES ('a', 'u0', '2026-01-01Z', 999);
+      INSERT INTO email_stats_15m (tenant_id, user_id, bucket, success) VALUES ('b', 'u0', '2026-01-01Z', 7);
+      INSERT INTO platform_total_deltas (tenant_id, bucket, success) VALUES ('a', '2026-01-01Z', 5);
+      """)
+    let rollups = try Rollups(url: database.url(.owner))
+    #expect(try rollups.tenants() == ["a", "b"])
+    for _ in 0..<2 { #expect(try rollups.rebuild("a") == 30) }
+    func figures(_ table: String) throws -> [String?] {
+      try database.execute("SELECT sum(success), sum(failed), sum(unknown) FROM \(table) WHERE tenant_id = 'a'")[0]
+    }
+    #expect(try figures("email_stats_15m") == ["10", "10", "10"])
+    #expect(try figures("platform_totals_15m") == ["10", "10", "10"])
+    #expect(try figures("platform_totals") == ["10", "10", "10"])
+    #expect(try database.execute("SELECT count(*) FROM platform_total_deltas WHERE tenant_id = 'a'")[0] == ["0"])
+    // An address that stands twice in a mail, in any case, counts once.
+    let recipients = try database.execute(
+      "SELECT email, sum(success) FROM email_recipients_day WHERE tenant_id = 'a' GROUP BY 1 ORDER BY 1")
+    #expect(recipients == [["a@y.example", "10"], ["b@y.example", "10"]])
+    #expect(try database.execute("SELECT sum(success) FROM email_stats_15m WHERE tenant_id = 'b'")[0] == ["7"])
+  }
+}
+
+@Suite struct TenantsTests {
+  private let pepper = SecretBytes(randomCount: 32)
+
+  @Test("a key lives until it is revoked, and a rotated one beside its successor")
+  func keys() async throws {
+    let tenants = try Tenants(url: try await PostgresFixture.database().url(.owner))
+    try tenants.create("acme")
+    let key = try tenants.createKey(
+      "acme", scopes: ["send", "read"], environment: .test, expiresIn: nil, pepper: pepper)
+    let next = try tenants.rotateKey(key.id, pepper: pepper)
+    #expect(try tenants.isLive(key, pepper: pepper) && tenants.isLive(next, pepper: pepper))
+    #expect(try !tenants.isLive(key, pepper: SecretBytes(randomCount: 32)))
+    try tenants.revokeKey(key.id)
+    #expect(try !tenants.isLive(key, pepper: pepper))
+    #expect(try tenants.keys().map(\.scopes) == ["send,read", "send,read"])
+    #expect(throws: (any Error).self) { try tenants.rotateKey(key.id, pepper: pepper) }
+  }
+
+  @Test("names, scopes, redirect URLs and origins of another form are refused")
+  func refusals() async throws {
+    let tenants = try Tenants(url: try await PostgresFixture.database().url(.owner))
+    try tenants.create("acme")
+    for name in ["", "Acme", "-a", "a-", "a_b", String(repeating: "a", count: 64)] {
+      #expect(throws: (any Error).self) { try tenants.create(name) }
+    }
+    for url in ["javascript:alert(1)", "https://", "https://a.example/#x", "https://a.example/ b"] {
+      #expect(throws: (any Error).self) { try tenants.addRedirect("acme", url) }
+    }
+    for origin in ["https://A.example", "https://a.example/", "a.example", "null"] {
+      #expect(throws: (any Error).self) { try tenants.addOrigin("acme", origin) }
+    }
+    #expect(throws: (any Error).self) { try tenants.addOrigin("nobody", "https://a.example") }
+    #expect(throws: (any Error).self) {
+      try tenants.createKey("acme", scopes: ["everything"], environment: .live, expiresIn: nil, pepper: pepper)
+    }
+  }
+}
