@@ -4,7 +4,7 @@ import TLSSession
 
 /// Connecting an account, from the link to Google's page to the stored grant. One a loop.
 final class Authorizer {
-  private let client: GoogleClient?
+  private let clientSource: GoogleClientSource
   private let endpoints: GoogleEndpoints
   private let google: any GoogleOAuth
   private let flows: any FlowStore
@@ -18,11 +18,11 @@ final class Authorizer {
   static let codeLimit = 2048
 
   init(
-    client: GoogleClient?, endpoints: GoogleEndpoints, google: any GoogleOAuth, flows: any FlowStore,
+    client: GoogleClientSource, endpoints: GoogleEndpoints, google: any GoogleOAuth, flows: any FlowStore,
     accounts: any AccountStore, vault: any GrantVault, sealer: any ColumnSealer, logger: Logger,
     now: @escaping () -> Timestamp = { .now() }
   ) {
-    self.client = client
+    clientSource = client
     self.endpoints = endpoints
     self.google = google
     self.flows = flows
@@ -38,7 +38,7 @@ final class Authorizer {
   func start(
     _ request: AuthorizationRequest, for user: UserKey, credentialID: String?
   ) async throws -> (url: String, expiresAt: Timestamp) {
-    guard let client else { throw OAuthFailure.googleNotConfigured }
+    guard let client = clientSource.current else { throw OAuthFailure.googleNotConfigured }
     guard try await flows.isRegistered(redirectURL: request.redirectURL, tenant: user.tenant) else {
       throw OAuthFailure.redirectNotAllowed
     }
@@ -81,7 +81,7 @@ final class Authorizer {
       flow.user == user, now() < flow.expiresAt
     else { throw OAuthFailure.invalidState }
     guard case .code(let given) = result.outcome else { throw OAuthFailure.consentDenied }
-    guard let client else { throw OAuthFailure.googleNotConfigured }
+    guard let client = clientSource.current else { throw OAuthFailure.googleNotConfigured }
     let code = try googleCode(given, of: flow, client)
     guard let verifier = sealer.open(flow.sealedVerifier, .verifier, user) else { throw OAuthFailure.invalidState }
     let grant = try await exchange(code, PKCEVerifier(secret: verifier))

@@ -10,7 +10,7 @@ import TLSSession
 /// Neither bodies nor their parts are ever logged.
 final class GoogleHTTP: GoogleOAuth {
   private let http: HTTPSClient
-  private let client: GoogleClient
+  private let client: GoogleClientSource
   private let endpoints: GoogleEndpoints
   private let keys: SharedKeyCache
   private let logger: Logger
@@ -19,7 +19,7 @@ final class GoogleHTTP: GoogleOAuth {
   private static let timeout: Duration = .seconds(8)
 
   init(
-    http: HTTPSClient, client: GoogleClient, endpoints: GoogleEndpoints, keys: SharedKeyCache, logger: Logger,
+    http: HTTPSClient, client: GoogleClientSource, endpoints: GoogleEndpoints, keys: SharedKeyCache, logger: Logger,
     now: @escaping () -> Timestamp = { .now() }
   ) {
     self.http = http
@@ -31,17 +31,21 @@ final class GoogleHTTP: GoogleOAuth {
   }
 
   func exchange(code: SecretBytes, verifier: PKCEVerifier) async throws -> TokenAnswer {
-    try await token([
-      ("grant_type", "authorization_code"), ("code", code.revealedText),
-      ("code_verifier", verifier.secret.revealedText), ("redirect_uri", client.redirectURI.description),
-    ])
+    guard let client = client.current else { return .misconfigured(error: "no client is configured") }
+    return try await token(
+      client,
+      [
+        ("grant_type", "authorization_code"), ("code", code.revealedText),
+        ("code_verifier", verifier.secret.revealedText), ("redirect_uri", client.redirectURI.description),
+      ])
   }
 
   func refresh(_ refreshToken: SecretBytes) async throws -> TokenAnswer {
-    try await token([("grant_type", "refresh_token"), ("refresh_token", refreshToken.revealedText)])
+    guard let client = client.current else { return .misconfigured(error: "no client is configured") }
+    return try await token(client, [("grant_type", "refresh_token"), ("refresh_token", refreshToken.revealedText)])
   }
 
-  private func token(_ pairs: [(name: String, value: String)]) async throws -> TokenAnswer {
+  private func token(_ client: GoogleClient, _ pairs: [(name: String, value: String)]) async throws -> TokenAnswer {
     let credentials = [
       (name: "client_id", value: client.id), (name: "client_secret", value: client.secret.revealedText),
     ]

@@ -11,19 +11,17 @@ final class OAuthRPC: OAuth.Service {
   private let keeper: TokenKeeper
   private let disconnector: Disconnector
   private let accounts: any AccountStore
-  private let sealer: any ColumnSealer
   private let feed: ConnectionFeed
   private let logger: Logger
 
   init(
     authorizer: Authorizer, keeper: TokenKeeper, disconnector: Disconnector, accounts: any AccountStore,
-    sealer: any ColumnSealer, feed: ConnectionFeed, logger: Logger
+    feed: ConnectionFeed, logger: Logger
   ) {
     self.authorizer = authorizer
     self.keeper = keeper
     self.disconnector = disconnector
     self.accounts = accounts
-    self.sealer = sealer
     self.feed = feed
     self.logger = logger
   }

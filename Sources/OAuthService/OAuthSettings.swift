@@ -1,0 +1,70 @@
+import PostgresClient
+import SecretVault
+import ServiceKit
+import TLSSession
+
+/// What this process reads of its environment.
+struct OAuthSettings: Sendable {
+  enum VaultKind: String, CaseIterable, Sendable {
+    case sealed
+    case aws
+  }
+
+  let common: CommonSettings
+  let rpc: RPCSettings
+  let database: PostgresConfiguration?
+  let vault: VaultKind
+  let vaultKeys: Keyring
+  let endpoints: GoogleEndpoints
+  /// Nil when the client is to be read from the vault.
+  let client: GoogleClientSource
+  /// Shared by all loops.
+  let keys = SharedKeyCache()
+
+  init(_ settings: Settings, _ common: CommonSettings) {
+    self.common = common
+    rpc = RPCSettings(settings)
+    database = settings.optionalSecret("DATABASE_URL") { try PostgresConfiguration(url: $0) }
+    vault = settings.choice("EMAILMCP_VAULT", default: .sealed)
+    vaultKeys = settings.keyring("EMAILMCP_VAULT_KEYS")
+    endpoints = GoogleEndpoints(
+      authorization: settings.endpoint(
+        "EMAILMCP_GOOGLE_AUTHORIZATION_URL", default: "https://accounts.google.com/o/oauth2/v2/auth"),
+      token: settings.endpoint("EMAILMCP_GOOGLE_TOKEN_URL", default: "https://oauth2.googleapis.com/token"),
+      revocation: settings.endpoint("EMAILMCP_GOOGLE_REVOCATION_URL", default: "https://oauth2.googleapis.com/revoke"),
+      keys: settings.endpoint("EMAILMCP_GOOGLE_JWKS_URL", default: "https://www.googleapis.com/oauth2/v3/certs"),
+      issuer: settings.string("EMAILMCP_GOOGLE_ISSUER", default: "https://accounts.google.com"))
+    client = GoogleClientSource(Self.client(settings, canComeFromVault: vault == .aws))
+    if database == nil { settings.fail("DATABASE_URL", "is not set or not usable") }
+  }
+
+  /// All three settings, or, where the vault can keep them, none.
+  private static func client(_ settings: Settings, canComeFromVault: Bool) -> GoogleClient? {
+    let id = settings.optionalString("EMAILMCP_GOOGLE_CLIENT_ID")
+    let secret = settings.optionalSecret("EMAILMCP_GOOGLE_CLIENT_SECRET")
+    let redirect = settings.value("EMAILMCP_GOOGLE_REDIRECT_URI", parseEndpoint)
+    if let id, let secret, let redirect { return GoogleClient(id: id, secret: secret, redirectURI: redirect) }
+    if canComeFromVault, id == nil, secret == nil { return nil }
+    for (name, isSet) in [
+      ("EMAILMCP_GOOGLE_CLIENT_ID", id != nil), ("EMAILMCP_GOOGLE_CLIENT_SECRET", secret != nil),
+      ("EMAILMCP_GOOGLE_REDIRECT_URI", redirect != nil),
+    ] where !isSet {
+      settings.fail(name, "is not set or not usable")
+    }
+    return nil
+  }
+}
+
+extension Settings {
+  fileprivate func endpoint(_ name: String, default fallback: String) -> EndpointURL {
+    // The fallback is only a placeholder where the setting is refused; it is Google's own address, hence parses.
+    value(name, default: fallback, parseEndpoint) ?? EndpointURL(fallback)!
+  }
+}
+
+private func parseEndpoint(_ text: String) throws(SettingProblem) -> EndpointURL {
+  guard let url = EndpointURL(text) else {
+    throw SettingProblem("must be an https URL without a fragment (or http of a loopback address)")
+  }
+  return url
+}
