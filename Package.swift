@@ -86,7 +86,7 @@ let package = Package(
     executable("EdgeService", ["CivilTime", "WireCodec", "ServiceContracts", "ServiceKit", "HTTPServer", "RPCRuntime", "PostgresClient", "StrictJSON", "TLSSession", "EventLoop", httpTypes, log, metrics]),
     executable("OAuthService", ["CivilTime", "ServiceContracts", "ServiceKit", "HTTPSClient", "RPCRuntime", "PostgresClient", "SecretVault", "StrictJSON", "TLSSession", "EventLoop", httpTypes, log, metrics]),
     executable("MailerService", ["CivilTime", "WireCodec", "ServiceContracts", "ServiceKit", "HTTPSClient", "RPCRuntime", "PostgresClient", "SecretVault", "StrictJSON", "TLSSession", "EventLoop", httpTypes, log, metrics]),
-    executable("ReportService", ["CivilTime", "ServiceContracts", "ServiceKit", "RPCRuntime", "PostgresClient", "TLSSession", "EventLoop", log, metrics]),
+    executable("ReportService", ["CivilTime", "ServiceContracts", "ServiceKit", "RPCRuntime", "PostgresClient", "StrictJSON", "WireCodec", "TLSSession", "EventLoop", log, metrics]),
     executable("GoogleSandbox", ["CivilTime", "ServiceKit", "HTTPServer", "StrictJSON", "TLSSession", "EventLoop", httpTypes, log]),
     executable("EmailMCPCLI", ["CivilTime", "ServiceKit", "PostgresClient", "HTTPSClient", "SecretVault", "TLSSession", "StrictJSON", "EventLoop", "CLinux", arguments, log],
       resources: [.embedInCode("Migrations")]),
