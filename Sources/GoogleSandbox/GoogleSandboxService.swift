@@ -21,6 +21,7 @@ enum GoogleSandboxService: Service {
     let redirectURIs = [
       settings.string("EMAILMCP_GOOGLE_REDIRECT_URI", default: "http://localhost:8080/v1/oauth/callback"),
       "http://localhost:\(port(of: common.listen))/platform/callback",
+      "http://127.0.0.1:\(port(of: common.listen))/platform/callback",
     ]
     let more = settings.optionalString("GOOGLE_SANDBOX_REDIRECT_URIS")?.split(separator: ",").map(String.init) ?? []
     let client = OAuthClient(
@@ -29,7 +30,7 @@ enum GoogleSandboxService: Service {
     return Configuration(
       sandbox: Sandbox.Configuration(
         client: client, issuer: settings.string("EMAILMCP_GOOGLE_ISSUER", default: "https://accounts.google.com"),
-        dataFolder: settings.optionalString("GOOGLE_SANDBOX_DATA")), listen: common.listen)
+        dataFolder: settings.optionalString("EMAILMCP_SANDBOX_DATA")), listen: common.listen)
   }
 
   private static func port(of address: ListenAddress) -> UInt16 {

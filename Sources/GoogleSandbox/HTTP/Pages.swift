@@ -65,7 +65,7 @@ enum Pages {
       """
       <h1>\(escape(request.clientID)) wants to access your account</h1>
       \(problem.map { "<p class=\"problem\" role=\"alert\">\(escape($0))</p>" } ?? "")
-      <form method="post" action="\(escape(action))">
+      <form method="post" action="\(escape(action))"><input type="hidden" name="boxes" value="1">
       <fieldset><legend>Choose an account</legend>
       \(known.joined(separator: "\n"))
       <label>\(known.isEmpty ? "Address" : "Another address")<br>

@@ -34,8 +34,9 @@ extension Sandbox {
       guard let address = typed ?? form["account"], let account = Account(address: address) else {
         return consentPage(400, authorization, request, problem: "Choose an account, or type an address.")
       }
-      let ticked = Set(form.all("grant"))
-      let scopes = authorization.scopes.filter { $0.isIdentity || ticked.contains($0.name) || ticked.contains("all") }
+      // The page's form always says that it has boxes to tick; a command that does not grants all that was asked for.
+      let ticked = form["boxes"] == nil ? nil : Set(form.all("grant"))
+      let scopes = authorization.scopes.filter { $0.isIdentity || ticked?.contains($0.name) ?? true }
       let code = grants.issueCode(for: account, scopes: scopes, request: authorization, now: now)
       return .redirect(
         to: authorization.redirect(
