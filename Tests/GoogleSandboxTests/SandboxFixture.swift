@@ -16,12 +16,15 @@ final class SandboxFixture {
   static let verifier = String(repeating: "v", count: 64)
   static let client = OAuthClient(id: "the-client", secret: "the-secret", redirectURIs: [redirectURI])
 
+  /// Making one takes long.
+  private static let key = Result { try SigningKey.generate() }
+
   let clock = Clock()
   let sandbox: Sandbox
 
   init(folder: String? = nil) throws {
     let clock = clock
-    sandbox = try Sandbox(.init(client: Self.client, dataFolder: folder)) { clock.now }
+    sandbox = try Sandbox(.init(client: Self.client, dataFolder: folder), key: try Self.key.get()) { clock.now }
   }
 
   func request(

@@ -24,13 +24,17 @@ final class Sandbox {
   private let clock: () -> Timestamp
 
   /// Takes up what the journal of an earlier run holds.
-  init(_ configuration: Configuration, clock: @escaping () -> Timestamp = Timestamp.now) throws {
+  ///
+  /// - Parameter key: to sign with where there is no folder that holds one; made when nil.
+  init(
+    _ configuration: Configuration, key: SigningKey? = nil, clock: @escaping () -> Timestamp = Timestamp.now
+  ) throws {
     self.configuration = configuration
     self.clock = clock
     mailbox = Mailbox(seed: UInt64(clock().microseconds))
     guard let folder = configuration.dataFolder else {
       journal = nil
-      signingKey = try SigningKey.generate()
+      signingKey = try key ?? SigningKey.generate()
       return
     }
     let journal = try Journal(folder: folder)
