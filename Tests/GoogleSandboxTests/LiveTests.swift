@@ -36,14 +36,17 @@ struct LiveTests {
   }
 
   private static func sendRequest(_ authority: String, _ tokens: JSONValue) -> (HTTPRequest, RequestBody) {
-    var request = HTTPRequest(method: .post, scheme: "http", authority: authority, path: "/gmail/v1/users/me/messages/send")
+    var request = HTTPRequest(
+      method: .post, scheme: "http", authority: authority, path: "/gmail/v1/users/me/messages/send")
     request.headerFields[.authorization] = "Bearer \(tokens["access_token"]?.stringValue ?? "")"
     request.headerFields[.contentType] = "application/json"
     let raw = Base64.encode(SandboxFixture.plainMail, .urlSafe)
     return (request, RequestBody(Array("{\"raw\":\"\(raw)\"}".utf8)))
   }
 
-  @Test("A mail that is taken before the connection closes, or not taken at all, looks the same from outside: unknown", arguments: [true, false])
+  @Test(
+    "A mail that is taken before the connection closes, or not taken at all, looks the same from outside: unknown",
+    arguments: [true, false])
   func closes(_ isAccepted: Bool) async throws {
     let (delivery, accepted) = try await served { client, fixture, authority, tokens in
       try fixture.addFault("{\"route\":\"send\",\"close\":true,\"accept\":\(isAccepted)}")
