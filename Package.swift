@@ -102,7 +102,8 @@ let package = Package(
     tests("SecretVault", ["TestSupport", "EventLoop", "PostgresClient", "HTTPSClient", "TLSSession"]),
     tests("ServiceKit", ["EventLoop", "WireCodec", "TLSSession", "ServiceContracts", "RPCRuntime", "CivilTime", "StrictJSON", log, metrics]),
     tests("ServiceContracts", ["CivilTime", "RPCRuntime", "TLSSession", "WireCodec"]),
-    tests("EdgeService", ["TestSupport", "CivilTime", "EventLoop", "HTTPServer", "RPCRuntime", "ServiceContracts", "ServiceKit", "StrictJSON", "TLSSession", "WireCodec", httpTypes, log]), tests("OAuthService", ["TestSupport", "TLSSession", "StrictJSON", "CivilTime", "EventLoop", "PostgresClient", log]), tests("MailerService", ["TestSupport", "StrictJSON"]), tests("ReportService", ["TestSupport"]), tests("GoogleSandbox", ["CivilTime", "EventLoop", "HTTPSClient", "StrictJSON", "TLSSession", httpTypes]),
+    tests("EdgeService", ["TestSupport", "PostgresClient", "CivilTime", "EventLoop", "HTTPServer", "RPCRuntime", "ServiceContracts", "ServiceKit", "StrictJSON", "TLSSession", "WireCodec", httpTypes, log]),
+    tests("OAuthService", ["TestSupport", "TLSSession", "StrictJSON", "CivilTime", "EventLoop", "PostgresClient", log]), tests("MailerService", ["TestSupport", "StrictJSON"]), tests("ReportService", ["TestSupport"]), tests("GoogleSandbox", ["CivilTime", "EventLoop", "HTTPSClient", "StrictJSON", "TLSSession", httpTypes]),
     tests("EmailMCPCLI", ["TestSupport"]),
   ]
 )

@@ -1,0 +1,207 @@
+import CivilTime
+import Foundation
+import ServiceContracts
+import TLSSession
+import Testing
+
+@testable import EdgeService
+@testable import ServiceKit
+
+@Suite("Who may call")
+struct AccessTests {
+  @Test("The order of refusals is 401, 404, 405, 403, then the body")
+  func order() async throws {
+    let site = try await EdgeSite()
+    let send = "/v1/users/u/messages"
+    let none = await site.send("POST", "/v1/nothing", "{", key: nil)
+    #expect(none.status == 401 && none.headers["www-authenticate"] == "Bearer" && none.code == "credential_required")
+    #expect(await site.send("PUT", send, "{", key: nil).status == 401)
+    #expect(await site.send("GET", "/v1/nothing").status == 404)
+    let method = await site.send("PUT", send, "{")
+    #expect(method.status == 405 && method.headers["allow"] == "POST, GET, HEAD")
+    #expect(await site.send("POST", send, "{", key: site.readOnlyKey.revealed).code == "missing_scope")
+    #expect(await site.send("POST", send, "{").status == 400)
+    #expect(await site.send("GET", "/nothing", key: nil).status == 404)
+    #expect(await site.send("POST", "/v1/openapi.json", "{}", key: nil).status == 405)
+    #expect(site.seen.count == 0)
+    await site.stop()
+  }
+
+  @Test("Credentials that are not exactly right are refused alike")
+  func badCredentials() async throws {
+    let site = try await EdgeSite()
+    let good = site.key.revealed
+    let stranger = APIKey(generating: .live).revealed
+    let swapped = good.replacingOccurrences(of: "_live_", with: "_test_")
+    let wrongSecret = String(good.dropLast()) + (good.hasSuffix("A") ? "B" : "A")
+    for key in [stranger, swapped, wrongSecret, good + "A", "emct_x.y", "x", "emcp_live__"] {
+      let reply = await site.send("GET", "/v1/users/u/profile", key: key)
+      #expect(reply.status == 401 && reply.code == "invalid_credential", "\(key.prefix(12))")
+      #expect(reply.headers["www-authenticate"] == "Bearer error=\"invalid_token\"")
+    }
+    #expect(
+      await site.send("GET", "/v1/users/u/profile", key: nil, headers: ["Authorization": "Basic \(good)"]).status == 401
+    )
+    #expect(
+      await site.send("GET", "/v1/users/u/profile", key: nil, headers: ["Authorization": "bearer \(good)"]).status
+        == 200)
+    await site.stop()
+  }
+
+  @Test("A revoked key, an expired one and a database that is away")
+  func deadKeys() async throws {
+    let site = try await EdgeSite()
+    let key = site.key
+    await site.change { $0.keys[key.id] = EdgeSite.stored(key, [.read], isRevoked: true) }
+    #expect(await site.send("GET", "/v1/users/u/profile").status == 401)
+    await site.change {
+      $0.keys[key.id] = StoredKey(
+        tenant: "default", environment: "live", authenticator: key.authenticator(pepper: EdgeSite.pepper),
+        scopes: [.read], expiresAt: Timestamp.now().microseconds - 1, isRevoked: false)
+    }
+    #expect(await site.send("GET", "/v1/users/u/profile").status == 401)
+    await site.change { $0.isAway = true }
+    let away = await site.send("GET", "/v1/users/u/profile")
+    #expect(away.status == 503 && away.headers["retry-after"] == "1")
+    await site.stop()
+  }
+
+  @Test("The services learn tenant, user, key and scopes from the signed context alone")
+  func context() async throws {
+    let site = try await EdgeSite()
+    let reply = await site.send(
+      "GET", "/v1/users/a%2Fb%20%C3%A9/profile", headers: ["X-Request-Id": "req-1"])
+    #expect(reply.status == 200 && reply.headers["x-request-id"] == "req-1")
+    let context = site.seen.last.context
+    #expect(context.tenantID == "default" && context.userID == "a/b é" && context.credentialID == site.key.id)
+    #expect(context.issuer == "edge" && context.credentialKind == .apiKey && context.scopes.contains("admin"))
+    #expect(site.seen.last.requestID == "req-1")
+    let replaced = await site.send("GET", "/v1/users/u/profile", headers: ["X-Request-Id": "no good!"])
+    #expect(replaced.headers["x-request-id"]?.count == 32)
+    await site.stop()
+  }
+
+  @Test("A user token is bound to its user and its scopes, and mints nothing")
+  func userToken() async throws {
+    let site = try await EdgeSite()
+    let minted = await site.send("POST", "/v1/users/u1/tokens", #"{"scopes":["read","connect"],"expires_in":60}"#)
+    #expect(minted.status == 201 && minted.json["scopes"] as? [String] == ["connect", "read"])
+    let token = try #require(minted.json["token"] as? String)
+    #expect(await site.send("GET", "/v1/users/u1/profile", key: token).status == 200)
+    #expect(site.seen.last.context.credentialKind == .userToken && site.seen.last.context.credentialID == site.key.id)
+    let other = await site.send("GET", "/v1/users/u2/profile", key: token)
+    let missing = await site.send("GET", "/v1/users/u1/messages/none", key: token)
+    #expect(
+      other.status == 404 && other.code == missing.code
+        && other.json["error"] as? String == missing.json["error"] as? String)
+    #expect(await site.send("POST", "/v1/users/u1/messages", "{}", key: token).code == "missing_scope")
+    #expect(await site.send("POST", "/v1/users/u1/tokens", "{}", key: token).code == "api_key_required")
+    #expect(await site.send("GET", "/v1/reports/summary", key: token).status == 403)
+    // It dies with its key.
+    let key = site.key
+    await site.change { $0.keys[key.id] = EdgeSite.stored(key, Set(Scope.allCases), isRevoked: true) }
+    #expect(await site.send("GET", "/v1/users/u1/profile", key: token).status == 401)
+    await site.stop()
+  }
+
+  @Test("What a key lacks, or what only keys may have, is not minted")
+  func mintLimits() async throws {
+    let site = try await EdgeSite()
+    for body in [#"{"scopes":["admin"]}"#, #"{"scopes":["reports:summary"]}"#] {
+      #expect(await site.send("POST", "/v1/users/u/tokens", body).status == 403)
+    }
+    for body in [#"{"expires_in":0}"#, #"{"expires_in":3601}"#, #"{"scopes":["all"]}"#, #"{"scopes":[]}"#, #"{"x":1}"#]
+    {
+      #expect(await site.send("POST", "/v1/users/u/tokens", body).status == 400, "\(body)")
+    }
+    let minted = await site.send("POST", "/v1/users/u/tokens", "{}")
+    #expect(minted.json["scopes"] as? [String] == ["connect", "read", "reports", "send"])
+    await site.stop()
+  }
+
+  @Test("A token is only good unchanged, in time, and under a key that we have")
+  func tokenForgery() throws {
+    let keys = Keyring(generating: "a")
+    let now = Timestamp(seconds: 1_000)
+    let token = UserToken(
+      tenant: "t", user: try #require(UserID("u")), keyID: "k", scopes: [.read], expiresAt: now + .seconds(10))
+    let text = token.signed(with: keys)
+    #expect(UserToken(text, keys: keys, now: now) == token)
+    #expect(UserToken(text, keys: keys, now: now + .seconds(10)) == nil)
+    #expect(UserToken(text, keys: Keyring(generating: "a"), now: now) == nil)
+    for index in text.indices {
+      var forged = text
+      forged.replaceSubrange(index...index, with: text[index] == "A" ? "B" : "A")
+      #expect(UserToken(forged, keys: keys, now: now) == nil)
+    }
+  }
+
+  @Test("CORS: preflight for any tenant's origin, the request for its own tenant's")
+  func cors() async throws {
+    let site = try await EdgeSite()
+    let path = "/v1/users/u/profile"
+    func preflight(_ origin: String) async -> EdgeSite.Reply {
+      await site.send(
+        "OPTIONS", path, key: nil, headers: ["Origin": origin, "Access-Control-Request-Method": "GET"])
+    }
+    let known = await preflight("https://other.example")
+    #expect(known.status == 204 && known.headers["access-control-allow-origin"] == "https://other.example")
+    #expect(await preflight("https://evil.example").status == 403)
+    let minted = await site.send("POST", "/v1/users/u/tokens", "{}")
+    let token = try #require(minted.json["token"] as? String)
+    let mine = await site.send("GET", path, key: token, headers: ["Origin": "https://crm.example"])
+    #expect(mine.status == 200 && mine.headers["access-control-allow-origin"] == "https://crm.example")
+    let foreign = await site.send("GET", path, key: token, headers: ["Origin": "https://other.example"])
+    #expect(foreign.status == 403 && foreign.headers["access-control-allow-origin"] == nil)
+    let withKey = await site.send("GET", path, headers: ["Origin": "https://crm.example"])
+    #expect(withKey.status == 200 && withKey.headers["access-control-allow-origin"] == nil)
+    let over = await site.send("GET", path, key: "emct_x.y", headers: ["Origin": "https://crm.example"])
+    #expect(over.status == 401 && over.headers["access-control-allow-origin"] == "https://crm.example")
+    await site.stop()
+  }
+
+  @Test("Above the rate: 429 with the rate and the time to wait")
+  func rates() async throws {
+    let site = try await EdgeSite()
+    await site.change { $0.budget = 12 }  // ten for the key, two for the user
+    #expect(await site.send("GET", "/v1/users/u/profile").status == 200)
+    #expect(await site.send("GET", "/v1/users/u/profile").status == 200)
+    let refused = await site.send("GET", "/v1/users/u/profile")
+    #expect(refused.status == 429 && refused.headers["retry-after"] == "2")
+    #expect(refused.headers["ratelimit-policy"] == "\"user\";q=10;w=1")
+    #expect(refused.headers["ratelimit"] == "\"user\";r=0;t=2")
+    #expect(site.seen.count == 2)
+    await site.stop()
+  }
+
+  @Test("A lease admits what it was granted, forgets it in time, and does not ask while it is blocked")
+  func lease() {
+    var lease = TokenLease()
+    let asked = lease.decide(batch: 3, now: 0)
+    #expect(asked == .ask(3))
+    let granted = lease.granted(3, retryAfter: 0, now: 0)
+    let next = [1, 2, 3].map { lease.decide(batch: 3, now: $0) }
+    #expect(granted == .admit && next == [.admit, .admit, .ask(3)])
+    _ = lease.granted(3, retryAfter: 0, now: 3)
+    let late = lease.decide(batch: 3, now: 3 + TokenLease.lifetime)
+    #expect(late == .ask(3))
+    let refused = lease.granted(0, retryAfter: 5_000_000, now: 10)
+    let blocked = lease.decide(batch: 3, now: 11)
+    let after = lease.decide(batch: 3, now: 5_000_010)
+    #expect(refused == .refuse(5_000_000) && blocked == .refuse(4_999_999) && after == .ask(3))
+  }
+
+  @Test("What the database said of a key counts for five seconds, not longer")
+  func cache() async throws {
+    nonisolated(unsafe) var now: UInt64 = 0
+    let memory = MemoryStore()
+    let cached = CachingEdgeStore(memory) { now }
+    _ = try await cached.key("k")
+    now = 4_999_999_999
+    _ = try await cached.key("k")
+    #expect(memory.questions == 1)
+    now = 5_000_000_000
+    _ = try await cached.key("k")
+    #expect(memory.questions == 2)
+  }
+}

@@ -1,0 +1,245 @@
+import CivilTime
+import EventLoop
+import RPCRuntime
+import ServiceContracts
+import ServiceKit
+import Synchronization
+import WireCodec
+
+/// What the services behind the edge were asked, for the tests to look at.
+final class Seen: Sendable {
+  struct Call: Sendable {
+    var context = CallContext()
+    var requestID: String?
+    var timeout: Duration?
+    var send: Mailer.SendMessageRequest?
+    var list: Mailer.ListMessagesRequest?
+    var complete: OAuth.CompleteAuthorizationRequest?
+    var range: Reports.DateRange?
+  }
+
+  let calls = Mutex<[Call]>([])
+
+  var last: Call { calls.withLock { $0.last ?? Call() } }
+  var count: Int { calls.withLock { $0.count } }
+
+  func note(_ call: ServiceCall, _ change: (inout Call) -> Void = { _ in }) {
+    var seen = Call()
+    seen.context = call.context
+    seen.requestID = call.server.metadata.text("x-request-id")
+    change(&seen)
+    let result = seen
+    calls.withLock { $0.append(result) }
+  }
+}
+
+/// The three services, each doing what its request says.
+struct FakeServices: OAuth.Service, Mailer.Service, Reports.Service {
+  let seen: Seen
+
+  // MARK: OAuth
+
+  func startAuthorization(
+    _ request: OAuth.StartAuthorizationRequest, _ call: ServiceCall
+  ) async throws -> OAuth.StartAuthorizationResponse {
+    seen.note(call)
+    guard request.redirectURL == "https://crm.example/done" else {
+      throw RPCError(.invalidArgument, reason: "redirect_url_not_allowed", "This redirect_url is not registered.")
+    }
+    return OAuth.StartAuthorizationResponse {
+      $0.authorizationURL = "https://accounts.example/o?state=x"
+      $0.expiresAt = ProtobufTimestamp(Timestamp(seconds: 1_700_000_000))
+    }
+  }
+
+  func sealCallback(
+    _ request: OAuth.SealCallbackRequest, _ call: ServiceCall
+  ) async throws -> OAuth.SealCallbackResponse {
+    seen.note(call)
+    guard request.state == "good" else { throw RPCError(.invalidArgument, reason: "invalid_state", "No such state.") }
+    return OAuth.SealCallbackResponse { $0.location = "https://crm.example/done?code=h&state=good" }
+  }
+
+  func completeAuthorization(
+    _ request: OAuth.CompleteAuthorizationRequest, _ call: ServiceCall
+  ) async throws -> OAuth.CompleteAuthorizationResponse {
+    seen.note(call) { $0.complete = request }
+    switch request.state {
+    case "good":
+      return OAuth.CompleteAuthorizationResponse {
+        $0.userID = call.userID
+        $0.emailAddress = "u@gmail.example"
+        $0.redirectURL = "https://crm.example/done"
+        $0.scopes = ["openid"]
+      }
+    case "scope_not_granted", "unexpected_account":
+      throw RPCError(.failedPrecondition, reason: request.state, "Refused.")
+    case "google_unavailable": throw RPCError(.unavailable, reason: request.state, "Google is away.")
+    case "invalid_id_token": throw RPCError(.internal, reason: request.state, "Bad token.")
+    default: throw RPCError(.invalidArgument, reason: "invalid_state", "No such state.")
+    }
+  }
+
+  func getProfile(_ request: OAuth.GetProfileRequest, _ call: ServiceCall) async throws -> OAuth.GetProfileResponse {
+    seen.note(call)
+    switch call.userID {
+    case "crash": throw RPCError(.internal, "a secret detail of the database")
+    case "away": throw RPCError(.unavailable, "no")
+    case "slow": throw RPCError(.deadlineExceeded, "no")
+    default: break
+    }
+    return OAuth.GetProfileResponse {
+      $0.userID = call.userID
+      $0.gmailConnected = true
+      $0.emailAddress = "u@gmail.example"
+      $0.provider = .gmailAPI
+      $0.status = .active
+    }
+  }
+
+  func getAccessToken(
+    _ request: OAuth.GetAccessTokenRequest, _ call: ServiceCall
+  ) async throws -> OAuth.GetAccessTokenResponse { throw RPCError(.unimplemented, "no") }
+
+  func disconnect(_ request: OAuth.DisconnectRequest, _ call: ServiceCall) async throws -> OAuth.DisconnectResponse {
+    seen.note(call)
+    return OAuth.DisconnectResponse()
+  }
+
+  func watchConnections(
+    _ request: OAuth.WatchConnectionsRequest, _ writer: MessageWriter<OAuth.WatchConnectionsResponse>,
+    _ call: ServiceCall
+  ) async throws {}
+
+  // MARK: Mailer
+
+  func sendMessage(
+    _ request: Mailer.SendMessageRequest, _ call: ServiceCall
+  ) async throws -> Mailer.SendMessageResponse {
+    seen.note(call) { $0.send = request }
+    var response = Mailer.SendMessageResponse()
+    response.id = "01890000-0000-7000-8000-000000000001"
+    response.fromEmail = "u@gmail.example"
+    response.provider = .gmailAPI
+    response.replayed = request.idempotencyKey == "again"
+    switch request.subject {
+    case "fields":
+      throw RPCError.invalidRequest([.init(field: "to[0]", description: "is no address")])
+    case "in flight":
+      throw RPCError(
+        .aborted, reason: "idempotency_in_flight", domain: "emailmcp", "Still in flight.",
+        details: [RetryInfo(retryDelay: .milliseconds(1500))])
+    case "not connected": throw RPCError(.failedPrecondition, reason: "not_connected", "Connect first.")
+    case "too large": throw RPCError(.invalidArgument, reason: "message_too_large", "Too large.")
+    case "from": throw RPCError(.permissionDenied, reason: "from_not_allowed", "Not your address.")
+    case "quota":
+      throw RPCError(
+        .resourceExhausted, reason: "too_many_unsent", domain: "emailmcp", "Too many.",
+        details: [QuotaFailure([.init(subject: "tenant", description: "unsent")])])
+    case "rejected", "unknown":
+      response.status = request.subject == "unknown" ? .unknown : .failed
+      var error = DeliveryError()
+      error.code = request.subject == "unknown" ? "outcome_unknown" : "gmail_rejected"
+      error.message = "Gmail said no."
+      response.error = error
+    default:
+      let isNow = request.wait?.duration != .zero && request.sendAt == nil
+      response.status = isNow ? .success : (request.sendAt == nil ? .queued : .scheduled)
+      response.sendAt = request.sendAt
+      if isNow {
+        response.messageID = "g1"
+        response.threadID = "t1"
+        response.sentAt = ProtobufTimestamp(Timestamp(milliseconds: 1_700_000_000_123))
+      }
+    }
+    return response
+  }
+
+  func sendMessages(
+    _ requests: MessageReader<Mailer.SendMessagesRequest>, _ writer: MessageWriter<Mailer.SendMessagesResponse>,
+    _ call: ServiceCall
+  ) async throws {}
+
+  private func record() -> MessageRecord {
+    MessageRecord {
+      $0.id = "01890000-0000-7000-8000-000000000001"
+      $0.to = ["a@b.example"]
+      $0.subject = "Hi"
+      $0.status = .unknown
+      $0.metadata = WireMap([("b", "2"), ("a", "1")])
+      var event = TimelineEvent()
+      event.event = .accepted
+      event.at = ProtobufTimestamp(Timestamp(seconds: 1_700_000_000))
+      $0.timeline = [event]
+    }
+  }
+
+  func getMessage(_ request: Mailer.GetMessageRequest, _ call: ServiceCall) async throws -> Mailer.GetMessageResponse {
+    seen.note(call)
+    guard request.id.hasSuffix("1") else { throw RPCError(.notFound, reason: "not_found", "There is nothing here.") }
+    return Mailer.GetMessageResponse { $0.message = record() }
+  }
+
+  func listMessages(
+    _ request: Mailer.ListMessagesRequest, _ call: ServiceCall
+  ) async throws -> Mailer.ListMessagesResponse {
+    seen.note(call) { $0.list = request }
+    return Mailer.ListMessagesResponse {
+      $0.messages = [record()]
+      $0.nextCursor = request.cursor.isEmpty ? "c2" : ""
+    }
+  }
+
+  func cancelMessage(
+    _ request: Mailer.CancelMessageRequest, _ call: ServiceCall
+  ) async throws -> Mailer.CancelMessageResponse {
+    seen.note(call)
+    guard request.id.hasSuffix("1") else { throw RPCError(.failedPrecondition, reason: "too_late", "Too late.") }
+    return Mailer.CancelMessageResponse()
+  }
+
+  func watchMessages(
+    _ request: Mailer.WatchMessagesRequest, _ writer: MessageWriter<Mailer.WatchMessagesResponse>, _ call: ServiceCall
+  ) async throws {}
+
+  // MARK: Reports
+
+  func getUserReport(
+    _ request: Reports.GetUserReportRequest, _ call: ServiceCall
+  ) async throws -> Reports.GetUserReportResponse {
+    seen.note(call) { $0.range = request.range }
+    guard request.range?.timeZone != "Mars/Olympus" else {
+      throw RPCError(.invalidArgument, reason: "invalid_time_zone", "No such zone.")
+    }
+    return Reports.GetUserReportResponse {
+      $0.userID = call.userID
+      $0.range = request.range
+      $0.totalEmails = 2
+      $0.successRate = 0.5
+      var day = Reports.DayCount()
+      day.date = "2026-11-22"
+      day.total = 2
+      $0.emailsByDay = [day]
+      $0.recentEmails = [record()]
+    }
+  }
+
+  func getSummary(_ request: Reports.GetSummaryRequest, _ call: ServiceCall) async throws -> Reports.GetSummaryResponse
+  {
+    seen.note(call)
+    return Reports.GetSummaryResponse { $0.totalUsers = 3 }
+  }
+
+  func exportMessages(
+    _ request: Reports.ExportMessagesRequest, _ writer: MessageWriter<Reports.ExportMessagesResponse>,
+    _ call: ServiceCall
+  ) async throws {
+    seen.note(call)
+    guard request.range?.timeZone != "Mars/Olympus" else {
+      throw RPCError(.invalidArgument, reason: "invalid_time_zone", "No such zone.")
+    }
+    for piece in ["id,…\n", "1\n", "2\n"] {
+      try await writer.write(Reports.ExportMessagesResponse { $0.content = Array(piece.utf8) })
+    }
+  }
+}

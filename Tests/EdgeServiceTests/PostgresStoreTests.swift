@@ -1,0 +1,74 @@
+import CivilTime
+import PostgresClient
+import TestSupport
+import Testing
+
+@testable import EdgeService
+@testable import ServiceKit
+
+@Suite("The edge's store in Postgres")
+struct PostgresStoreTests {
+  @Test("A key is found with its tenant, whoever asks; revoking it and disabling its tenant show")
+  func keys() async throws {
+    let database = try await PostgresFixture.database()
+    try database.createTenant("acme")
+    let key = APIKey(generating: .live)
+    let hmac = key.authenticator(pepper: EdgeSite.pepper)
+    try await database.withPool(as: .owner) { pool in
+      _ = try await pool.query(
+        "INSERT INTO api_keys (tenant_id, id, env, secret_hmac, scopes) VALUES ('acme', $1, 'live', $2, '{read,send}')",
+        [.text(key.id), .bytes(hmac)], tenant: "acme")
+    }
+    try await database.withPool { pool in
+      let store = PostgresEdgeStore(pool)
+      let found = try #require(try await store.key(key.id))
+      #expect(found.tenant == "acme" && found.environment == "live" && found.authenticator == hmac)
+      #expect(found.scopes == [.read, .send] && found.expiresAt == nil && !found.isRevoked)
+      let nobody = try await store.key("nobodysKey1234567")
+      #expect(nobody == nil)
+    }
+    try await database.withPool(as: .owner) { pool in
+      _ = try await pool.query("UPDATE api_keys SET revoked_at = now(), expires_at = now()", tenant: "acme")
+    }
+    try await database.withPool { pool in
+      let found = try await PostgresEdgeStore(pool).key(key.id)
+      #expect(found?.isRevoked == true && found?.expiresAt != nil)
+    }
+  }
+
+  @Test("Origins are known for the tenant that listed them, and for the preflight of any")
+  func origins() async throws {
+    let database = try await PostgresFixture.database()
+    try database.createTenant("acme")
+    try database.createTenant("other")
+    try await database.withPool(as: .owner) { pool in
+      _ = try await pool.query(
+        "INSERT INTO allowed_origins (tenant_id, origin) VALUES ('acme', 'https://a.example')", tenant: "acme")
+    }
+    try await database.withPool { pool in
+      let store = PostgresEdgeStore(pool)
+      var answers: [Bool] = []
+      for (origin, tenant) in [("a", nil), ("a", "acme"), ("a", "other"), ("b", nil)] as [(String, String?)] {
+        answers.append(try await store.allowsOrigin("https://\(origin).example", tenant: tenant))
+      }
+      #expect(answers == [true, true, false, false])
+    }
+  }
+
+  @Test("A bucket is shared by all who ask, grants its burst and then says when to come back")
+  func buckets() async throws {
+    let database = try await PostgresFixture.database()
+    try database.createTenant("acme")
+    try await database.withPool { pool in
+      let (one, two) = (PostgresEdgeStore(pool), PostgresEdgeStore(pool))
+      func take(_ store: PostgresEdgeStore, _ want: Int) async throws -> (granted: Int, retryAfter: Duration) {
+        try await store.takeTokens(tenant: "acme", bucket: "key:x", perSecond: 0.01, burst: 20, want: want)
+      }
+      let first = try await take(one, 15)
+      let second = try await take(two, 15)
+      let third = try await take(one, 1)
+      #expect(first.granted == 15 && second.granted == 5 && third.granted == 0)
+      #expect(third.retryAfter > .seconds(50) && third.retryAfter <= .seconds(101))
+    }
+  }
+}
