@@ -13,7 +13,6 @@
 #include <sys/eventfd.h>
 #include <sys/prctl.h>
 #include <sys/resource.h>
-#include <sys/signalfd.h>
 #include <sys/socket.h>
 #include <sys/stat.h>
 #include <sys/syscall.h>
@@ -110,3 +109,22 @@ static inline pid_t clinux_spawn(const char *path, char *const arguments[], char
 static inline int clinux_exited(int status) { return WIFEXITED(status); }
 static inline int clinux_exit_code(int status) { return WEXITSTATUS(status); }
 static inline int clinux_term_signal(int status) { return WTERMSIG(status); }
+
+static int clinux_signal_pipe = -1;
+
+static void clinux_write_signal(int number) {
+  int saved = errno;
+  unsigned char byte = (unsigned char)number;
+  (void)!write(clinux_signal_pipe, &byte, 1);
+  errno = saved;
+}
+
+// Has the signal's number written to `pipe` whenever it arrives, on whichever thread.
+static inline void clinux_forward_signal(int number, int pipe) {
+  clinux_signal_pipe = pipe;
+  struct sigaction action;
+  sigemptyset(&action.sa_mask);
+  action.sa_handler = clinux_write_signal;
+  action.sa_flags = SA_RESTART;
+  sigaction(number, &action, 0);
+}

@@ -1,6 +1,6 @@
 """Runs the whole system as `emailmcp dev` does, once for each vault, for the tests of this folder.
 
-EMAILMCP_BIN is the folder of the built programs; AWS_ENDPOINT_URL_SECRETS_MANAGER the Secrets Manager (moto) that
+EMAILMCP_BIN is the folder of the built programs; TEST_SECRETS_MANAGER_URL the Secrets Manager (moto) that
 script/test has started.
 """
 
@@ -42,7 +42,7 @@ class System:
             return file.read()
 
     def inbox(self) -> list[dict]:
-        return requests.get(f"{self.sandbox}/sandbox/messages").json()["messages"]
+        return requests.get(f"{self.sandbox}/sandbox/messages", params={"limit": 1000}).json()["messages"]
 
     def fault(self, **fault) -> None:
         requests.post(f"{self.sandbox}/sandbox/faults", json=fault).raise_for_status()
@@ -72,7 +72,7 @@ def start_system(data: str, vault: str = "sealed", **settings: str) -> System:
     if vault == "aws":
         environment |= {
             "AWS_REGION": "us-east-1", "AWS_ACCESS_KEY_ID": "testing", "AWS_SECRET_ACCESS_KEY": "testing",
-            "AWS_ENDPOINT_URL_SECRETS_MANAGER": os.environ["AWS_ENDPOINT_URL_SECRETS_MANAGER"]}
+            "AWS_ENDPOINT_URL_SECRETS_MANAGER": os.environ["TEST_SECRETS_MANAGER_URL"]}
     summary, log = os.path.join(data, "summary.json"), os.path.join(data, "log.txt")
     os.makedirs(data, exist_ok=True)
     if os.path.exists(summary):

@@ -2,57 +2,50 @@ internal import CLinux
 package import EventLoop
 internal import Glibc
 
-/// Termination signals as readable events on a loop (signalfd(2)), so that no code runs in a signal handler.
+/// Termination signals as readable events on a loop. The handler does no more than to write the number into a pipe.
+///
+/// Not signalfd(2): it needs the signals blocked in every thread, and an `async main` parks the first thread in
+/// `sigsuspend` with an empty mask (swift-corelibs-libdispatch, `dispatch_main`), where they then end the process.
 package final class SignalWatch: ReadinessHandler {
   private let reactor: Reactor
-  private let descriptor: Int32
+  private let readEnd: Int32
+  private let writeEnd: Int32
   private let received: (Int32) -> Void
 
   /// The signals that end a process in order.
   package static let termination: [Int32] = [SIGTERM, SIGINT, SIGHUP]
 
-  /// Blocks the signals for the calling thread and every thread that it starts later, and ignores SIGPIPE: a peer that
-  /// goes away is an error of one write. Call it before the first thread starts.
-  package static func prepareProcess() {
-    signal(SIGPIPE, SIG_IGN)
-    var set = signalSet()
-    pthread_sigmask(SIG_BLOCK, &set, nil)
-  }
+  /// Ignores SIGPIPE: a peer that goes away is an error of one write.
+  package static func prepareProcess() { signal(SIGPIPE, SIG_IGN) }
 
+  /// One at a time in a process.
   package init(on reactor: Reactor, _ received: @escaping (Int32) -> Void) throws {
     self.reactor = reactor
     self.received = received
-    descriptor = try systemCall("signalfd") {
-      var set = Self.signalSet()
-      return signalfd(-1, &set, Int32(SFD_CLOEXEC) | Int32(SFD_NONBLOCK))
-    }
-    try reactor.register(descriptor, .readable, self)
+    var ends: [Int32] = [0, 0]
+    try systemCall("pipe2") { clinux_pipe(&ends) }
+    (readEnd, writeEnd) = (ends[0], ends[1])
+    for end in ends { _ = fcntl(end, F_SETFL, O_NONBLOCK) }
+    try reactor.register(readEnd, .readable, self)
+    for number in Self.termination { clinux_forward_signal(number, writeEnd) }
   }
 
   package func ready(_ readiness: Interest) {
-    var info = signalfd_siginfo()
-    let size = MemoryLayout<signalfd_siginfo>.size
-    while read(descriptor, &info, size) == size { received(Int32(info.ssi_signo)) }
+    var number: UInt8 = 0
+    while read(readEnd, &number, 1) == 1 { received(Int32(number)) }
   }
 
   /// Lets the signal do what it does to a process that does not handle it.
   package static func obey(_ number: Int32) {
     signal(number, SIG_DFL)
-    var set = signalSet()
-    pthread_sigmask(SIG_UNBLOCK, &set, nil)
     raise(number)
   }
 
   package func close() {
-    reactor.deregister(descriptor)
-    _ = Glibc.close(descriptor)
-  }
-
-  private static func signalSet() -> sigset_t {
-    var set = sigset_t()
-    sigemptyset(&set)
-    for signal in termination { sigaddset(&set, signal) }
-    return set
+    for number in Self.termination { signal(number, SIG_DFL) }
+    reactor.deregister(readEnd)
+    _ = Glibc.close(readEnd)
+    _ = Glibc.close(writeEnd)
   }
 }
 
