@@ -38,7 +38,7 @@ let arguments: Target.Dependency = .product(name: "ArgumentParser", package: "sw
 let package = Package(
   name: "EmailMCP",
   products: [
-    .library(name: "RPCRuntime", targets: ["RPCRuntime", "WireCodec"]),
+    .library(name: "RPCRuntime", targets: ["RPCRuntime", "WireCodec", "EventLoop", "TLSSession"]),
     .library(name: "ServiceContracts", targets: ["ServiceContracts"]),
     .executable(name: "edge-service", targets: ["EdgeService"]),
     .executable(name: "oauth-service", targets: ["OAuthService"]),

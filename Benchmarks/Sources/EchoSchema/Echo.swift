@@ -1,0 +1,47 @@
+public import RPCRuntime
+public import WireCodec
+
+/// `bench.EchoMessage`: what a small call usually carries.
+public struct EchoMessage: WireMessage, Equatable {
+  public static let wireName = "bench.EchoMessage"
+
+  public var text = ""
+  public var number: Int64 = 0
+  public var data: [UInt8] = []
+
+  public init() {}
+
+  public func encode(into w: inout WireWriter) {
+    w.string(1, text)
+    w.int64(2, number)
+    w.bytes(3, data)
+  }
+
+  public mutating func decodeField(_ number: Int, from r: inout WireReader) throws(WireError) {
+    switch number {
+    case 1: try r.string(&text)
+    case 2: try r.int64(&self.number)
+    case 3: try r.bytes(&data)
+    default: try r.skip()
+    }
+  }
+}
+
+/// `bench.Echo`.
+public enum Echo {
+  public static let echo = UnaryMethod<EchoMessage, EchoMessage>("bench.Echo", "Echo")
+}
+
+/// `--name value` pairs of a command line.
+public struct Arguments {
+  private let words: [String]
+
+  public init(_ words: [String] = CommandLine.arguments) { self.words = words }
+
+  public subscript(_ name: String) -> String? {
+    guard let index = words.firstIndex(of: "--\(name)"), index + 1 < words.count else { return nil }
+    return words[index + 1]
+  }
+
+  public func number(_ name: String, default value: Int) -> Int { self[name].flatMap { Int($0) } ?? value }
+}
