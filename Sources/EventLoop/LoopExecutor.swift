@@ -10,7 +10,7 @@ import Synchronization
 /// eventfd only when the loop sleeps in `epoll_wait`.
 public final class LoopExecutor: SerialExecutor, TaskExecutor, @unchecked Sendable {
   // @unchecked: `local` belongs to the loop's thread; the rest is guarded by `mutex`.
-  private var local = Deque<UnownedJob>(minimumCapacity: 64)
+  @exclusivity(unchecked) private var local = Deque<UnownedJob>(minimumCapacity: 64)
   private let thread = Atomic<UInt>(0)
   private let mutex = UnsafeMutablePointer<pthread_mutex_t>.allocate(capacity: 1)
   private var remote: [UnownedJob] = []

@@ -1,3 +1,5 @@
+internal import Glibc
+
 /// A received field section: ranges in its stream's arena. Valid until the stream's `closed` event has been passed and,
 /// for the byte pointers, until the next `receive`.
 package struct HTTP2HeaderBlock {
@@ -34,9 +36,7 @@ package struct HTTP2HeaderBlock {
 extension UnsafeRawBufferPointer {
   /// Whether the bytes are exactly those of a literal.
   package func equals(_ literal: StaticString) -> Bool {
-    guard count == literal.utf8CodeUnitCount else { return false }
-    for index in 0..<count where self[index] != literal.utf8Start[index] { return false }
-    return true
+    count == literal.utf8CodeUnitCount && (count == 0 || memcmp(baseAddress!, literal.utf8Start, count) == 0)
   }
 }
 

@@ -11,37 +11,40 @@ import CNghttp2
 /// while let event = session.nextEvent() { … }
 /// if session.isFinished { transport.closeAfterFlush() }
 /// ```
+///
+/// Its stored state is exempt from the run-time's exclusivity checks: it is touched on one loop only, and by nothing
+/// while it is being changed; the checks were a fifth of an echo call's instructions (docs/BENCHMARKS.md).
 package final class HTTP2Session {
   package enum Role: Sendable { case client, server }
 
   package let role: Role
   package let configuration: HTTP2Configuration
   /// The limit that ended the connection, if one did.
-  package internal(set) var terminatedBy: HTTP2Limit?
+  @exclusivity(unchecked) package internal(set) var terminatedBy: HTTP2Limit?
   /// The peer has sent GOAWAY.
-  package internal(set) var receivedGoAway = false
+  @exclusivity(unchecked) package internal(set) var receivedGoAway = false
   /// We have sent, or are about to send, GOAWAY.
-  package internal(set) var isShuttingDown = false
+  @exclusivity(unchecked) package internal(set) var isShuttingDown = false
 
   // The C session; made at the end of `init`, freed in `deinit`, never nil between.
-  private(set) var session: OpaquePointer!
-  var guards: FrameGuards
+  @exclusivity(unchecked) private(set) var session: OpaquePointer!
+  @exclusivity(unchecked) var guards: FrameGuards
   /// The time of the last `receive`, `nextOutput` or `check`: what callbacks take for "now".
-  var now: UInt64
-  var live: [HTTP2Stream] = []
+  @exclusivity(unchecked) var now: UInt64
+  @exclusivity(unchecked) var live: [HTTP2Stream] = []
   /// Client: requests whose HEADERS have not left, in order.
-  var unsent: [HTTP2Stream] = []
-  var failure: HTTP2FatalError?
-  var scratch: [nghttp2_nv] = []
+  @exclusivity(unchecked) var unsent: [HTTP2Stream] = []
+  @exclusivity(unchecked) var failure: HTTP2FatalError?
+  @exclusivity(unchecked) var scratch: [nghttp2_nv] = []
   /// The stream that the last DATA or header callback looked up.
-  var recent: HTTP2Stream?
-  var shutdownNoticeAt: UInt64?
-  var lastOutput: UInt64
-  var madeProgress = false
-  private var events: [HTTP2Event] = []
-  private var eventHead = 0
-  private var finished: HTTP2Stream?
-  private var pool: [HTTP2Stream] = []
+  @exclusivity(unchecked) var recent: HTTP2Stream?
+  @exclusivity(unchecked) var shutdownNoticeAt: UInt64?
+  @exclusivity(unchecked) var lastOutput: UInt64
+  @exclusivity(unchecked) var madeProgress = false
+  @exclusivity(unchecked) private var events: [HTTP2Event] = []
+  @exclusivity(unchecked) private var eventHead = 0
+  @exclusivity(unchecked) private var finished: HTTP2Stream?
+  @exclusivity(unchecked) private var pool: [HTTP2Stream] = []
 
   /// - Parameter now: monotonic nanoseconds, from any origin; the same clock in every later call.
   package init(role: Role, configuration: HTTP2Configuration = HTTP2Configuration(), now: UInt64) {
@@ -76,7 +79,7 @@ package final class HTTP2Session {
 
   /// The next thing that happened. Holding on to a stream after its `closed` event keeps the object from reuse, no more.
   package func nextEvent() -> HTTP2Event? {
-    if let finished { recycle(finished) }
+    if finished != nil { recycleFinished() }
     guard eventHead < events.count else {
       if eventHead > 0 {
         events.removeAll(keepingCapacity: true)
@@ -203,8 +206,9 @@ package final class HTTP2Session {
     return stream
   }
 
-  private func recycle(_ stream: HTTP2Stream) {
-    finished = nil
+  private func recycleFinished() {
+    // Taken, not copied: one more reference here would keep every stream out of the pool.
+    guard var stream = finished.take() else { return }
     let index = stream.liveIndex
     if index >= 0 {
       let last = live.removeLast()
@@ -216,17 +220,10 @@ package final class HTTP2Session {
     stream.owner = nil
     if recent === stream { recent = nil }
     events[eventHead - 1] = .remoteSettings  // drops the event's reference
-    poolIfUnique(stream)
-  }
-
-  private func poolIfUnique(_ stream: consuming HTTP2Stream) {
-    guard pool.count < 64 else { return }
-    var stream = stream
     // Someone who kept the object must not see it become another stream.
-    if isKnownUniquelyReferenced(&stream) {
-      stream.prepareForReuse()
-      pool.append(stream)
-    }
+    guard pool.count < 64, isKnownUniquelyReferenced(&stream) else { return }
+    stream.prepareForReuse()
+    pool.append(stream)
   }
 
   /// Bytes that the owner never consumed still fill the connection's window.

@@ -1,5 +1,8 @@
 /// One stream's state inside a session. Not Sendable; lives where its session lives. The session recycles the object
 /// after the stream's `closed` event when nobody else holds it.
+///
+/// Its stored state is exempt from the run-time's exclusivity checks: it is touched on one loop only, and by nothing
+/// while it is being changed; the checks were a fifth of an echo call's instructions (docs/BENCHMARKS.md).
 package final class HTTP2Stream {
   struct Field {
     var nameStart: UInt32
@@ -21,38 +24,38 @@ package final class HTTP2Stream {
     case ended
   }
 
-  package internal(set) var id: Int32 = 0
+  @exclusivity(unchecked) package internal(set) var id: Int32 = 0
   /// The owner's object for this stream; released after the `closed` event.
-  package var owner: AnyObject?
+  @exclusivity(unchecked) package var owner: AnyObject?
   /// The peer has sent END_STREAM.
-  package internal(set) var remoteEnded = false
+  @exclusivity(unchecked) package internal(set) var remoteEnded = false
   /// Our END_STREAM has left.
-  package internal(set) var localEnded = false
+  @exclusivity(unchecked) package internal(set) var localEnded = false
   /// The stream is gone; its `closed` event is queued or delivered. Submitting on it does nothing.
-  package internal(set) var isClosed = false
+  @exclusivity(unchecked) package internal(set) var isClosed = false
   /// Bytes written and not yet framed.
   package var pendingBytes: Int { pending.count - pendingHead }
 
-  var liveIndex = -1
-  var arena = ByteArena()
-  var fields: [Field] = []
-  var blockStart = 0
-  var blockSize = 0
-  var blocks = 0
-  var blockRefused = false
-  var blockKind = HTTP2HeaderBlock.Kind.request
+  @exclusivity(unchecked) var liveIndex = -1
+  @exclusivity(unchecked) var arena = ByteArena()
+  @exclusivity(unchecked) var fields: [Field] = []
+  @exclusivity(unchecked) var blockStart = 0
+  @exclusivity(unchecked) var blockSize = 0
+  @exclusivity(unchecked) var blocks = 0
+  @exclusivity(unchecked) var blockRefused = false
+  @exclusivity(unchecked) var blockKind = HTTP2HeaderBlock.Kind.request
 
-  var pending: [UInt8] = []
-  var pendingHead = 0
-  var outgoing = Outgoing.idle
-  var deferred = false
-  var trailers = HTTP2FieldList()
+  @exclusivity(unchecked) var pending: [UInt8] = []
+  @exclusivity(unchecked) var pendingHead = 0
+  @exclusivity(unchecked) var outgoing = Outgoing.idle
+  @exclusivity(unchecked) var deferred = false
+  @exclusivity(unchecked) var trailers = HTTP2FieldList()
   /// One-shot: a `drained` event when fewer bytes than this are pending.
-  var drainMark = 0
-  var unconsumed = 0
-  var resetByOwner = false
+  @exclusivity(unchecked) var drainMark = 0
+  @exclusivity(unchecked) var unconsumed = 0
+  @exclusivity(unchecked) var resetByOwner = false
   /// When bytes last left, or began to wait.
-  var progress: UInt64 = 0
+  @exclusivity(unchecked) var progress: UInt64 = 0
 
   func prepareForReuse() {
     id = 0
@@ -70,7 +73,7 @@ package final class HTTP2Stream {
     dropPending()
     outgoing = .idle
     deferred = false
-    trailers.removeAll()
+    trailers = HTTP2FieldList()  // the list is often shared between streams: emptying it would copy it first
     drainMark = 0
     unconsumed = 0
     resetByOwner = false

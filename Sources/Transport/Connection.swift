@@ -16,15 +16,16 @@ package final class Connection {
   private let socket: Socket
   private let engine: TLSEngine?
   private let limits: Limits
-  private(set) var phase: Phase
-  private var output = OutputBuffer()
+  // Without the run-time's exclusivity checks: touched on one loop, several times a call; see docs/BENCHMARKS.md.
+  @exclusivity(unchecked) private(set) var phase: Phase
+  @exclusivity(unchecked) private var output = OutputBuffer()
   private var deadline: Timer?
   private var interest: Interest = []
   private var isReadingPaused = false
   private var isReadClosed = false
-  private var isClosingAfterFlush = false
+  @exclusivity(unchecked) private var isClosingAfterFlush = false
   private var isAboveHighWater = false
-  package var isFlushScheduled = false
+  @exclusivity(unchecked) package var isFlushScheduled = false
 
   package struct Limits: Sendable {
     /// Bytes of waiting output at which `isWritable` turns false; below `lowWater`, `drained()` is called.

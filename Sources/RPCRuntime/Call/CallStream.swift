@@ -4,6 +4,9 @@ import WireCodec
 
 /// What both sides of a call have in common: one HTTP/2 stream with messages in both directions, read and written by
 /// tasks of the loop with back-pressure. Not Sendable; lives on its loop.
+///
+/// Its stored state is exempt from the run-time's exclusivity checks: it is touched on one loop only, and by nothing
+/// while it is being changed; the checks were a fifth of an echo call's instructions (docs/BENCHMARKS.md).
 class CallStream {
   enum Inbound {
     case open
@@ -15,19 +18,19 @@ class CallStream {
 
   final let reactor: Reactor
   /// Nil before the stream is opened and after the call has let go of it.
-  final var connection: RPCConnection?
-  final var stream: HTTP2Stream?
-  final var inbox = MessageInbox(limit: 0)
-  final var inbound = Inbound.open
+  @exclusivity(unchecked) final var connection: RPCConnection?
+  @exclusivity(unchecked) final var stream: HTTP2Stream?
+  @exclusivity(unchecked) final var inbox = MessageInbox(limit: 0)
+  @exclusivity(unchecked) final var inbound = Inbound.open
   /// Set when nothing can be written any more: writers throw it.
-  final var outboundFailure: RPCError?
-  final var sentBytes = 0
-  final var receivedBytes = 0
-  private final var reader: Waiter<Void>?
-  private final var writers: [Waiter<Void>] = []
+  @exclusivity(unchecked) final var outboundFailure: RPCError?
+  @exclusivity(unchecked) final var sentBytes = 0
+  @exclusivity(unchecked) final var receivedBytes = 0
+  @exclusivity(unchecked) private final var reader: Waiter<Void>?
+  @exclusivity(unchecked) private final var writers: [Waiter<Void>] = []
 
   /// Above so many unsent bytes a writer waits; it goes on below half of it.
-  final var highWaterMark = 64 * 1024
+  @exclusivity(unchecked) final var highWaterMark = 64 * 1024
 
   init(reactor: Reactor) { self.reactor = reactor }
 
@@ -37,7 +40,11 @@ class CallStream {
   final func nextMessage<Message: WireMessage>() async throws(RPCError) -> Message? {
     while true {
       if case .failed(let error) = inbound { throw error }
-      if let message: Message = try takeMessage() { return message }
+      if inbox.readyCount > 0 {
+        var message = Message()
+        _ = try takeMessage(into: &message)
+        return message
+      }
       if case .ended(let error) = inbound {
         if let error { throw error }
         return nil
@@ -54,18 +61,21 @@ class CallStream {
     }
   }
 
-  /// The next message that is here already.
-  final func takeMessage<Message: WireMessage>() throws(RPCError) -> Message? {
-    let taken = try inbox.take { (bytes) throws(RPCError) -> Message in
-      do throws(WireError) {
-        return try Message(wire: bytes)
-      } catch {
-        throw RPCError(.internal, "a message is not a valid \(Message.wireName): \(error)", cause: error)
+  /// Reads the next message that is here already over `message`, which has all its fields at their defaults.
+  ///
+  /// - Returns: false when no whole message is here.
+  final func takeMessage<Message: WireMessage>(into message: inout Message) throws(RPCError) -> Bool {
+    guard inbox.readyCount > 0 else { return false }
+    do throws(WireError) {
+      try inbox.withFirst { (bytes) throws(WireError) in
+        var reader = WireReader(bytes)
+        try message.merge(from: &reader)
       }
+    } catch {
+      throw RPCError(.internal, "a message is not a valid \(Message.wireName): \(error)", cause: error)
     }
-    guard let (message, givenBack) = taken else { return nil }
-    giveBack(givenBack)
-    return message
+    giveBack(inbox.removeFirst())
+    return true
   }
 
   final func giveBack(_ count: Int) {
@@ -95,7 +105,7 @@ class CallStream {
   // MARK: Writing
 
   /// Queues a message and waits while too much is queued before it.
-  final func writeMessage(_ message: borrowing some WireMessage) async throws(RPCError) {
+  final func writeMessage(_ message: some WireMessage) async throws(RPCError) {
     if let outboundFailure { throw outboundFailure }
     send(message)
     try await waitUntilWritable()
@@ -122,7 +132,7 @@ class CallStream {
   func writeInterrupted(by error: any Error) -> RPCError { RPCError(error) }
 
   /// Hands a message to the stream.
-  func send(_ message: borrowing some WireMessage) {
+  func send(_ message: some WireMessage) {
     guard let stream, let connection else { return }
     sentBytes += connection.write(stream, message)
   }

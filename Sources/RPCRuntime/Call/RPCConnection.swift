@@ -5,14 +5,16 @@ import WireCodec
 
 /// One HTTP/2 connection that carries calls: the transport below, the session, and its streams' `CallStream`s above.
 /// The server's and the client's connections are its subclasses. Not Sendable; lives on its loop.
+/// State without exclusivity checks: see `CallStream`.
 class RPCConnection: ConnectionDelegate {
   final let transport: Connection
   final let session: HTTP2Session
   final let reactor: Reactor
   /// Where messages are encoded; kept, so that a small message allocates nothing.
-  private final var writer = WireWriter(capacity: 1024)
+  @exclusivity(unchecked) private final var writer = WireWriter(capacity: 1024)
   /// The transport is gone.
-  private(set) final var isClosed = false
+  @exclusivity(unchecked) private(set) final var isClosed = false
+  @exclusivity(unchecked) private final var isFlushAsked = false
 
   init(transport: Connection, role: HTTP2Session.Role, configuration: HTTP2Configuration) {
     self.transport = transport
@@ -25,28 +27,28 @@ class RPCConnection: ConnectionDelegate {
   /// Encodes and queues a message.
   ///
   /// - Returns: its size with the prefix, in bytes.
-  final func write(_ stream: HTTP2Stream, _ message: borrowing some WireMessage) -> Int {
+  final func write(_ stream: HTTP2Stream, _ message: some WireMessage) -> Int {
     writer.reset()
-    writer.frame(copy message)
+    writer.frame(message)
     let count = writer.count
     writer.withBytes { session.write(stream, $0) }
-    transport.setNeedsFlush()
+    setNeedsFlush()
     return count
   }
 
   final func write(_ stream: HTTP2Stream, framed bytes: [UInt8]) {
     session.write(stream, bytes)
-    transport.setNeedsFlush()
+    setNeedsFlush()
   }
 
   final func end(_ stream: HTTP2Stream) {
     session.end(stream)
-    transport.setNeedsFlush()
+    setNeedsFlush()
   }
 
   final func consume(_ stream: HTTP2Stream, _ count: Int) {
     session.consume(stream, count)
-    if session.wantsOutput { transport.setNeedsFlush() }
+    if session.wantsOutput { setNeedsFlush() }
   }
 
   final func notifyWhenDrained(_ stream: HTTP2Stream, below count: Int) {
@@ -55,6 +57,13 @@ class RPCConnection: ConnectionDelegate {
 
   final func reset(_ stream: HTTP2Stream, _ code: HTTP2ErrorCode) {
     session.reset(stream, code)
+    setNeedsFlush()
+  }
+
+  /// Has the session's output taken at the end of the tick. Asked for several times a call: kept cheap.
+  final func setNeedsFlush() {
+    guard !isFlushAsked else { return }
+    isFlushAsked = true
     transport.setNeedsFlush()
   }
 
@@ -62,7 +71,7 @@ class RPCConnection: ConnectionDelegate {
   final func check() {
     session.check(now: reactor.nanoseconds)
     deliverEvents()
-    if session.wantsOutput { transport.setNeedsFlush() }
+    if session.wantsOutput { setNeedsFlush() }
     if session.terminatedBy == .writeStall { transport.close() }
   }
 
@@ -84,7 +93,8 @@ class RPCConnection: ConnectionDelegate {
   // MARK: ConnectionDelegate
 
   func connectionReady() {
-    guard transport.isTLS, transport.negotiatedProtocol != "h2" else { return transport.setNeedsFlush() }
+    isFlushAsked = false
+    guard transport.isTLS, transport.negotiatedProtocol != "h2" else { return setNeedsFlush() }
     transport.close()
   }
 
@@ -98,10 +108,11 @@ class RPCConnection: ConnectionDelegate {
     deliverEvents()
     turnEnded()
     if failure != nil { return transport.close() }
-    if session.wantsOutput || session.isFinished { transport.setNeedsFlush() }
+    if session.wantsOutput || session.isFinished { setNeedsFlush() }
   }
 
   final func willFlush() {
+    isFlushAsked = false
     do throws(HTTP2FatalError) {
       while transport.isWritable, let chunk = try session.nextOutput() { transport.write(chunk) }
     } catch {
@@ -113,7 +124,7 @@ class RPCConnection: ConnectionDelegate {
     if session.isFinished { transport.closeAfterFlush() }
   }
 
-  final func drained() { transport.setNeedsFlush() }
+  final func drained() { setNeedsFlush() }
 
   final func readClosed() { transport.closeAfterFlush() }
 

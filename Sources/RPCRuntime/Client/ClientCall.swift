@@ -54,7 +54,7 @@ final class ClientCall: CallStream {
 
   // MARK: The request
 
-  override func send(_ message: borrowing some WireMessage) {
+  override func send(_ message: some WireMessage) {
     guard outcome == nil else { return }
     let frame = channel.frame(message)
     sentBytes += frame.count
@@ -114,7 +114,7 @@ final class ClientCall: CallStream {
       canReplay = false
     }
     if state.isRequestEnded, !endsAtOnce { connection.end(stream) }
-    connection.transport.setNeedsFlush()
+    connection.setNeedsFlush()
     wakeWriters()
     return true
   }
@@ -199,7 +199,8 @@ final class ClientCall: CallStream {
       }
     }
     if let error = outcome?.error { throw error }
-    guard let response: Response = try takeMessage() else {
+    var response = Response()
+    guard try takeMessage(into: &response) else {
       throw RPCError(.unimplemented, "the method gives one response, and none came")
     }
     return response

@@ -25,14 +25,14 @@ final class ClientConnection: RPCConnection {
   func retire() {
     isRetired = true
     session.beginShutdown()
-    transport.setNeedsFlush()
+    setNeedsFlush()
   }
 
   /// Sends what is queued, GOAWAY last, and closes.
   func closeInOrder() {
     isRetired = true
     session.terminate(.noError)
-    transport.setNeedsFlush()
+    setNeedsFlush()
   }
 
   override func receivedSettings() {

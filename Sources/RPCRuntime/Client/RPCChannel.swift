@@ -270,9 +270,9 @@ public final class RPCChannel {
 
   // MARK: What calls need
 
-  func frame(_ message: borrowing some WireMessage) -> [UInt8] {
+  func frame(_ message: some WireMessage) -> [UInt8] {
     writer.reset()
-    writer.frame(copy message)
+    writer.frame(message)
     return writer.bytes
   }
 

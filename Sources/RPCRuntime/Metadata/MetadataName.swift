@@ -1,3 +1,5 @@
+import HTTP2Session
+
 extension Metadata {
   /// A name of metadata: one or more of `0-9 a-z _ - .`, not reserved for the protocol.
   public struct Name: Sendable, Hashable, ExpressibleByStringLiteral, CustomStringConvertible {
@@ -37,21 +39,14 @@ extension Metadata {
       guard let first = name.first else { return true }
       switch first {
       case UInt8(ascii: ":"): return true
-      case UInt8(ascii: "g"): return name.starts(with: grpcPrefix)
-      case UInt8(ascii: "c"): return name.elementsEqual(contentType) || name.elementsEqual(connection)
-      case UInt8(ascii: "t"): return name.elementsEqual(te) || name.elementsEqual(transferEncoding)
-      case UInt8(ascii: "u"): return name.elementsEqual(userAgent)
-      case UInt8(ascii: "h"): return name.elementsEqual(host)
+      case UInt8(ascii: "g"): return name.count >= 5 && UnsafeRawBufferPointer(rebasing: name[..<5]).equals("grpc-")
+      case UInt8(ascii: "c"):
+        return name.equals("content-type") || name.equals("content-length") || name.equals("connection")
+      case UInt8(ascii: "t"): return name.equals("te") || name.equals("transfer-encoding")
+      case UInt8(ascii: "u"): return name.equals("user-agent")
+      case UInt8(ascii: "h"): return name.equals("host")
       default: return false
       }
     }
-
-    private static let grpcPrefix = Array("grpc-".utf8)
-    private static let contentType = Array("content-type".utf8)
-    private static let connection = Array("connection".utf8)
-    private static let te = Array("te".utf8)
-    private static let transferEncoding = Array("transfer-encoding".utf8)
-    private static let userAgent = Array("user-agent".utf8)
-    private static let host = Array("host".utf8)
   }
 }

@@ -1,3 +1,5 @@
+import Glibc
+
 /// The methods of a server by the bytes of their path: a call finds its method without making a string.
 ///
 /// Open addressing at a load of at most one half; filled before the server listens, only read afterwards.
@@ -26,12 +28,16 @@ struct MethodTable {
   subscript(path: UnsafeRawBufferPointer) -> ServerMethod? {
     var index = Self.hash(path) & (slots.count - 1)
     while let method = slots[index] {
-      if method.descriptor.pathBytes.count == path.count, method.descriptor.pathBytes.elementsEqual(path) {
+      if method.descriptor.pathBytes.count == path.count, Self.isEqual(method.descriptor.pathBytes, path) {
         return method
       }
       index = (index + 1) & (slots.count - 1)
     }
     return nil
+  }
+
+  private static func isEqual(_ known: [UInt8], _ path: UnsafeRawBufferPointer) -> Bool {
+    known.withUnsafeBytes { path.isEmpty || memcmp($0.baseAddress!, path.baseAddress!, path.count) == 0 }
   }
 
   /// FNV-1a. The keys are the program's own, and a lookup that misses ends at the first free slot.

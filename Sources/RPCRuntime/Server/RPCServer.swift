@@ -1,4 +1,5 @@
 public import EventLoop
+import Glibc
 import HTTP2Session
 public import Logging
 public import TLSSession
@@ -29,11 +30,13 @@ public final class RPCServer {
   /// `grpc-status: 0` alone.
   let okTrailers: HTTP2FieldList
   let sessionConfiguration: HTTP2Configuration
-  var runningHandlers = 0
+  @exclusivity(unchecked) var runningHandlers = 0
+  let workers: HandlerWorkers
+  private let propagatedNames: [[UInt8]]
 
   private var listeners: [Listener] = []
   private var connections: [ObjectIdentifier: ServerConnection] = [:]
-  private var callPool: [ServerCall] = []
+  @exclusivity(unchecked) private var callPool: [ServerCall] = []
   private var ticker: Timer?
   private var drainWaiter: Waiter<Void>?
   private let limitMetrics = LimitMetrics()
@@ -46,6 +49,8 @@ public final class RPCServer {
     self.reactor = reactor
     self.configuration = configuration
     self.logger = logger
+    workers = HandlerWorkers(on: reactor)
+    propagatedNames = configuration.propagatedMetadata.map { Array($0.rawValue.utf8) }
     unknownMethod = ServerMethod(
       MethodDescriptor(service: "other", name: "other", kind: .bidirectional), MethodOptions(), maxRequestBytes: 0,
       metricName: "other")
@@ -163,6 +168,7 @@ public final class RPCServer {
     ticker?.cancel()
     ticker = nil
     callPool = []
+    workers.dismiss()
   }
 
   private var isIdle: Bool { connections.isEmpty && runningHandlers == 0 }
@@ -205,6 +211,14 @@ public final class RPCServer {
     guard isTLS, let allowed = method.options.allowedPeers else { return nil }
     guard let name = peer?.spiffeID else { return RPCError(.unauthenticated, "the method needs a client certificate") }
     return allowed.contains(name) ? nil : RPCError(.permissionDenied, "\(name) may not call \(method.descriptor)")
+  }
+
+  /// Whether the calls that a handler makes carry this field of its request.
+  func propagates(_ name: UnsafeRawBufferPointer) -> Bool {
+    for known in propagatedNames where known.count == name.count {
+      if known.withUnsafeBytes({ memcmp($0.baseAddress!, name.baseAddress!, name.count) == 0 }) { return true }
+    }
+    return false
   }
 
   func makeCall() -> ServerCall { callPool.popLast() ?? ServerCall(server: self) }

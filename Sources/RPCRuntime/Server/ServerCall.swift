@@ -6,24 +6,27 @@ import WireCodec
 
 /// One call on the server: the request as it comes, the handler's task, the answer. Used again for later calls once the
 /// handler and the stream are both done with it.
+/// State without exclusivity checks: see `CallStream`.
 final class ServerCall: CallStream {
   let server: RPCServer
-  private(set) var method: ServerMethod!
-  private(set) var deadline: Instant?
+  @exclusivity(unchecked) private(set) var method: ServerMethod!
+  @exclusivity(unchecked) private(set) var deadline: Instant?
+  /// Its index among its connection's calls; -1 when it is not one of them.
+  @exclusivity(unchecked) var place = -1
   /// Why the handler's task was cancelled, if it was.
-  private(set) var cancellation: RPCError?
+  @exclusivity(unchecked) private(set) var cancellation: RPCError?
 
-  var initialMetadata = Metadata()
-  var trailers = Metadata()
-  var attachments: [ObjectIdentifier: Any] = [:]
+  @exclusivity(unchecked) var initialMetadata = Metadata()
+  @exclusivity(unchecked) var trailers = Metadata()
+  @exclusivity(unchecked) var attachments: [ObjectIdentifier: Any] = [:]
 
-  private var state = ServerCallState(kind: .unary)
-  private var task: Task<Void, any Error>?
-  private var timer: Timer?
-  private var startedAt = Instant(nanoseconds: 0)
-  private var block: HTTP2HeaderBlock?
-  private var parsedMetadata: Metadata?
-  private var hasMetadata = false
+  @exclusivity(unchecked) private var state = ServerCallState(kind: .unary)
+  @exclusivity(unchecked) private var worker: HandlerWorker?
+  @exclusivity(unchecked) private var timer: Timer?
+  @exclusivity(unchecked) private var startedAt = Instant(nanoseconds: 0)
+  @exclusivity(unchecked) private var block: HTTP2HeaderBlock?
+  @exclusivity(unchecked) private var parsedMetadata: Metadata?
+  @exclusivity(unchecked) private var hasMetadata = false
 
   init(server: RPCServer) {
     self.server = server
@@ -79,7 +82,7 @@ final class ServerCall: CallStream {
       if status == 405 { fields.append("allow", "POST") }
       if let stream, let connection {
         connection.session.submitResponse(stream, fields, endStream: true)
-        connection.transport.setNeedsFlush()
+        connection.setNeedsFlush()
       }
       _ = state.finished()
       ended(.unknown)
@@ -123,9 +126,8 @@ final class ServerCall: CallStream {
 
   /// The request of a method that takes one; here since the handler was started.
   func onlyRequest<Request: WireMessage>() throws(RPCError) -> Request {
-    guard let request: Request = try takeMessage() else {
-      throw RPCError(.internal, "the request is not here")
-    }
+    var request = Request()
+    guard try takeMessage(into: &request) else { throw RPCError(.internal, "the request is not here") }
     return request
   }
 
@@ -133,10 +135,13 @@ final class ServerCall: CallStream {
 
   private func start() {
     server.runningHandlers += 1
-    task = reactor.spawn { await self.run() }
+    worker = server.workers.run(self)
   }
 
-  private func run() async {
+  /// Runs the handler and ends the call; in a worker's task.
+  func run() async {
+    // Cancelled before it began: nobody wants the answer.
+    if let cancellation { return handlerEnded(cancellation) }
     do {
       if let scope = makeScope() {
         try await CallScope.$current.withValue(scope) { try await invoke() }
@@ -162,9 +167,9 @@ final class ServerCall: CallStream {
   /// What the calls made by the handler inherit; nil when that is nothing.
   private func makeScope() -> CallScope? {
     var metadata = Metadata()
-    if hasMetadata {
-      for entry in requestMetadata.entries where server.configuration.propagatedMetadata.contains(entry.name) {
-        metadata.append(entry)
+    if hasMetadata, let block {
+      for index in 0..<block.count where server.propagates(block.name(index)) {
+        _ = metadata.appendReceived(name: block.name(index), value: block.value(index))
       }
     }
     guard deadline != nil || !metadata.isEmpty else { return nil }
@@ -174,7 +179,7 @@ final class ServerCall: CallStream {
   private func handlerEnded(_ error: (any Error)?) {
     server.runningHandlers -= 1
     state.handlerEnded()
-    task = nil
+    worker = nil
     if let error {
       // A handler that was cancelled usually throws that; the reason for the cancellation says more.
       let outcome = cancellation ?? RPCError(error)
@@ -204,18 +209,18 @@ final class ServerCall: CallStream {
   private func cancelHandler(_ reason: RPCError) {
     if cancellation == nil { cancellation = reason }
     failBoth(reason)
-    task?.cancel()
+    worker?.cancel()
   }
 
   // MARK: The answer
 
-  override func send(_ message: borrowing some WireMessage) {
+  override func send(_ message: some WireMessage) {
     sendHeaders()
     super.send(message)
   }
 
   /// The answer of a method that has one: not through the high-water mark, since nothing follows it.
-  func sendOnlyMessage(_ message: borrowing some WireMessage) { send(message) }
+  func sendOnlyMessage(_ message: some WireMessage) { send(message) }
 
   func sendHeaders() {
     guard let stream, let connection, state.responded() == .headersFirst else { return }
@@ -226,7 +231,7 @@ final class ServerCall: CallStream {
       initialMetadata.write(to: &fields)
       connection.session.submitResponse(stream, fields, endStream: false)
     }
-    connection.transport.setNeedsFlush()
+    connection.setNeedsFlush()
   }
 
   private func finish(_ error: RPCError?) {
@@ -245,7 +250,7 @@ final class ServerCall: CallStream {
         session.end(stream, trailers: fields)
       }
     }
-    connection.transport.setNeedsFlush()
+    connection.setNeedsFlush()
     ended(error?.code ?? .ok)
   }
 

@@ -5,7 +5,7 @@ import Transport
 /// A client's connection to the server.
 final class ServerConnection: RPCConnection {
   private let server: RPCServer
-  private(set) var calls: [ObjectIdentifier: ServerCall] = [:]
+  @exclusivity(unchecked) private(set) var calls: [ServerCall] = []
   private var isDraining = false
 
   init(_ transport: Connection, server: RPCServer) {
@@ -20,19 +20,20 @@ final class ServerConnection: RPCConnection {
     guard !isDraining else { return }
     isDraining = true
     session.beginShutdown()
-    transport.setNeedsFlush()
-    for call in calls.values where call.endsOnDrain {
+    setNeedsFlush()
+    for call in calls where call.endsOnDrain {
       call.cancel(RPCError(.unavailable, "the server is about to stop"))
     }
   }
 
   func cancelCalls() {
-    for call in calls.values { call.cancel(RPCError(.unavailable, "the server stops")) }
+    for call in calls { call.cancel(RPCError(.unavailable, "the server stops")) }
   }
 
   override func opened(_ stream: HTTP2Stream, _ block: HTTP2HeaderBlock) {
     let call = server.makeCall()
-    calls[ObjectIdentifier(call)] = call
+    call.place = calls.count
+    calls.append(call)
     stream.owner = call
     call.begin(self, stream, block)
   }
@@ -40,7 +41,13 @@ final class ServerConnection: RPCConnection {
   /// Called when the stream is gone and when the handler has returned; the later of the two gives the call back.
   override func released(_ call: CallStream) {
     let call = unsafeDowncast(call, to: ServerCall.self)
-    guard call.isReleasable, calls.removeValue(forKey: ObjectIdentifier(call)) != nil else { return }
+    guard call.isReleasable, call.place >= 0 else { return }
+    let last = calls.removeLast()
+    if last !== call {
+      calls[call.place] = last
+      last.place = call.place
+    }
+    call.place = -1
     server.recycle(call)
   }
 

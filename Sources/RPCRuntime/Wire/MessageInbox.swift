@@ -74,24 +74,27 @@ struct MessageInbox {
     }
   }
 
-  /// Takes the next whole message, if there is one: `body` sees its bytes.
-  ///
-  /// - Returns: what `body` returned, and how many bytes to give back to the sender's window.
-  mutating func take<Result>(
-    _ body: (UnsafeRawBufferPointer) throws(RPCError) -> Result
-  ) throws(RPCError) -> (Result, givenBack: Int)? {
-    guard readyCount > 0 else { return nil }
-    let count =
-      Int(buffer[head + 1]) << 24 | Int(buffer[head + 2]) << 16 | Int(buffer[head + 3]) << 8 | Int(buffer[head + 4])
+  /// The next whole message, if there is one. After the last use of its bytes `removeFirst` forgets it.
+  func withFirst<Failure: Error>(_ body: (UnsafeRawBufferPointer) throws(Failure) -> Void) throws(Failure) {
     let start = head + Self.prefixCount
-    head = start + count
+    try buffer.span.bytes.extracting(start..<start + firstCount).withUnsafeBytes(body)
+  }
+
+  private var firstCount: Int {
+    Int(buffer[head + 1]) << 24 | Int(buffer[head + 2]) << 16 | Int(buffer[head + 3]) << 8 | Int(buffer[head + 4])
+  }
+
+  /// Forgets the first whole message.
+  ///
+  /// - Returns: how many bytes to give back to the sender's window.
+  mutating func removeFirst() -> Int {
+    let count = Self.prefixCount + firstCount
+    head += count
     readyCount -= 1
-    let givenBack = readyCount == 0 ? owed : min(owed, Self.prefixCount + count)
+    let givenBack = readyCount == 0 ? owed : min(owed, count)
     owed -= givenBack
-    defer { compact() }
-    let span = buffer.span.bytes.extracting(start..<start + count)
-    let result = try span.withUnsafeBytes(body)
-    return (result, givenBack)
+    compact()
+    return givenBack
   }
 
   private mutating func compact() {
