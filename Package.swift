@@ -103,7 +103,9 @@ let package = Package(
     tests("ServiceKit", ["EventLoop", "WireCodec", "TLSSession", "ServiceContracts", "RPCRuntime", "CivilTime", "StrictJSON", log, metrics]),
     tests("ServiceContracts", ["CivilTime", "RPCRuntime", "TLSSession", "WireCodec"]),
     tests("EdgeService", ["TestSupport", "PostgresClient", "CivilTime", "EventLoop", "HTTPServer", "RPCRuntime", "ServiceContracts", "ServiceKit", "StrictJSON", "TLSSession", "WireCodec", httpTypes, log]),
-    tests("OAuthService", ["TestSupport", "TLSSession", "StrictJSON", "CivilTime", "EventLoop", "PostgresClient", log]), tests("MailerService", ["TestSupport", "StrictJSON"]), tests("ReportService", ["TestSupport"]), tests("GoogleSandbox", ["CivilTime", "EventLoop", "HTTPSClient", "StrictJSON", "TLSSession", httpTypes]),
+    tests("OAuthService", ["TestSupport", "TLSSession", "StrictJSON", "CivilTime", "EventLoop", "PostgresClient", log]),
+    tests("MailerService", ["TestSupport", "StrictJSON", "CivilTime", "EventLoop", "HTTPSClient", "PostgresClient", "RPCRuntime", "ServiceContracts", "ServiceKit", "TLSSession", "Transport", "WireCodec", log]),
+    tests("ReportService", ["TestSupport"]), tests("GoogleSandbox", ["CivilTime", "EventLoop", "HTTPSClient", "StrictJSON", "TLSSession", httpTypes]),
     tests("EmailMCPCLI", ["TestSupport"]),
   ]
 )

@@ -7,6 +7,11 @@ package struct RPCSettings: Sendable {
   /// Sign and check call contexts.
   package let contextKeys: Keyring
 
+  package init(identity: RPCIdentity, contextKeys: Keyring) {
+    self.identity = identity
+    self.contextKeys = contextKeys
+  }
+
   package init(_ settings: Settings) {
     identity = RPCIdentity(settings)
     contextKeys = settings.keyring("EMAILMCP_CONTEXT_KEYS")

@@ -1,0 +1,265 @@
+import CivilTime
+import EventLoop
+import RPCRuntime
+import ServiceContracts
+import TestSupport
+import Testing
+import WireCodec
+
+@testable import MailerService
+
+@Suite("The queue, its recovery, and answers to repeated requests")
+struct QueueTests {
+  @Test("A mail that nobody waits for is durable when it is answered, and sent soon")
+  func asynchronous() async throws {
+    try await MailerHarness.run { harness in
+      harness.gmail.script = { _, _ in .held }
+      let response = try await harness.send { $0.wait = ProtobufDuration(.zero) }
+      #expect(response.status == .queued)
+      try await harness.gmail.nextHeld()
+      #expect(try await harness.get(response.id).status == .sending)
+      harness.gmail.release()
+      #expect(try await harness.eventually { try await harness.get(response.id).status == .success })
+      #expect(try await harness.get(response.id).timeline.map(\.event) == [.accepted, .leased, .attempt, .outcome])
+      #expect(try harness.value("SELECT sum(success) FROM email_recipients_day") == "1")
+    }
+  }
+
+  @Test("The queue holds no readable mail")
+  func sealed() async throws {
+    try await MailerHarness.run { harness in
+      _ = try await harness.send {
+        $0.sendAt = ProtobufTimestamp(.now() + .seconds(600))
+        $0.body = "the canary of the body"
+      }
+      #expect(try harness.value("SELECT position('canary'::bytea IN payload) FROM send_jobs") == "0")
+      #expect(try harness.value("SELECT octet_length(payload) > 300 FROM send_jobs") == "t")
+    }
+  }
+
+  @Test("A scheduled mail waits for its time")
+  func scheduled() async throws {
+    try await MailerHarness.run { harness in
+      let later = try await harness.send { $0.sendAt = ProtobufTimestamp(.now() + .seconds(3600)) }
+      let soon = try await harness.send { $0.sendAt = ProtobufTimestamp(.now() + .milliseconds(300)) }
+      #expect(later.status == .scheduled)
+      #expect(later.sendAt != nil)
+      #expect(try await harness.eventually { try await harness.get(soon.id).status == .success })
+      #expect(try await harness.get(later.id).status == .scheduled)
+      #expect(harness.gmail.requests.count == 1)
+    }
+  }
+
+  @Test("A scheduled mail can be taken back, again and again; one that left cannot")
+  func cancelled() async throws {
+    try await MailerHarness.run { harness in
+      let mail = try await harness.send { $0.sendAt = ProtobufTimestamp(.now() + .seconds(3600)) }
+      for _ in 0..<2 {
+        _ = try await harness.call(Mailer.cancelMessage, Mailer.CancelMessageRequest { $0.id = mail.id })
+      }
+      #expect(try await harness.get(mail.id).status == .cancelled)
+      #expect(try harness.value("SELECT count(*) FROM send_jobs") == "0")
+      let sent = try await harness.send()
+      #expect(
+        await harness.reason {
+          _ = try await harness.call(Mailer.cancelMessage, Mailer.CancelMessageRequest { $0.id = sent.id })
+        } == "too_late")
+      #expect(
+        await harness.reason {
+          _ = try await harness.call(Mailer.cancelMessage, Mailer.CancelMessageRequest { $0.id = sent.id }, user: "eve")
+        } == "not_found")
+    }
+  }
+
+  @Test("A lapsed lease without intent is queued again and sent; with intent the fate is unknown")
+  func recovered() async throws {
+    try await MailerHarness.run(users: ["ann", "bea"]) { harness in
+      await harness.stopMailer()
+      let now = Timestamp(milliseconds: Timestamp.now().milliseconds)
+      let keys = ["ann", "bea"].map {
+        MailKey(tenantID: "acme", userID: $0, id: UUIDv7(at: now, random: (1, UInt64($0.utf8.first!))))
+      }
+      try await harness.abandon(keys[0], hasIntent: false)
+      try await harness.abandon(keys[1], hasIntent: true)
+      try harness.expireLeases()
+      try await harness.startMailer()
+      #expect(
+        try await harness.eventually {
+          try harness.value("SELECT string_agg(status, ' ' ORDER BY user_id) FROM email_logs") == "success unknown"
+        })
+      #expect(harness.gmail.requests.map(\.token) == ["token-ann-1"])
+    }
+  }
+
+  @Test("A worker that slept past its lease can neither record nor send")
+  func fenced() async throws {
+    try await MailerHarness.run { harness in
+      harness.gmail.script = { _, _ in .held }
+      let send = harness.reactor.spawn { try await harness.send { $0.wait = ProtobufDuration(.seconds(3)) } }
+      try await harness.gmail.nextHeld()
+      try harness.expireLeases()
+      #expect(try await harness.eventually { try harness.value("SELECT status FROM email_logs") == "unknown" })
+      harness.gmail.release()
+      #expect(try await send.value.status == .unknown)
+      #expect(try harness.value("SELECT sum(success) || ' ' || sum(unknown) FROM email_stats_15m") == "0 1")
+      #expect(harness.gmail.requests.count == 1)
+    }
+  }
+
+  @Test("Two mailers share a queue and send each mail once, one at a time a mailbox")
+  func twoMailers() async throws {
+    let users = (0..<8).map { "user\($0)" }
+    try await MailerHarness.run(mailers: 2, users: users) { harness in
+      for number in 0..<40 {
+        let response = try await harness.send(user: users[number % 8], mailer: number % 2) {
+          $0.wait = ProtobufDuration(.zero)
+        }
+        #expect(response.status == .queued)
+      }
+      #expect(try await harness.eventually { try harness.value("SELECT count(*) FROM send_jobs") == "0" })
+      #expect(harness.gmail.requests.count == 40)
+      #expect(try harness.value("SELECT sum(success) FROM email_stats_15m") == "40")
+      #expect(Set(harness.gmail.requests.map { String(decoding: $0.body, as: UTF8.self) }).count == 40)
+    }
+  }
+
+  @Test("A mail that waits for its account goes when the account is connected again")
+  func parked() async throws {
+    try await MailerHarness.run { harness in
+      let later = Timestamp.now() + .milliseconds(200)
+      let mail = try await harness.send { $0.sendAt = ProtobufTimestamp(later) }
+      harness.oauth.answer = .refusal("reauth_required")
+      try await harness.oauth.announce(tenant: "acme", user: "ann")
+      #expect(
+        try await harness.eventually { try harness.value("SELECT parked FROM send_jobs") == "reauth_required" })
+      let record = try await harness.get(mail.id)
+      #expect(record.status == .queued)
+      #expect(record.error?.code == "reauth_required")
+      #expect(record.attempts == 0)
+      harness.oauth.answer = .token
+      try await harness.oauth.announce(tenant: "acme", user: "ann")
+      #expect(try await harness.eventually { try await harness.get(mail.id).status == .success })
+      #expect(try await harness.get(mail.id).error == nil)
+    }
+  }
+
+  @Test("A drain finishes the mail that is leaving and gives back what is not")
+  func drained() async throws {
+    try await MailerHarness.run(mailers: 2) { harness in
+      harness.gmail.script = { _, _ in .held }
+      let send = harness.reactor.spawn { try await harness.send(mailer: 1) }
+      try await harness.gmail.nextHeld()
+      let drain = harness.reactor.spawn { await harness.stopMailer() }
+      try await harness.reactor.sleep(for: .milliseconds(50))
+      harness.gmail.release()
+      try await drain.value
+      #expect(try await send.value.status == .success)
+    }
+  }
+
+  // MARK: Idempotency
+
+  @Test("The same key and body give the first answer again; another body is refused")
+  func replayed() async throws {
+    try await MailerHarness.run { harness in
+      let first = try await harness.send { $0.idempotencyKey = "k" }
+      var again = try await harness.send { $0.idempotencyKey = "k" }
+      #expect(again.replayed)
+      again.replayed = false
+      #expect(again.id == first.id && again.messageID == first.messageID && again.status == first.status)
+      #expect(
+        await harness.reason {
+          _ = try await harness.send {
+            $0.idempotencyKey = "k"; $0.subject = "Other"
+          }
+        }
+          == "idempotency_key_reused")
+      #expect(try await harness.send { $0.idempotencyKey = "k2" }.replayed == false)
+      #expect(harness.gmail.requests.count == 2)
+      harness.oauth.answer = .refusal("not_connected")
+      try await harness.oauth.announce(tenant: "acme", user: "ann")
+      #expect(try await harness.send { $0.idempotencyKey = "k" }.replayed)
+    }
+  }
+
+  @Test("While the first request is under way its key is in flight; an accepted mail's answer is repeated at once")
+  func inFlight() async throws {
+    try await MailerHarness.run { harness in
+      harness.gmail.script = { _, _ in .held }
+      let first = harness.reactor.spawn { try await harness.send { $0.idempotencyKey = "k" } }
+      try await harness.gmail.nextHeld()
+      #expect(
+        await harness.reason { _ = try await harness.send { $0.idempotencyKey = "k" } } == "idempotency_in_flight")
+      harness.gmail.release()
+      #expect(try await first.value.status == .success)
+      func asynchronous(_ request: inout Mailer.SendMessageRequest) {
+        request.idempotencyKey = "a"
+        request.wait = ProtobufDuration(.zero)
+      }
+      let accepted = try await harness.send { asynchronous(&$0) }
+      let again = try await harness.send { asynchronous(&$0) }
+      #expect(again.replayed && again.id == accepted.id && again.status == .queued)
+      harness.gmail.script = { _, _ in .success }
+      harness.gmail.release()
+    }
+  }
+
+  @Test("Of many copies of one request at the same time, one is sent")
+  func race() async throws {
+    try await MailerHarness.run(mailers: 2) { harness in
+      let sends = (0..<32).map { number in
+        harness.reactor.spawn {
+          do {
+            return try await harness.send(mailer: number % 2) { $0.idempotencyKey = "k" }.id
+          } catch let error as RPCError {
+            return error.errorInfo?.reason ?? "?"
+          }
+        }
+      }
+      var answers: Set<String> = []
+      for send in sends { answers.insert(try await send.value) }
+      answers.remove("idempotency_in_flight")
+      #expect(answers.count == 1)
+      #expect(harness.gmail.requests.count == 1)
+      #expect(try harness.value("SELECT count(*) FROM email_logs") == "1")
+    }
+  }
+
+  @Test("Over the bound of unsent mail a tenant is refused")
+  func backpressure() async throws {
+    try await MailerHarness.run { harness in
+      for _ in 0..<100 {
+        _ = try await harness.send { $0.sendAt = ProtobufTimestamp(.now() + .seconds(3600)) }
+      }
+      #expect(await harness.reason { _ = try await harness.send() } == "too_many_unsent")
+    }
+  }
+
+  @Test("While nobody can give a token, mail is accepted and waits")
+  func oauthAway() async throws {
+    try await MailerHarness.run { harness in
+      harness.oauth.answer = .away
+      let response = try await harness.send { $0.wait = ProtobufDuration(.milliseconds(100)) }
+      #expect(response.status == .queued)
+    }
+  }
+}
+
+extension MailerHarness {
+  /// Leaves a mail as a worker that died would: leased, with or without intent.
+  func abandon(_ key: MailKey, hasIntent: Bool) async throws {
+    let account = MailAccount(
+      googleSub: "sub-\(key.userID)", grantVersion: 1, address: try MailAddress("\(key.userID)@example.com"))
+    let message = try OutgoingMessage(MessageDraft(MailerHarness.mail()), now: .now())
+    let payload = MailPayload(mail: Array("From: x\r\n\r\nx".utf8), threadID: nil, recipients: ["bob@example.com"])
+    let acceptance = MailStore.Acceptance(
+      key: key, account: account, message: message, credentialID: "key1", policy: .hold, isAwaited: false,
+      payload: try seal(payload, of: key))
+    try await withStore { store in
+      #expect(try await store.accept(acceptance) == .queued)
+      let claimed = try await store.claim(worker: "dead", limit: 1)
+      #expect(claimed.map(\.epoch) == [1])
+      if hasIntent { #expect(try await store.recordIntent(key, epoch: 1)) }
+    }
+  }
+}

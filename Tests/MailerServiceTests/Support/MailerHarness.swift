@@ -1,0 +1,207 @@
+import CivilTime
+import EventLoop
+import Foundation
+import Logging
+import PostgresClient
+import RPCRuntime
+import ServiceContracts
+import ServiceKit
+import TLSSession
+import TestSupport
+import Testing
+import WireCodec
+
+@testable import MailerService
+
+/// A whole mailer on a loop: real Postgres, a scripted Gmail, a scripted oauth service, calls over a real socket.
+final class MailerHarness {
+  let reactor: Reactor
+  let gmail: ScriptedGmail
+  let oauth: ScriptedOAuth
+  let database: TestDatabase
+  private let folder: String
+  private let gmailURL: String
+  private let unitsPerMinute: Int
+  private var mailers: [(graph: any ServiceGraph, channel: RPCChannel)] = []
+  private static let keys = Keyring(generating: "test")
+
+  private init(
+    _ reactor: Reactor, _ database: TestDatabase, folder: String, unitsPerMinute: Int
+  ) async throws {
+    self.reactor = reactor
+    self.database = database
+    self.folder = folder
+    self.unitsPerMinute = unitsPerMinute
+    gmail = ScriptedGmail(reactor)
+    oauth = ScriptedOAuth(reactor)
+    gmailURL = try gmail.start()
+    try await oauth.start(path: "\(folder)/oauth")
+  }
+
+  /// - Parameter mailers: processes' worth of them, each with state of its own.
+  static func run(
+    mailers: Int = 1, unitsPerMinute: Int = 60_000_000, users: [String] = ["ann"],
+    _ body: @escaping @Sendable (MailerHarness) async throws -> Void
+  ) async throws {
+    let database = try await PostgresFixture.database()
+    try database.createTenant("acme")
+    for user in users {
+      try database.execute(
+        """
+        INSERT INTO user_email_accounts (tenant_id, user_id, email_address, google_sub, status)
+        VALUES ('acme', '\(user)', '\(user)@example.com', 'sub-\(user)', 'active')
+        """)
+    }
+    let folder = NSTemporaryDirectory() + "mailer-\(UInt32.random(in: 0 ... .max))"
+    try FileManager.default.createDirectory(atPath: folder, withIntermediateDirectories: true)
+    defer { try? FileManager.default.removeItem(atPath: folder) }
+    let loop = try EventLoop.start(name: "mailer-test")
+    let result: Result<Void, any Error>
+    do {
+      try await loop.run { reactor in
+        let harness = try await MailerHarness(reactor, database, folder: folder, unitsPerMinute: unitsPerMinute)
+        for _ in 0..<mailers { try await harness.startMailer() }
+        let result: Result<Void, any Error>
+        do { result = .success(try await body(harness)) } catch { result = .failure(error) }
+        await harness.stop()
+        try result.get()
+      }
+      result = .success(())
+    } catch {
+      result = .failure(error)
+    }
+    await loop.shutdown()
+    try result.get()
+  }
+
+  private func stop() async {
+    gmail.release()
+    while !mailers.isEmpty { await stopMailer() }
+    await oauth.stop()
+    gmail.stop()
+  }
+
+  func startMailer() async throws {
+    let path = "\(folder)/mailer\(mailers.count)"
+    let rpc = RPCSettings(identity: RPCIdentity(files: nil), contextKeys: Self.keys)
+    let configuration = MailerService.Configuration(
+      listen: .unix(path: path), database: try PostgresConfiguration(url: database.url()), rpc: rpc,
+      vaultKeys: Self.keys, oauth: try ChannelTarget("unix:\(folder)/oauth"), gmailURL: gmailURL,
+      pace: MailboxPace.Terms(unitsPerMinute: unitsPerMinute), maxUnsent: 100,
+      shared: SharedState(projectUnitsPerMinute: 1_000_000_000))
+    let loop = ServiceLoop(
+      reactor: reactor, index: 0, count: 1, logger: Logger(label: "test") { _ in SwiftLogNoOpLogHandler() },
+      readiness: Readiness(), metrics: MetricsRegistry())
+    let graph = try await MailerService.start(on: loop, configuration)
+    mailers.append((graph, RPCChannel(to: try ChannelTarget("unix:\(path)"), on: reactor)))
+  }
+
+  /// Drains the newest mailer.
+  func stopMailer(within limit: Duration = .seconds(5)) async {
+    let (graph, channel) = mailers.removeLast()
+    await graph.drain(within: limit)
+    channel.close()
+  }
+
+  // MARK: Calls
+
+  static func options(user: String = "ann", scopes: [String] = ["send", "read"]) -> CallOptions {
+    let signer = ContextSigner(keys: keys, issuer: "edge")
+    let context = CallContext {
+      $0.tenantID = "acme"
+      $0.userID = user
+      $0.credentialID = "key1"
+      $0.scopes = scopes
+    }
+    return CallOptions(timeout: .seconds(30), metadata: signer.metadata(for: context))
+  }
+
+  static func mail(_ change: (inout Mailer.SendMessageRequest) -> Void = { _ in }) -> Mailer.SendMessageRequest {
+    Mailer.SendMessageRequest {
+      $0.to = [Mailer.Address { $0.email = "Bob@Example.com" }]
+      $0.subject = "Hello"
+      $0.body = "Hi there"
+      change(&$0)
+    }
+  }
+
+  func send(
+    user: String = "ann", mailer: Int = 0, _ change: (inout Mailer.SendMessageRequest) -> Void = { _ in }
+  ) async throws -> Mailer.SendMessageResponse {
+    try await mailers[mailer].channel.call(
+      Mailer.sendMessage, Self.mail(change), options: Self.options(user: user))
+  }
+
+  func call<Request, Response>(
+    _ method: UnaryMethod<Request, Response>, _ request: Request, user: String = "ann"
+  ) async throws -> Response {
+    try await mailers[0].channel.call(method, request, options: Self.options(user: user))
+  }
+
+  func stream<Request, Response>(
+    _ method: ServerStreamingMethod<Request, Response>, _ request: Request
+  ) throws -> ServerStreamingCall<Response> {
+    try mailers[0].channel.call(method, request, options: Self.options())
+  }
+
+  func batch<Request, Response>(
+    _ method: BidirectionalMethod<Request, Response>
+  ) throws -> BidirectionalCall<Request, Response> {
+    try mailers[0].channel.call(method, options: Self.options())
+  }
+
+  func get(_ id: String) async throws -> MessageRecord {
+    try #require(
+      try await call(Mailer.getMessage, Mailer.GetMessageRequest { $0.id = id }).message)
+  }
+
+  /// The reason that a call is refused with.
+  func reason(_ body: () async throws -> Void) async -> String? {
+    do {
+      try await body()
+      return nil
+    } catch {
+      return (error as? RPCError)?.errorInfo?.reason ?? "\(error)"
+    }
+  }
+
+  /// Looks again until it holds, for at most ten seconds: for what happens in its own time.
+  func eventually(_ condition: () async throws -> Bool) async throws -> Bool {
+    let deadline = Instant.current() + .seconds(10)
+    while Instant.current() < deadline {
+      if try await condition() { return true }
+      try await reactor.sleep(for: .milliseconds(10))
+    }
+    return false
+  }
+
+  /// A value of the database, as its superuser sees it.
+  func value(_ sql: String) throws -> String? { try database.execute(sql).first?.first ?? nil }
+
+  /// Kills every worker's lease, as if its process had been gone for longer than that.
+  func expireLeases() throws {
+    try database.execute(
+      """
+      UPDATE send_jobs SET lease_until = now() - interval '1 s' WHERE lease_until IS NOT NULL;
+      UPDATE mailboxes SET in_flight_until = now() - interval '1 s', wake_at = now() WHERE in_flight_job IS NOT NULL
+      """)
+  }
+}
+
+extension MailerHarness {
+  func seal(_ payload: MailPayload, of key: MailKey) throws -> [UInt8] {
+    try PayloadSeal(keys: Self.keys).seal(payload, of: key)
+  }
+
+  /// The store alone, without a mailer around it.
+  func withStore(_ body: (MailStore) async throws -> Void) async throws {
+    let pool = PostgresPool(try PostgresConfiguration(url: database.url()), reactor: reactor)
+    do {
+      try await body(MailStore(pool: pool, pace: MailboxPace.Terms(unitsPerMinute: unitsPerMinute)))
+    } catch {
+      await pool.close()
+      throw error
+    }
+    await pool.close()
+  }
+}
