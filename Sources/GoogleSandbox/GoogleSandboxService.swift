@@ -7,6 +7,8 @@ import TLSSession
 enum GoogleSandboxService: Service {
   static let name = "google-sandbox"
   static let defaultListen = "127.0.0.1:8090"
+  /// All state is one loop's: another loop would be another Google.
+  static let maximumLoops = 1
   /// Any free port: health is on the main one.
   static let defaultAdminListen = "127.0.0.1:0"
 

@@ -10,12 +10,15 @@ package struct CommonSettings: Sendable {
   package let drainTimeout: Duration
   package let loops: Int
 
-  package init(_ settings: Settings, listen: String, adminListen: String, isTerminal: Bool) {
+  package init(_ settings: Settings, listen: String, adminListen: String, maximumLoops: Int, isTerminal: Bool) {
     self.listen = settings.listenAddress("EMAILMCP_LISTEN", default: listen)
     self.adminListen = settings.listenAddress("EMAILMCP_ADMIN_LISTEN", default: adminListen)
     logLevel = settings.choice("EMAILMCP_LOG_LEVEL", default: Logger.Level.info)
     logFormat = settings.choice("EMAILMCP_LOG_FORMAT", default: isTerminal ? LogFormat.text : .json)
     drainTimeout = settings.duration("EMAILMCP_DRAIN_TIMEOUT", default: "10s")
-    loops = settings.integer("EMAILMCP_LOOPS", default: EventLoopGroup.availableCores(), in: 1...256)
+    // One environment may serve all processes: a process that must have fewer loops takes fewer.
+    loops = min(
+      settings.integer("EMAILMCP_LOOPS", default: min(EventLoopGroup.availableCores(), maximumLoops), in: 1...256),
+      maximumLoops)
   }
 }

@@ -17,7 +17,7 @@ final class ProcessFront {
         SignalWatch.obey(signal)
         return
       }
-      life.logger.info("draining", metadata: ["signal": "\(signal == SIGINT ? "SIGINT" : "SIGTERM")"])
+      life.logger.info("draining", metadata: ["signal": "\(String(cString: strsignal(signal)))"])
       life.readiness.drain()
       life.stop.open()
     }

@@ -7,6 +7,8 @@ package protocol Service: SendableMetatype {
   static var name: String { get }
   static var defaultListen: String { get }
   static var defaultAdminListen: String { get }
+  /// The most loops that the process may have; more than one unless all its state must be one loop's.
+  static var maximumLoops: Int { get }
   /// Help texts and buckets of the service's own metrics.
   static var metrics: [MetricDescription] { get }
 
@@ -19,6 +21,7 @@ package protocol Service: SendableMetatype {
 }
 
 extension Service {
+  package static var maximumLoops: Int { 256 }
   package static var metrics: [MetricDescription] { [] }
 }
 

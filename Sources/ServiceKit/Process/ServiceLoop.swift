@@ -42,9 +42,8 @@ package final class ServiceLoop {
               logger.info("dependency is ready", metadata: ["dependency": "\(name)"])
             }
             wait = interval
-          } catch is CancellationError {
-            return
           } catch {
+            if Task.isCancelled { return }
             if readiness.set(name, reason: "is not to be reached") {
               logger.warning("dependency is away", metadata: ["dependency": "\(name)", "error": "\(error)"])
             }

@@ -14,7 +14,8 @@ package enum ServiceProcess<S: Service> {
     ProcessMetrics.noteStart()
     let settings = Settings(environment)
     let common = CommonSettings(
-      settings, listen: S.defaultListen, adminListen: S.defaultAdminListen, isTerminal: isatty(STDERR_FILENO) == 1)
+      settings, listen: S.defaultListen, adminListen: S.defaultAdminListen, maximumLoops: S.maximumLoops,
+      isTerminal: isatty(STDERR_FILENO) == 1)
     let configuration = S.configure(settings, common)
 
     switch Array(arguments.dropFirst()) {
@@ -22,10 +23,10 @@ package enum ServiceProcess<S: Service> {
     case ["--check-config"]: return checkConfiguration(settings)
     case ["--probe"]: return probeReadiness(at: common.adminListen)
     case ["--help"]:
-      print(usage)
+      print(usage(arguments))
       return 0
     default:
-      printError(usage)
+      printError(usage(arguments))
       return 2
     }
 
@@ -38,9 +39,9 @@ package enum ServiceProcess<S: Service> {
     return await serve(common, configuration)
   }
 
-  private static var usage: String {
+  private static func usage(_ arguments: [String]) -> String {
     """
-    usage: \(S.name)-service [--check-config | --probe | --help]
+    usage: \(arguments.first?.split(separator: "/").last ?? "\(S.name)") [--check-config | --probe | --help]
       --check-config  prints the settings that the process would use, and ends with 0 or 1
       --probe         asks the running process's admin port whether it is ready, and ends with 0 or 1
     Settings come from the environment; see docs/OPERATIONS.md.
@@ -170,7 +171,8 @@ final class ProcessLife: Sendable {
   }
 }
 
-func printError(_ text: String) {
+/// Writes a line to stderr, for what comes before the log.
+package func printError(_ text: String) {
   let line = Array((text + "\n").utf8)
   _ = write(STDERR_FILENO, line, line.count)
 }
