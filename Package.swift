@@ -105,7 +105,8 @@ let package = Package(
     tests("EdgeService", ["TestSupport", "PostgresClient", "CivilTime", "EventLoop", "HTTPServer", "RPCRuntime", "ServiceContracts", "ServiceKit", "StrictJSON", "TLSSession", "WireCodec", httpTypes, log]),
     tests("OAuthService", ["TestSupport", "TLSSession", "StrictJSON", "CivilTime", "EventLoop", "PostgresClient", log]),
     tests("MailerService", ["TestSupport", "StrictJSON", "CivilTime", "EventLoop", "HTTPSClient", "PostgresClient", "RPCRuntime", "ServiceContracts", "ServiceKit", "TLSSession", "Transport", "WireCodec", log]),
-    tests("ReportService", ["TestSupport"]), tests("GoogleSandbox", ["CivilTime", "EventLoop", "HTTPSClient", "StrictJSON", "TLSSession", httpTypes]),
+    tests("GoogleSandbox", ["CivilTime", "EventLoop", "HTTPSClient", "StrictJSON", "TLSSession", httpTypes]),
+    tests("ReportService", ["TestSupport", "CivilTime", "EventLoop", "PostgresClient", "RPCRuntime", "ServiceContracts", "WireCodec", log]),
     tests("EmailMCPCLI", ["TestSupport"]),
   ]
 )

@@ -69,7 +69,9 @@ enum RangeQuery {
     let startDate: CivilDate? = try row[1]
     let endDate: CivilDate? = try row[3]
     let (low, high): (Timestamp, Timestamp) = (try row[2], try row[4])
-    guard low <= high else { throw RPCError.invalidField("end_date", "must not lie before start_date") }
+    // Days in the wrong order that follow one another have equal bounds.
+    let isReversed = if let startDate, let endDate { startDate > endDate } else { low > high }
+    guard !isReversed else { throw RPCError.invalidField("end_date", "must not lie before start_date") }
     guard try !row.column(7, as: Bool.self) else { throw tooLarge }
     let (firstDay, lastDay): (CivilDate, CivilDate) = (try row[5], try row[6])
     return ReportRange(

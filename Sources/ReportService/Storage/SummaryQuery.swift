@@ -44,15 +44,17 @@ struct SummaryQuery {
       SELECT user_id, sum(success)::bigint AS success FROM day_user GROUP BY user_id HAVING sum(success) > 0
       ORDER BY 2 DESC, user_id COLLATE "C" LIMIT 10
     )
-    SELECT day, NULL::text AS user_id, sum(success)::bigint AS success, sum(failed)::bigint AS failed,
-      sum(unknown)::bigint AS unknown, count(*) AS active, NULL::text AS email
-    FROM day_user WHERE success + failed + unknown > 0 GROUP BY day
-    UNION ALL
-    SELECT NULL, s.user_id, s.success, 0, 0, 0, (
-      SELECT a.email_address FROM user_email_accounts AS a
-      WHERE a.tenant_id = $1 COLLATE "C" AND a.user_id = s.user_id AND a.status <> 'disconnected'
-      ORDER BY a.connected_at DESC LIMIT 1)
-    FROM senders AS s
+    SELECT * FROM (
+      SELECT day, NULL::text AS user_id, sum(success)::bigint AS success, sum(failed)::bigint AS failed,
+        sum(unknown)::bigint AS unknown, count(*) AS active, NULL::text AS email
+      FROM day_user WHERE success + failed + unknown > 0 GROUP BY day
+      UNION ALL
+      SELECT NULL, s.user_id, s.success, 0, 0, 0, (
+        SELECT a.email_address FROM user_email_accounts AS a
+        WHERE a.tenant_id = $1 COLLATE "C" AND a.user_id = s.user_id AND a.status <> 'disconnected'
+        ORDER BY a.connected_at DESC LIMIT 1)
+      FROM senders AS s
+    ) AS report
     ORDER BY day NULLS LAST, success DESC, user_id COLLATE "C"
     """
 
