@@ -42,10 +42,10 @@ final class OAuthGraph: ServiceGraph {
   init(_ loop: ServiceLoop, _ settings: OAuthSettings, _ pool: PostgresPool) throws {
     self.pool = pool
     let reactor = loop.reactor
-    http = try HTTPSClient(reactor: reactor)
+    http = try Self.makeHTTPClient(reactor, settings)
     let google = GoogleHTTP(
       http: http, client: settings.client, endpoints: settings.endpoints, keys: settings.keys, logger: loop.logger)
-    let vault = try Self.makeVault(settings, pool, http)
+    let vault = Self.makeVault(loop, settings, pool, http)
     let grants = VaultGrants(vault, client: settings.client, logger: loop.logger)
     let sealer = KeyringSealer(settings.vaultKeys)
     let accounts = PostgresAccounts(pool)
@@ -76,12 +76,18 @@ final class OAuthGraph: ServiceGraph {
   }
 
   private static func makeVault(
-    _ settings: OAuthSettings, _ pool: PostgresPool, _ http: HTTPSClient
-  ) throws -> any SecretVault {
+    _ loop: ServiceLoop, _ settings: OAuthSettings, _ pool: PostgresPool, _ http: HTTPSClient
+  ) -> any SecretVault {
     switch settings.vault {
     case .sealed: SealedVault(pool: pool, keys: settings.vaultKeys)
-    case .aws: throw VaultError(.configuration, "EMAILMCP_VAULT=aws")
+    case .aws(let aws): AWSVault(aws, client: http, reactor: loop.reactor, logger: loop.logger)
     }
+  }
+
+  private static func makeHTTPClient(_ reactor: Reactor, _ settings: OAuthSettings) throws -> HTTPSClient {
+    var configuration = HTTPSClient.Configuration()
+    if case .aws(let aws) = settings.vault { configuration.plaintextHosts = aws.plaintextHosts }
+    return try HTTPSClient(reactor: reactor, configuration: configuration)
   }
 
   /// The operator's client from `emailmcp/oauth/config`; until it is there the process is not ready. It is looked at

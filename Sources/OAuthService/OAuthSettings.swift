@@ -10,10 +10,16 @@ struct OAuthSettings: Sendable {
     case aws
   }
 
+  enum Vault: Sendable {
+    case sealed
+    case aws(AWSSettings)
+  }
+
   let common: CommonSettings
   let rpc: RPCSettings
   let database: PostgresConfiguration?
-  let vault: VaultKind
+  let vault: Vault
+  /// Seal what stands in the database: the sealed vault, and with either vault the access tokens.
   let vaultKeys: Keyring
   let endpoints: GoogleEndpoints
   /// Nil when the client is to be read from the vault.
@@ -25,7 +31,8 @@ struct OAuthSettings: Sendable {
     self.common = common
     rpc = RPCSettings(settings)
     database = settings.optionalSecret("DATABASE_URL") { try PostgresConfiguration(url: $0) }
-    vault = settings.choice("EMAILMCP_VAULT", default: .sealed)
+    let aws = settings.choice("EMAILMCP_VAULT", default: VaultKind.sealed) == .aws ? settings.aws() : nil
+    vault = aws.map { .aws($0) } ?? .sealed
     vaultKeys = settings.keyring("EMAILMCP_VAULT_KEYS")
     endpoints = GoogleEndpoints(
       authorization: settings.endpoint(
@@ -34,7 +41,7 @@ struct OAuthSettings: Sendable {
       revocation: settings.endpoint("EMAILMCP_GOOGLE_REVOCATION_URL", default: "https://oauth2.googleapis.com/revoke"),
       keys: settings.endpoint("EMAILMCP_GOOGLE_JWKS_URL", default: "https://www.googleapis.com/oauth2/v3/certs"),
       issuer: settings.string("EMAILMCP_GOOGLE_ISSUER", default: "https://accounts.google.com"))
-    client = GoogleClientSource(Self.client(settings, canComeFromVault: vault == .aws))
+    client = GoogleClientSource(Self.client(settings, canComeFromVault: aws != nil))
     if database == nil { settings.fail("DATABASE_URL", "is not set or not usable") }
   }
 
@@ -56,6 +63,18 @@ struct OAuthSettings: Sendable {
 }
 
 extension Settings {
+  /// The AWS SDKs' own settings; nil, with a problem noted, when they are not whole.
+  fileprivate func aws() -> AWSSettings? {
+    do throws(VaultError) {
+      return try AWSSettings { name in
+        KnownSettings.secrets.contains(name) ? optionalSecret(name)?.revealedText : optionalString(name)
+      }
+    } catch {
+      fail("EMAILMCP_VAULT", "is aws, but: \(error.message)")
+      return nil
+    }
+  }
+
   fileprivate func endpoint(_ name: String, default fallback: String) -> EndpointURL {
     // The fallback is only a placeholder where the setting is refused; it is Google's own address, hence parses.
     value(name, default: fallback, parseEndpoint) ?? EndpointURL(fallback)!

@@ -37,7 +37,8 @@ final class World {
 
   func authorizer(client: GoogleClient? = nil) -> Authorizer {
     Authorizer(
-      client: GoogleClientSource(client ?? self.client), endpoints: endpoints, google: google, flows: flows, accounts: accounts,
+      client: GoogleClientSource(client ?? self.client), endpoints: endpoints, google: google, flows: flows,
+      accounts: accounts,
       vault: vault, sealer: sealer, logger: .silent, now: { [unowned self] in now })
   }
 
