@@ -25,8 +25,10 @@ import Testing
   @Test("anything of another form is no key")
   func otherForms() {
     let key = APIKey(generating: .live).revealed
-    let bad = ["", "emcp", "emcp_live__", key + "a", String(key.dropLast()), "x" + key, key.replacing("live", with: "prod"),
-      key + "_", key.replacing("emcp_", with: "emcp_live_"), String(key.dropLast()) + "é", String(key.dropLast()) + "-"]
+    let bad = [
+      "", "emcp", "emcp_live__", key + "a", String(key.dropLast()), "x" + key, key.replacing("live", with: "prod"),
+      key + "_", key.replacing("emcp_", with: "emcp_live_"), String(key.dropLast()) + "é", String(key.dropLast()) + "-",
+    ]
     for text in bad { #expect(APIKey(text) == nil, "\(text)") }
   }
 }
