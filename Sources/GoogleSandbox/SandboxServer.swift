@@ -41,6 +41,16 @@ final class SandboxServer {
   }
 
   private func response(_ answer: SandboxAnswer) -> HTTPServerResponse {
-    HTTPServerResponse(HTTPResponse.Status(code: answer.status), headers: answer.fields, body: answer.body)
+    let status = Self.statuses[answer.status] ?? HTTPResponse.Status(code: answer.status)
+    return HTTPServerResponse(status, headers: answer.fields, body: answer.body)
   }
+
+  /// With their reason phrases, which some HTTP/1.1 clients show.
+  private static let statuses: [Int: HTTPResponse.Status] = {
+    let known: [HTTPResponse.Status] = [
+      .ok, .created, .noContent, .found, .badRequest, .unauthorized, .forbidden, .notFound, .contentTooLarge,
+      .tooManyRequests, .internalServerError, .badGateway, .serviceUnavailable, .gatewayTimeout,
+    ]
+    return Dictionary(uniqueKeysWithValues: known.map { ($0.code, $0) })
+  }()
 }

@@ -69,6 +69,11 @@ final class EasyHandle {
         Transfer.from(context)?.response.takeBody(UnsafeRawBufferPointer(start: bytes, count: size * count)) ?? false
       return taken ? size * count : 0
     }
+    // What the server says about streams that it did not process stands nowhere but in libcurl's commentary.
+    emcurl_set_debug(curl) { _, kind, bytes, count, context in
+      if kind == CURLINFO_TEXT { Transfer.from(context)?.heard(UnsafeRawBufferPointer(start: bytes, count: count)) }
+      return 0
+    }
     emcurl_set_prereq(curl) { context, _, _, _, _ in
       Transfer.from(context)?.connectionIsReady() == true ? CURL_PREREQFUNC_OK : CURL_PREREQFUNC_ABORT
     }

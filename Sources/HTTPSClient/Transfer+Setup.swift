@@ -10,11 +10,14 @@ extension Transfer {
     self.handle = handle
     let context = Unmanaged.passUnretained(self).toOpaque()
     handle.clearMessage()
-    for option in [CURLOPT_PRIVATE, CURLOPT_READDATA, CURLOPT_HEADERDATA, CURLOPT_WRITEDATA, CURLOPT_PREREQDATA] {
+    for option in [
+      CURLOPT_PRIVATE, CURLOPT_READDATA, CURLOPT_HEADERDATA, CURLOPT_WRITEDATA, CURLOPT_PREREQDATA, CURLOPT_DEBUGDATA,
+    ] {
       handle.set(option, pointer: context)
     }
     handle.set(CURLOPT_PROTOCOLS_STR, target.isPlaintext ? "http" : "https")
     handle.set(CURLOPT_HTTP_VERSION, target.isPlaintext ? Int(CURL_HTTP_VERSION_1_1) : Int(CURL_HTTP_VERSION_2TLS))
+    handle.set(CURLOPT_VERBOSE, !target.isPlaintext)
     handle.set(CURLOPT_URL, target.url)
     handle.set(CURLOPT_CONNECTTIMEOUT_MS, max(1, min(options.connectTimeout, options.timeout).wholeMilliseconds))
     setMethod(handle)

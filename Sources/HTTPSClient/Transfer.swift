@@ -12,6 +12,7 @@ final class Transfer {
   private var reader: RequestBodyReader
   var response: ResponseCollector
   private(set) var observation = TransportObservation()
+  private var streams = StreamNotes()
   var handle: EasyHandle?
   var headerList: UnsafeMutablePointer<curl_slist>?
   var deadline: Timer?
@@ -38,6 +39,8 @@ final class Transfer {
   func connectionIsReady() -> Bool {
     guard !observation.bodyWasAskedFor else { return false }
     observation.attempts += 1
+    observation.refusedUnprocessed = false
+    streams = StreamNotes()
     observation.connectionWasReused = handle?.get(CURLINFO_NUM_CONNECTS) == 0
     return true
   }
@@ -49,7 +52,11 @@ final class Transfer {
     return count
   }
 
-  func serverRefusedUnprocessed() { observation.refusedUnprocessed = true }
+  /// A line of libcurl's commentary on this request.
+  func heard(_ line: UnsafeRawBufferPointer) {
+    streams.take(line)
+    if streams.isUnprocessed { observation.refusedUnprocessed = true }
+  }
 
   /// Gives the outcome to the waiting task; only the first one counts.
   func finish(_ result: Result<HTTPResponse, Failure>) {

@@ -47,3 +47,12 @@ extension Result where Failure == HTTPSClientError {
     return nil
   }
 }
+
+extension ForeignServer {
+  /// A client's configuration that believes this server's authority alone.
+  var trusting: HTTPSClient.Configuration {
+    var configuration = HTTPSClient.Configuration()
+    configuration.trustRoots = .pem(authorityPEM)
+    return configuration
+  }
+}

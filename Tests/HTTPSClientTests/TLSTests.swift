@@ -4,19 +4,13 @@ import Testing
 
 @testable import HTTPSClient
 
-@Suite(.timeLimit(.minutes(1)), .disabled(if: NGHTTPD.isMissing, "nghttpd is not installed"))
+@Suite(.timeLimit(.minutes(1)), .disabled(if: ForeignServer.nghttpd == nil, "nghttpd is not installed"))
 struct TLSTests {
-  private static func trusting(_ server: NGHTTPD) -> HTTPSClient.Configuration {
-    var configuration = HTTPSClient.Configuration()
-    configuration.trustRoots = .pem(server.authorityPEM)
-    return configuration
-  }
-
   @Test("A server whose CA is given is believed, and spoken to in HTTP/2 on one connection")
   func ownAuthority() async throws {
-    let server = try await NGHTTPD()
-    let authority = "localhost:\(server.port)"
-    let responses = try await withClient(Self.trusting(server)) { client, _ in
+    let server = try await ForeignServer.echoing()
+    let authority = server.authority
+    let responses = try await withClient(server.trusting) { client, _ in
       var responses: [HTTPSClient.Response] = []
       for index in 0..<3 {
         responses.append(
@@ -34,9 +28,9 @@ struct TLSTests {
     "A certificate that no system root vouches for, or for another name: TLS error, not sent",
     arguments: ["localhost", "127.0.0.1"])
   func untrusted(_ host: String) async throws {
-    let server = try await NGHTTPD()
+    let server = try await ForeignServer.echoing()
     let authority = "\(host):\(server.port)"
-    let configuration = host == "localhost" ? HTTPSClient.Configuration() : Self.trusting(server)
+    let configuration = host == "localhost" ? HTTPSClient.Configuration() : server.trusting
     let error = try await withClient(configuration) { client, _ in
       await client.outcome(request(.post, authority, scheme: "https"), body: RequestBody([1])).error
     }
@@ -46,9 +40,9 @@ struct TLSTests {
 
   @Test("A thousand requests at once share a few HTTP/2 connections")
   func multiplexing() async throws {
-    let server = try await NGHTTPD()
-    let authority = "localhost:\(server.port)"
-    let fresh = try await withClient(Self.trusting(server)) { client, reactor in
+    let server = try await ForeignServer.echoing()
+    let authority = server.authority
+    let fresh = try await withClient(server.trusting) { client, reactor in
       let tasks = (0..<1_000).map { index in
         reactor.spawn {
           let body = [UInt8](repeating: UInt8(truncatingIfNeeded: index), count: 2_000)
@@ -70,10 +64,10 @@ struct TLSTests {
 
   @Test("Large bodies go through HTTP/2's flow control")
   func largeBody() async throws {
-    let server = try await NGHTTPD()
-    let authority = "localhost:\(server.port)"
+    let server = try await ForeignServer.echoing()
+    let authority = server.authority
     let body = (0..<3_000_000).map { UInt8(truncatingIfNeeded: $0 &* 31 &+ $0 >> 9) }
-    let echoed = try await withClient(Self.trusting(server)) { client, _ in
+    let echoed = try await withClient(server.trusting) { client, _ in
       var options = HTTPSClient.Options()
       options.maxBodyBytes = body.count
       return try await client.send(
@@ -85,9 +79,9 @@ struct TLSTests {
 
   @Test("A killed server leaves the request that it had unknown, and the next one not sent")
   func killed() async throws {
-    let server = try await NGHTTPD()
-    let authority = "localhost:\(server.port)"
-    let configuration = Self.trusting(server)
+    let server = try await ForeignServer.echoing()
+    let authority = server.authority
+    let configuration = server.trusting
     let next = try await withClient(configuration) { client, _ in
       _ = try await client.send(request(.post, authority, "/x", scheme: "https"), body: RequestBody([1]))
       server.kill()

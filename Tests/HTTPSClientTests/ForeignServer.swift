@@ -3,19 +3,40 @@ import Glibc
 import Synchronization
 import TLSSession
 
-/// A foreign HTTP/2 server over TLS, with a certificate of a test's own CA; it echoes request bodies.
-final class NGHTTPD: Sendable {
-  static let path: String? = ["/usr/sbin/nghttpd", "/usr/bin/nghttpd"].first { access($0, X_OK) == 0 }
-  static var isMissing: Bool { path == nil }
+/// A foreign HTTP/2 server over TLS as a process, with a certificate of a test's own CA.
+final class ForeignServer: Sendable {
+  /// nghttpd, which echoes request bodies.
+  static let nghttpd: String? = ["/usr/sbin/nghttpd", "/usr/bin/nghttpd"].first { access($0, X_OK) == 0 }
+
+  /// A Python with the packages of the tests, which runs a server that misbehaves when asked to.
+  static let python: String? = {
+    let environment = ProcessInfo.processInfo.environment["EMAILMCP_TEST_PYTHON"]
+    return [environment, ".build/venv/bin/python"].compactMap { $0 }.first { access($0, X_OK) == 0 }
+  }()
 
   let port: UInt16
   let authorityPEM: [UInt8]
+  var authority: String { "localhost:\(port)" }
   private let process: pid_t
   private let isReaped = Atomic(false)
   private let folder: URL
 
-  init(arguments: [String] = []) async throws {
-    folder = FileManager.default.temporaryDirectory.appending(path: "nghttpd-\(UUID().uuidString)")
+  static func echoing() async throws -> ForeignServer {
+    try await ForeignServer { port, key, certificate, folder in
+      [nghttpd!, "--address=127.0.0.1", "--echo-upload", "--htdocs=\(folder)", port, key, certificate]
+    }
+  }
+
+  static func misbehaving() async throws -> ForeignServer {
+    try await ForeignServer { port, key, certificate, _ in
+      [python!, "Tests/Python/h2_server.py", port, key, certificate]
+    }
+  }
+
+  private init(_ command: (_ port: String, _ key: String, _ certificate: String, _ folder: String) -> [String])
+    async throws
+  {
+    folder = FileManager.default.temporaryDirectory.appending(path: "foreign-server-\(UUID().uuidString)")
     try FileManager.default.createDirectory(at: folder, withIntermediateDirectories: true)
     let authority = try CertificateAuthority.make(commonName: "test authority")
     let issued = try authority.issue(
@@ -26,10 +47,7 @@ final class NGHTTPD: Sendable {
     try Data(issued.key.pem().revealed).write(to: key)
     try Data(issued.certificate.pem).write(to: certificate)
     port = try ScriptedServer { _ in }.port
-    process = try Self.start(
-      ["--address=127.0.0.1", "--echo-upload", "--htdocs=\(folder.path)"] + arguments + [
-        "\(port)", key.path, certificate.path,
-      ])
+    process = try Self.start(command("\(port)", key.path, certificate.path, folder.path))
     try await waitUntilItListens()
   }
 
@@ -44,15 +62,15 @@ final class NGHTTPD: Sendable {
     waitpid(process, nil, 0)
   }
 
-  private static func start(_ arguments: [String]) throws -> pid_t {
-    var words = ([path!] + arguments).map { strdup($0) } + [nil]
+  private static func start(_ command: [String]) throws -> pid_t {
+    var words = command.map { strdup($0) } + [nil]
     defer { words.forEach { free($0) } }
     var actions = posix_spawn_file_actions_t()
     posix_spawn_file_actions_init(&actions)
     defer { posix_spawn_file_actions_destroy(&actions) }
     for descriptor in 1...2 { posix_spawn_file_actions_addopen(&actions, Int32(descriptor), "/dev/null", O_WRONLY, 0) }
     var process = pid_t()
-    guard posix_spawn(&process, path!, &actions, nil, &words, environ) == 0 else { throw POSIXError(.ENOENT) }
+    guard posix_spawn(&process, command[0], &actions, nil, &words, environ) == 0 else { throw POSIXError(.ENOENT) }
     return process
   }
 
