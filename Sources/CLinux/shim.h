@@ -9,6 +9,7 @@
 #include <pthread.h>
 #include <signal.h>
 #include <stdint.h>
+#include <malloc.h>
 #include <sys/epoll.h>
 #include <sys/eventfd.h>
 #include <sys/prctl.h>
@@ -128,3 +129,7 @@ static inline void clinux_forward_signal(int number, int pipe) {
   action.sa_flags = SA_RESTART;
   sigaction(number, &action, 0);
 }
+
+// Has buffers from 256 KiB on taken from and given back to the kernel one by one. By default glibc raises that limit to
+// the largest buffer ever freed, and a process that once carried a large mail stays as large as the mail.
+static inline void clinux_return_large_buffers(void) { mallopt(M_MMAP_THRESHOLD, 256 * 1024); }

@@ -65,6 +65,7 @@ package enum ServiceProcess<S: Service> {
     let started = Instant.current()
     SignalWatch.prepareProcess()
     raiseDescriptorLimit()
+    clinux_return_large_buffers()
     let writer = LogWriter()
     let (level, format) = (common.logLevel, common.logFormat)
     LoggingSystem.bootstrap { label in
