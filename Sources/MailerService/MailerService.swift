@@ -74,9 +74,11 @@ final class MailerGraph: ServiceGraph {
     let signer = ContextSigner(keys: configuration.rpc.contextKeys, issuer: MailerService.name)
     let tokens = TokenSource(reactor: reactor, channel: channel, signer: signer, cache: shared.tokens)
     let seal = PayloadSeal(keys: configuration.vaultKeys)
+    let metrics = MailerMetrics()
     let gmail = GmailClient(http: http, origin: configuration.gmailURL)
     courier = Courier(
-      reactor: reactor, store: store, gmail: gmail, tokens: tokens, seal: seal, shared: shared, logger: logger)
+      reactor: reactor, store: store, gmail: gmail, tokens: tokens, seal: seal, shared: shared, metrics: metrics,
+      logger: logger)
     let workerName = "mailer-\(UInt32.random(in: 0 ... .max))-\(loop.index)"
     worker = QueueWorker(
       reactor: reactor, store: store, courier: courier, seal: seal, pause: shared.pause, name: workerName,
@@ -90,7 +92,7 @@ final class MailerGraph: ServiceGraph {
     server.register(
       MailerMethods(
         reactor: reactor, store: store, sender: sender,
-        watches: MessageWatches(reactor: reactor, store: store), metrics: shared.metrics))
+        watches: MessageWatches(reactor: reactor, store: store), metrics: metrics))
     if loop.isFirst {
       let worker = worker
       watch = ConnectionWatch(
@@ -98,7 +100,7 @@ final class MailerGraph: ServiceGraph {
       ) { user in
         if let count = try? await store.unpark(user), count > 0 { worker.hint() }
       }
-      upkeep = Upkeep(reactor: reactor, store: store, metrics: shared.metrics, logger: logger)
+      upkeep = Upkeep(reactor: reactor, store: store, metrics: metrics, logger: logger)
     } else {
       watch = nil
       upkeep = nil

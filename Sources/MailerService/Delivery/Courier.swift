@@ -28,7 +28,7 @@ final class Courier {
 
   init(
     reactor: Reactor, store: MailStore, gmail: GmailClient, tokens: TokenSource, seal: PayloadSeal, shared: SharedState,
-    logger: Logger
+    metrics: MailerMetrics, logger: Logger
   ) {
     self.reactor = reactor
     self.store = store
@@ -37,7 +37,7 @@ final class Courier {
     self.seal = seal
     board = shared.board
     pause = shared.pause
-    metrics = shared.metrics
+    self.metrics = metrics
     self.logger = logger
   }
 

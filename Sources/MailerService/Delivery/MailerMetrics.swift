@@ -1,7 +1,7 @@
 import EventLoop
 import Metrics
 
-/// The mailer's own figures.
+/// The mailer's own figures. Made on each loop, once the process's registry stands; all write the same series.
 struct MailerMetrics: Sendable {
   private let outcomes: [String: Counter]
   private let gmail = Metrics.Timer(label: "emailmcp_gmail_request_duration_seconds")
@@ -32,7 +32,6 @@ final class SharedState: Sendable {
   let tokens = TokenCache()
   let board = OutcomeBoard()
   let pause: ProjectPause
-  let metrics = MailerMetrics()
 
   init(projectUnitsPerMinute: Int) { pause = ProjectPause(unitsPerMinute: projectUnitsPerMinute) }
 }

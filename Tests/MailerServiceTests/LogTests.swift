@@ -1,0 +1,182 @@
+import CivilTime
+import EventLoop
+import RPCRuntime
+import ServiceContracts
+import TLSSession
+import Testing
+import WireCodec
+
+@testable import MailerService
+
+@Suite("The log, batches and watches")
+struct LogTests {
+  @Test("Pages go newest first without gap or repeat, and a cursor is bound to its user and filter")
+  func pages() async throws {
+    try await MailerHarness.run(users: ["ann", "bea"]) { harness in
+      var sent: [String] = []
+      for number in 0..<7 {
+        sent.append(try await harness.send { $0.subject = "Mail \(number) 100%_a" }.id)
+      }
+      var request = Mailer.ListMessagesRequest { $0.limit = 3 }
+      var listed: [String] = []
+      var cursors: [String] = []
+      repeat {
+        let page = try await harness.call(Mailer.listMessages, request)
+        listed += page.messages.map(\.id)
+        request.cursor = page.nextCursor
+        cursors.append(page.nextCursor)
+      } while !request.cursor.isEmpty
+      #expect(listed == Array(sent.reversed()))
+      #expect(cursors.count == 3)
+      let stolen = Mailer.ListMessagesRequest { $0.cursor = cursors[0] }
+      let refusals = [
+        await harness.reason { _ = try await harness.call(Mailer.listMessages, stolen, user: "bea") },
+        await harness.reason {
+          _ = try await harness.call(
+            Mailer.listMessages,
+            Mailer.ListMessagesRequest {
+              $0.cursor = cursors[0]
+              $0.subject = "Mail"
+            })
+        },
+        await harness.reason {
+          _ = try await harness.call(Mailer.listMessages, Mailer.ListMessagesRequest { $0.cursor = "x" })
+        },
+      ]
+      #expect(refusals == ["invalid_cursor", "invalid_cursor", "invalid_cursor"])
+      let other = try await harness.call(Mailer.listMessages, Mailer.ListMessagesRequest(), user: "bea")
+      #expect(other.messages.isEmpty)
+    }
+  }
+
+  @Test("Filters are taken literally: status, recipient in any field, part of the subject, time")
+  func filters() async throws {
+    try await MailerHarness.run { harness in
+      _ = try await harness.send { $0.subject = "100% sure" }
+      _ = try await harness.send {
+        $0.subject = "1000 sure"
+        $0.bcc = [Mailer.Address { $0.email = "Eve@Example.com" }]
+      }
+      harness.gmail.script = { _, _ in .status(400, reason: "invalidArgument") }
+      _ = try await harness.send { $0.subject = "Refused" }
+      func subjects(_ change: (inout Mailer.ListMessagesRequest) -> Void) async throws -> [String] {
+        try await harness.call(Mailer.listMessages, Mailer.ListMessagesRequest(change)).messages.map(\.subject)
+      }
+      #expect(try await subjects { $0.subject = "100%" } == ["100% sure"])
+      #expect(try await subjects { $0.subject = "SURE" } == ["1000 sure", "100% sure"])
+      #expect(try await subjects { $0.to = "eve@example.COM" } == ["1000 sure"])
+      #expect(try await subjects { $0.status = .failed } == ["Refused"])
+      #expect(
+        try await subjects { $0.start = DateOrTime { $0.value = .time(ProtobufTimestamp(.now() + .seconds(60))) } }
+          == [])
+      let today = Timestamp.now().date.description
+      #expect(
+        try await subjects {
+          $0.start = DateOrTime { $0.value = .date(today) }
+          $0.end = DateOrTime { $0.value = .date(today) }
+        }.count == 3)
+      let refusal = await harness.reason { _ = try await subjects { $0.limit = 201 } }
+      #expect(refusal == "invalid_request")
+    }
+  }
+
+  @Test("A message of another user is not found")
+  func foreign() async throws {
+    try await MailerHarness.run(users: ["ann", "bea"]) { harness in
+      let sent = try await harness.send()
+      let refusal = await harness.reason {
+        _ = try await harness.call(Mailer.getMessage, Mailer.GetMessageRequest { $0.id = sent.id }, user: "bea")
+      }
+      #expect(refusal == "not_found")
+      let nonsense = await harness.reason {
+        _ = try await harness.call(Mailer.getMessage, Mailer.GetMessageRequest { $0.id = "1" })
+      }
+      #expect(nonsense == "not_found")
+    }
+  }
+
+  @Test("A batch answers each mail by its reference; one refused mail does not end it")
+  func batch() async throws {
+    try await MailerHarness.run { harness in
+      let call = try harness.batch(Mailer.sendMessages)
+      for number in 0..<5 {
+        try await call.write(
+          Mailer.SendMessagesRequest {
+            $0.reference = "r\(number)"
+            $0.message = MailerHarness.mail { if number == 2 { $0.to = [] } }
+          })
+      }
+      call.finishWriting()
+      var answers: [String: String] = [:]
+      for try await answer in call.responses {
+        switch answer.result {
+        case .response(let response): answers[answer.reference] = response.status.word
+        case .error(let status): answers[answer.reference] = RPCError(status).errorInfo?.reason
+        case nil: break
+        }
+      }
+      #expect(
+        answers == ["r0": "success", "r1": "success", "r2": "invalid_request", "r3": "success", "r4": "success"])
+    }
+  }
+
+  @Test("A watch tells each change of status once it is committed")
+  func watch() async throws {
+    try await MailerHarness.run { harness in
+      let earlier = try await harness.send()
+      let call = try harness.stream(Mailer.watchMessages, Mailer.WatchMessagesRequest())
+      var events = call.makeAsyncIterator()
+      guard case .started = try await events.next()?.event else {
+        Issue.record("the first event is not the start")
+        return
+      }
+      harness.gmail.script = { _, _ in .held }
+      let mail = try await harness.send { $0.wait = ProtobufDuration(.zero) }
+      try await harness.gmail.nextHeld()
+      var seen: [MessageStatus] = []
+      while seen.last != .success {
+        guard let event = try await events.next(), case .message(let record) = event.event else { break }
+        #expect(record.id == mail.id && record.id != earlier.id)
+        #expect(event.userID == "ann")
+        seen.append(record.status)
+        if record.status == .sending { harness.gmail.release() }
+      }
+      #expect(seen.suffix(2) == [.sending, .success])
+      call.cancel()
+    }
+  }
+}
+
+@Suite("The sealed payload")
+struct MailPayloadTests {
+  static let key = MailKey(
+    tenantID: "acme", userID: "ann", id: UUIDv7(at: OutgoingMessageTests.now, random: (1, 2)))
+  static let payload = MailPayload(
+    mail: Array("From: a\r\n\r\nx".utf8), threadID: "18a", recipients: ["a@example.com", "é@example.com"])
+
+  @Test("It opens for its own mail and no other")
+  func bound() throws {
+    let keys = Keyring(generating: "k1")
+    let seal = PayloadSeal(keys: keys)
+    let sealed = try seal.seal(Self.payload, of: Self.key)
+    #expect(try seal.open(sealed, of: Self.key) == Self.payload)
+    var other = Self.key
+    other.userID = "bea"
+    #expect(throws: PayloadError.malformed) { try seal.open(sealed, of: other) }
+    #expect(throws: PayloadError.unknownKey) {
+      try PayloadSeal(keys: Keyring(generating: "k2")).open(sealed, of: Self.key)
+    }
+    var changed = sealed
+    changed[changed.count - 1] ^= 1
+    #expect(throws: PayloadError.malformed) { try seal.open(changed, of: Self.key) }
+  }
+
+  @Test("Cut anywhere, its bytes are refused or read as less, never past their end")
+  func cut() {
+    let bytes = Self.payload.bytes()
+    #expect(MailPayload(bytes: bytes) == Self.payload)
+    for count in 0..<(bytes.count - Self.payload.mail.count) {
+      #expect(MailPayload(bytes: Array(bytes.prefix(count))) == nil)
+    }
+  }
+}
