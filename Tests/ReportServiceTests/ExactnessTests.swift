@@ -124,7 +124,7 @@ import WireCodec
 enum RandomRange {
   static func make(_ random: inout SeededRandom, _ zones: [Zone]) -> (RequestedRange, InstantRange, Zone) {
     let zone = zones.randomElement(using: &random)!
-    var asked = try! RequestedRange(Reports.DateRange { $0.timeZone = zone.name })
+    var asked = try! RequestedRange(zone: zone.name)
     let firstDay = CivilDate(year: 2026, month: 1, day: 1)!.adding(days: Int.random(in: 0..<330, using: &random))
     let length = [0, 0, 1, 2, 6, 30, 90, 365].randomElement(using: &random)!
     var range: InstantRange

@@ -64,10 +64,7 @@ func absentRange() throws {
   "a bound that is no day and no time is refused by its field",
   arguments: ["2026-02-30", "2026-1-1", "", "yesterday", "0000-01-01", "2026-01-01T00:00:00Z"])
 func badDates(_ text: String) {
-  let error = #expect(throws: RPCError.self) { try RequestedRange(range(end: .date(text))) }
-  #expect(error?.code == .invalidArgument)
-  #expect(error?.errorInfo?.reason == "invalid_request")
-  #expect(error?.badRequest?.fieldViolations.map(\.field) == ["end_date"])
+  #expect(throws: RangeProblem.badEnd) { try RequestedRange(range(end: .date(text))) }
 }
 
 @Test(
@@ -78,8 +75,7 @@ func badTimes(_ seconds: Int64, _ nanos: Int32) {
     $0.seconds = seconds
     $0.nanos = nanos
   }
-  let error = #expect(throws: RPCError.self) { try RequestedRange(range(start: .time(value))) }
-  #expect(error?.badRequest?.fieldViolations.map(\.field) == ["start_date"])
+  #expect(throws: RangeProblem.badStart) { try RequestedRange(range(start: .time(value))) }
 }
 
 @Test(
@@ -89,6 +85,19 @@ func badTimes(_ seconds: Int64, _ nanos: Int32) {
     String(repeating: "a", count: 65),
   ])
 func badZones(_ zone: String) {
-  let error = #expect(throws: RPCError.self) { try RequestedRange(range(zone: zone)) }
-  #expect(error?.errorInfo?.reason == "invalid_time_zone")
+  #expect(throws: RangeProblem.unknownZone) { try RequestedRange(range(zone: zone)) }
+}
+
+@Test(
+  "each problem of a range names its reason and its field",
+  arguments: [
+    (.badStart, "invalid_request", "start_date"), (.badEnd, "invalid_request", "end_date"),
+    (.reversed, "invalid_request", "end_date"), (.tooLarge, "range_too_large", "start_date"),
+    (.unknownZone, "invalid_time_zone", "tz"),
+  ] as [(RangeProblem, String, String)])
+func problems(_ problem: RangeProblem, _ reason: String, _ field: String) {
+  let error = RPCError(problem)
+  #expect(error.code == .invalidArgument)
+  #expect(error.errorInfo?.reason == reason)
+  #expect(error.badRequest?.fieldViolations.map(\.field) == [field])
 }

@@ -1,5 +1,4 @@
 import CivilTime
-import ServiceContracts
 import StrictJSON
 
 /// Writes rows as lines of text, and hands over pieces of whole lines.

@@ -12,24 +12,21 @@ struct ReportMethods: Reports.Service {
   func getUserReport(
     _ request: Reports.GetUserReportRequest, _ call: ServiceCall
   ) async throws -> Reports.GetUserReportResponse {
-    let range = try RequestedRange(request.range)
-    return try await answering { try await store.userReport(owner(call), range) }
+    try await answering { try await store.userReport(owner(call), try RequestedRange(request.range)) }
   }
 
   func getSummary(_ request: Reports.GetSummaryRequest, _ call: ServiceCall) async throws -> Reports.GetSummaryResponse
   {
-    let range = try RequestedRange(request.range)
-    return try await answering { try await store.summary(call.tenantID, range) }
+    try await answering { try await store.summary(call.tenantID, try RequestedRange(request.range)) }
   }
 
   func exportMessages(
     _ request: Reports.ExportMessagesRequest, _ writer: MessageWriter<Reports.ExportMessagesResponse>,
     _ call: ServiceCall
   ) async throws {
-    let range = try RequestedRange(request.range)
     var text = ExportWriter(try form(request.format))
     try await answering {
-      try await store.export(owner(call), range) { rows in
+      try await store.export(owner(call), try RequestedRange(request.range)) { rows in
         for row in rows {
           text.write(row)
           if let piece = text.nextPiece() { try await writer.write(.init { $0.content = piece }) }
@@ -50,10 +47,12 @@ struct ReportMethods: Reports.Service {
     }
   }
 
-  /// Turns the database's failures into what a caller may see.
+  /// Turns failures into what a caller may see.
   private func answering<Value>(_ body: () async throws -> Value) async throws -> Value {
     do {
       return try await body()
+    } catch let problem as RangeProblem {
+      throw RPCError(problem)
     } catch let error as PostgresError where error.isUnavailable {
       throw RPCError(
         .unavailable, reason: "unavailable", domain: ServiceError.domain, "Reports are not available at the moment.",

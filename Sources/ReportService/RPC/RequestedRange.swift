@@ -1,6 +1,4 @@
 import CivilTime
-import RPCRuntime
-import ServiceContracts
 
 /// The range of a request, checked as far as that goes without knowing any zone.
 struct RequestedRange: Hashable, Sendable {
@@ -12,34 +10,15 @@ struct RequestedRange: Hashable, Sendable {
   var start: Bound?
   var end: Bound?
   /// Looks like the name of a zone; whether it is one, the database knows.
-  var zone: String
+  let zone: String
 
-  /// - Throws: INVALID_ARGUMENT `invalid_request`, `invalid_time_zone`.
-  init(_ range: Reports.DateRange?) throws(RPCError) {
-    start = try Self.bound(range?.start, "start_date")
-    end = try Self.bound(range?.end, "end_date")
-    zone = range?.timeZone ?? ""
-    if zone.isEmpty { zone = "UTC" }
-    guard Self.looksLikeZone(zone) else { throw Self.unknownZone }
-  }
-
-  static let unknownZone = RPCError(
-    .invalidArgument, reason: "invalid_time_zone", domain: ServiceError.domain,
-    "The time zone is not a name of the IANA database, such as Europe/Berlin.",
-    details: [BadRequest([.init(field: "tz", description: "must be an IANA time zone name, such as Europe/Berlin")])])
-
-  private static func bound(_ value: DateOrTime?, _ field: String) throws(RPCError) -> Bound? {
-    switch value?.value {
-    case nil: return nil
-    case .date(let text):
-      guard let date = CivilDate(text), 1...9999 ~= date.components.year else {
-        throw .invalidField(field, "must be a day that exists, as YYYY-MM-DD, or an RFC 3339 time")
-      }
-      return .date(date)
-    case .time(let message):
-      guard let time = message.timestamp else { throw .invalidField(field, "must lie in the years 1 to 9999") }
-      return .time(time)
-    }
+  /// - Parameter zone: empty for UTC.
+  /// - Throws: ``RangeProblem/unknownZone`` for what cannot be a zone's name.
+  init(start: Bound? = nil, end: Bound? = nil, zone: String = "") throws(RangeProblem) {
+    self.start = start
+    self.end = end
+    self.zone = zone.isEmpty ? "UTC" : zone
+    guard Self.looksLikeZone(self.zone) else { throw .unknownZone }
   }
 
   /// The characters of IANA's names (theory.html, "Timezone identifiers"), in parts divided by `/`.
@@ -57,44 +36,12 @@ struct RequestedRange: Hashable, Sendable {
   private static func isLetter(_ byte: UInt8) -> Bool { 0x61...0x7a ~= byte | 0x20 }
 }
 
-/// A range whose bounds are instants.
-struct ReportRange: Hashable, Sendable {
-  /// As it was asked; dates where it was left open.
-  let start: RequestedRange.Bound
-  let end: RequestedRange.Bound
-  let zone: String
-
-  let interval: InstantRange
-
-  /// The zone's days that the interval touches; nil when it is empty.
-  let days: ClosedRange<CivilDate>?
-
-  /// The zone's day that it is now.
-  let today: InstantRange
-
-  /// The time of the snapshot.
-  let asOf: Timestamp
-
-  /// Each day, in order.
-  var allDays: [CivilDate] {
-    guard let days else { return [] }
-    return (days.lowerBound.daysSinceEpoch...days.upperBound.daysSinceEpoch).map { CivilDate(daysSinceEpoch: $0) }
-  }
-
-  var message: Reports.DateRange {
-    var message = Reports.DateRange()
-    message.start = Self.message(start)
-    message.end = Self.message(end)
-    message.timeZone = zone
-    return message
-  }
-
-  private static func message(_ bound: RequestedRange.Bound) -> DateOrTime {
-    var message = DateOrTime()
-    switch bound {
-    case .date(let date): message.value = .date(date.description)
-    case .time(let time): message.value = .time(ProtobufTimestamp(time))
-    }
-    return message
-  }
+/// Why there is no report for a range.
+enum RangeProblem: Error, Hashable, Sendable {
+  /// The bound is neither a day that exists nor a time in the years 1 to 9999.
+  case badStart, badEnd
+  /// The end lies before the start.
+  case reversed
+  case tooLarge
+  case unknownZone
 }

@@ -1,21 +1,8 @@
 import CivilTime
 import PostgresClient
-import RPCRuntime
-import ServiceContracts
 
 /// Finds the instants of a range, by the time zones of the database.
 enum RangeQuery {
-  /// The longest range, in days of the zone.
-  static let maximumDays = 400
-
-  /// The days of a report without bounds, today included.
-  static let defaultDays = 30
-
-  static let tooLarge = RPCError(
-    .invalidArgument, reason: "range_too_large", domain: ServiceError.domain,
-    "The range is longer than \(maximumDays) days.",
-    details: [BadRequest([.init(field: "start_date", description: "must be at most 400 days before end_date")])])
-
   /// A day begins at its zone's first instant that a clock there shows with that date. Where the clock shows midnight
   /// twice (Azores, Havana), Postgres takes the second one: hence the search backwards, on the grid of 15 minutes.
   static let statement: Statement = """
@@ -53,7 +40,7 @@ enum RangeQuery {
 
   static func parameters(_ range: RequestedRange) -> [PostgresValue] {
     [.text(range.zone)] + parameters(range.start) + parameters(range.end)
-      + [.int4(Int32(defaultDays - 1)), .int4(Int32(maximumDays))]
+      + [.int4(Int32(ReportRange.defaultDays - 1)), .int4(Int32(ReportRange.maximumDays))]
   }
 
   private static func parameters(_ bound: RequestedRange.Bound?) -> [PostgresValue] {
@@ -64,15 +51,15 @@ enum RangeQuery {
     }
   }
 
-  /// - Throws: `RPCError` INVALID_ARGUMENT `invalid_request` for an end before the start, `range_too_large`.
+  /// - Throws: ``RangeProblem``.
   static func range(_ row: PostgresRow, _ requested: RequestedRange) throws -> ReportRange {
     let startDate: CivilDate? = try row[1]
     let endDate: CivilDate? = try row[3]
     let (low, high): (Timestamp, Timestamp) = (try row[2], try row[4])
     // Days in the wrong order that follow one another have equal bounds.
     let isReversed = if let startDate, let endDate { startDate > endDate } else { low > high }
-    guard !isReversed else { throw RPCError.invalidField("end_date", "must not lie before start_date") }
-    guard try !row.column(7, as: Bool.self) else { throw tooLarge }
+    guard !isReversed else { throw RangeProblem.reversed }
+    guard try !row.column(7, as: Bool.self) else { throw RangeProblem.tooLarge }
     let (firstDay, lastDay): (CivilDate, CivilDate) = (try row[5], try row[6])
     return ReportRange(
       start: startDate.map { .date($0) } ?? .time(low), end: endDate.map { .date($0) } ?? .time(high),

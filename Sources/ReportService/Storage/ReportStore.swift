@@ -1,6 +1,4 @@
-import CivilTime
 import PostgresClient
-import RPCRuntime
 import ServiceContracts
 
 /// Whose report it is.
@@ -67,7 +65,7 @@ struct ReportStore {
   }
 
   private func check(_ requested: RequestedRange) async throws {
-    guard try await zones.contains(requested.zone) else { throw RequestedRange.unknownZone }
+    guard try await zones.contains(requested.zone) else { throw RangeProblem.unknownZone }
   }
 
   private func resolve(_ requested: RequestedRange, in transaction: PostgresTransaction) async throws -> ReportRange {

@@ -20,13 +20,6 @@ extension OAuth {
   }
 }
 
-extension OAuth {
-  /// The full names of the methods that take a context which the mailer vouches for.
-  package static let mailerMethods: Set<String> = [
-    getAccessToken.descriptor.fullName, watchConnections.descriptor.fullName,
-  ]
-}
-
 extension RPCServer {
   /// Serves the service, each method behind a check of its context, which an interceptor must have
   /// verified and attached.

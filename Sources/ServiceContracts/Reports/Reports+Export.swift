@@ -21,7 +21,7 @@ extension Reports {
   public struct ExportMessagesRequest: WireMessage, Hashable {
     public static let wireName = "emailmcp.report.v1.ExportMessagesRequest"
 
-    /// The range, of `created_at`. Absent: the last 30 days in UTC.
+    /// The range. Absent: the last 30 days in UTC.
     public var range: DateRange?
 
     /// The form.

@@ -18,7 +18,8 @@ public enum Reports {
   /// Errors: as GetUserReport.
   public static let getSummary = UnaryMethod<GetSummaryRequest, GetSummaryResponse>(service, "GetSummary")
 
-  /// The rows behind the context's user's report, oldest first, as text in whole lines.
+  /// The rows behind the context's user's report, as text in whole lines: the outcomes that it counts in the order of
+  /// their time, then the mails that it calls pending.
   ///
   /// Errors: as GetUserReport.
   public static let exportMessages = ServerStreamingMethod<ExportMessagesRequest, ExportMessagesResponse>(
