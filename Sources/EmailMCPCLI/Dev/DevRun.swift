@@ -17,7 +17,7 @@ final class DevRun {
   private let binaries: String
 
   /// Started in this order, after the database; the edge comes last, so that it answers when the rest does.
-  private static let services = ["oauth", "mailer", "report", "edge"]
+  private static let services = [["oauth", "report"], ["mailer"], ["edge"]]
 
   init(on reactor: Reactor, folder: DevFolder, ports: DevPorts, caller: [String: String]) throws {
     self.reactor = reactor
@@ -25,7 +25,7 @@ final class DevRun {
     self.ports = ports
     self.caller = caller
     binaries = try Self.folderOfThisProgram()
-    for name in Self.services.map({ "\($0)-service" }) + ["google-sandbox"]
+    for name in Self.services.joined().map({ "\($0)-service" }) + ["google-sandbox"]
     where access("\(binaries)/\(name)", X_OK) != 0 {
       throw DevError("\(name) is missing beside this program, in \(binaries); build it with: swift build -c release")
     }
@@ -124,12 +124,15 @@ final class DevRun {
   private func startServices(_ settings: DevSettings) async throws {
     try system.start("sandbox", at: "\(binaries)/google-sandbox", environment: settings.sandbox())
     try await system.awaitReady("google-sandbox", "\(settings.sandboxURL)/healthz")
-    for name in Self.services {
-      try system.start(
-        name, at: "\(binaries)/\(name)-service", environment: settings.service(name, settings.ports[name]))
-    }
-    for name in Self.services {
-      try await system.awaitReady("\(name)-service", "http://127.0.0.1:\(settings.ports[name].admin)/readyz")
+    // Each wave needs the one before it: nobody starts into a wait for a peer that is not there yet.
+    for wave in Self.services {
+      for name in wave {
+        let environment = settings.service(name, settings.ports[name])
+        try system.start(name, at: "\(binaries)/\(name)-service", environment: environment)
+      }
+      for name in wave {
+        try await system.awaitReady("\(name)-service", "http://127.0.0.1:\(settings.ports[name].admin)/readyz")
+      }
     }
   }
 }

@@ -16,6 +16,10 @@ package enum ServiceProcess<S: Service> {
     let common = CommonSettings(
       settings, listen: S.defaultListen, adminListen: S.defaultAdminListen, maximumLoops: S.maximumLoops,
       isTerminal: isatty(STDERR_FILENO) == 1)
+    // Before `configure`: counters that it makes would otherwise count into nothing.
+    let metrics = MetricsRegistry()
+    metrics.describe(CommonMetrics.descriptions + S.metrics)
+    MetricsSystem.bootstrap(metrics)
     let configuration = S.configure(settings, common)
 
     switch Array(arguments.dropFirst()) {
@@ -36,7 +40,7 @@ package enum ServiceProcess<S: Service> {
       printError("\(S.name): the settings are wrong:\n\(error)")
       return 1
     }
-    return await serve(common, configuration)
+    return await serve(common, configuration, metrics)
   }
 
   private static func usage(_ arguments: [String]) -> String {
@@ -61,7 +65,9 @@ package enum ServiceProcess<S: Service> {
     }
   }
 
-  private static func serve(_ common: CommonSettings, _ configuration: S.Configuration) async -> Int32 {
+  private static func serve(
+    _ common: CommonSettings, _ configuration: S.Configuration, _ metrics: MetricsRegistry
+  ) async -> Int32 {
     let started = Instant.current()
     SignalWatch.prepareProcess()
     raiseDescriptorLimit()
@@ -71,9 +77,6 @@ package enum ServiceProcess<S: Service> {
     LoggingSystem.bootstrap { label in
       ServiceLogHandler(label: label, service: S.name, level: level, format: format) { writer.write($0) }
     }
-    let metrics = MetricsRegistry()
-    metrics.describe(CommonMetrics.descriptions + S.metrics)
-    MetricsSystem.bootstrap(metrics)
     defer { writer.flush() }
 
     let logger = Logger(label: S.name)
