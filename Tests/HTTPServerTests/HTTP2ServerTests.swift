@@ -2,6 +2,7 @@ import EventLoop
 import Foundation
 import HTTPTypes
 import Synchronization
+import TLSSession
 import Testing
 
 @testable import HTTPServer
@@ -55,6 +56,53 @@ extension ServerTests {
       try await Task.sleep(for: .milliseconds(30))
       await site.drain(timeout: .seconds(5))
       #expect(try await answer.output == "soon")
+      await site.stop()
+    }
+
+    @Test("With a certificate, ALPN chooses the protocol; a client that offers none gets HTTP/1.1")
+    func alpn() async throws {
+      let authority = try CertificateAuthority.make(commonName: "HTTP tests")
+      let request = CertificateAuthority.Request(
+        commonName: "localhost", ipAddresses: ["127.0.0.1"], days: 1)
+      let context = try TLSServerContext(
+        TLSServerSettings(identity: try authority.issue(request).identity(), protocols: ["h2", "http/1.1"]))
+      let site = try await TestSite(tls: context)
+      let file = FileManager.default.temporaryDirectory.appendingPathComponent("ca-\(UUID().uuidString).pem")
+      try Data(authority.certificate.pem).write(to: file)
+      defer { try? FileManager.default.removeItem(at: file) }
+      let options = ["-sS", "--cacert", file.path, "https://127.0.0.1:\(site.port)/hello"]
+      #expect(try await run("curl", ["--http2"] + options).output == "hello http2\n")
+      #expect(try await run("curl", ["--http1.1"] + options).output == "hello http11\n")
+      #expect(try await run("curl", ["--no-alpn"] + options).output == "hello http11\n")
+      await site.stop()
+    }
+
+    @Test("Rapid reset: the connection ends, others are served")
+    func rapidReset() async throws {
+      let site = try await TestSite()
+      let client = try RawClient(port: site.port)
+      client.send(Array("PRI * HTTP/2.0\r\n\r\nSM\r\n\r\n".utf8) + [0, 0, 0, 4, 0, 0, 0, 0, 0])
+      let block: [UInt8] = [0x82, 0x86, 0x04, 0x05] + Array("/slow".utf8) + [0x41, 0x01, 0x61]
+      for index in 0..<600 {
+        let id = UInt32(index * 2 + 1)
+        let stream = [UInt8(id >> 24), UInt8(id >> 16 & 255), UInt8(id >> 8 & 255), UInt8(id & 255)]
+        client.send(
+          [0, 0, UInt8(block.count), 1, 5] + stream + block + [0, 0, 4, 3, 0] + stream + [0, 0, 0, 8])
+      }
+      _ = client.receiveAll()
+      try await eventually { site.limits.withLock { $0.contains("http2_peer_resets") } }
+      #expect(try await run("curl", ["-sS", "http://127.0.0.1:\(site.port)/hello"]).output == "hello http11\n")
+      await site.stop()
+    }
+
+    @Test("A body that trickles in is refused with 408")
+    func slowBody() async throws {
+      let site = try await TestSite { $0.bodyWindow = .milliseconds(100) }
+      let client = try RawClient(port: site.port)
+      client.send(Array("PRI * HTTP/2.0\r\n\r\nSM\r\n\r\n".utf8) + [0, 0, 0, 4, 0, 0, 0, 0, 0])
+      let block: [UInt8] = [0x83, 0x86, 0x04, 0x05] + Array("/echo".utf8) + [0x41, 0x01, 0x61]
+      client.send([0, 0, UInt8(block.count), 1, 4, 0, 0, 0, 1] + block + [0, 0, 1, 0, 0, 0, 0, 0, 1, 0x78])
+      try await eventually { site.limits.withLock { $0 } == ["body_rate"] }
       await site.stop()
     }
   }

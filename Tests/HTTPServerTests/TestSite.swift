@@ -3,6 +3,7 @@ import Foundation
 import Glibc
 import HTTPTypes
 import Synchronization
+import TLSSession
 import Transport
 
 @testable import HTTPServer
@@ -20,7 +21,9 @@ final class TestSite: Sendable {
     var server: HTTPServer?
   }
 
-  init(_ configure: @Sendable (inout HTTPServerConfiguration) -> Void = { _ in }) async throws {
+  init(
+    tls: TLSServerContext? = nil, _ configure: @Sendable (inout HTTPServerConfiguration) -> Void = { _ in }
+  ) async throws {
     loop = try EventLoop.start(name: "test")
     let holder = Holder()
     self.holder = holder
@@ -35,7 +38,7 @@ final class TestSite: Sendable {
         try await TestSite.answer(request, reactor, site)
       }
       holder.server = server
-      return try server.listen(SocketAddress(numericHost: "127.0.0.1", port: 0)).port
+      return try server.listen(SocketAddress(numericHost: "127.0.0.1", port: 0), tls: tls).port
     }
     site.value.withLock { $0 = self }
   }
