@@ -56,6 +56,8 @@ struct DevSettings {
 
   private func merged(_ own: [String: String]) -> [String: String] {
     var environment = common
+    // The services write into pipes; what counts is who reads our own output.
+    if isatty(STDOUT_FILENO) == 1 { environment["EMAILMCP_LOG_FORMAT"] = "text" }
     for name in ["PATH", "HOME", "LANG", "TZ", "SSL_CERT_FILE", "SSL_CERT_DIR"] { environment[name] = caller[name] }
     for (name, value) in caller where Self.isPassedOn(name) {
       environment[name] = value
