@@ -98,6 +98,7 @@ final class FakeGoogle: GoogleOAuth {
 
   func revoke(_ token: SecretBytes) async throws -> Bool {
     revoked.append(token.revealedText)
+    try await duringRequest()
     return revocationWorks
   }
 

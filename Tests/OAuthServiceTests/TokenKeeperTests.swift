@@ -293,4 +293,14 @@ struct DisconnectorTests {
     #expect(world.vault.grants.isEmpty)
     #expect(world.accounts.audit.last == "revocation_failed")
   }
+
+  @Test("A secret of a consent that came while Google was asked to revoke stays")
+  func reconnectedMeanwhile() async throws {
+    try await world.connect()
+    let world = world
+    world.google.duringRequest = { try await world.connect(refreshToken: "refresh-2") }
+    try await world.disconnector().disconnect(world.user, actor: "key-1")
+    #expect(world.vault.grants[world.user]?.refreshToken == SecretBytes("refresh-2"))
+    #expect(world.accounts.rows[world.user]?.status == .active)
+  }
 }

@@ -29,6 +29,8 @@ final class Disconnector {
       revoked = (try? await google.revoke(grant.refreshToken)) ?? false
       if revoked == false { logger.warning("a grant could not be revoked at Google") }
     }
+    // The user may have connected anew while Google was asked; that secret is not ours to delete.
+    guard try await accounts.find(user)?.status == .disconnected else { return }
     try await vault.delete(user)
     try await accounts.secretRemoved(user, revoked: revoked, actor: actor)
   }

@@ -30,9 +30,9 @@ final class TokenKeeper {
   /// For `emailmcp_token_refresh_total{result}`.
   enum RefreshOutcome: String { case success, dead, unavailable, misconfigured, superseded }
 
-  /// A refresh under way and those who wait for it. They look at the row again when it ends, unless it failed.
+  /// A step under way (a refresh, or a pause while another process refreshes) and those who wait for it.
   private final class Flight {
-    var waiters: [Waiter<Void>] = []
+    var waiters: [Waiter<Account?>] = []
     var task: Task<Void, any Error>?
   }
 
@@ -53,32 +53,38 @@ final class TokenKeeper {
 
   func accessToken(of user: UserKey, _ demand: TokenDemand) async throws -> (token: SecretBytes, account: Account) {
     let deadline = reactor.now + Self.patience
-    var attempt = 0
-    var ignoresStored = false
+    var attempts = 0
+    var unreadable: Int64?
+    var account = try await accounts.find(user)
     while true {
-      let account = try await accounts.find(user)
-      switch demand.decide(ignoresStored ? account?.withoutToken : account, now: now()) {
+      let seen = account?.tokenVersion == unreadable ? account?.withoutToken : account
+      switch demand.decide(seen, now: now()) {
       case .refuse(let failure): throw failure
       case .answer:
         guard let account, let sealed = account.sealedAccessToken else { throw OAuthFailure.notConnected }
         if let token = sealer.open(sealed, .accessToken, user) { return (token, account) }
         // Sealed under a key that is gone: a fresh one serves as well.
-        ignoresStored = true
+        unreadable = account.tokenVersion
         continue
       case .markDead(let reason):
-        guard let account else { throw OAuthFailure.notConnected }
-        if try await accounts.requireReauth(user, of: account, reason: reason) { throw OAuthFailure.reauthRequired }
-      case .wait:
-        guard reactor.now < deadline else { throw OAuthFailure.googleUnavailable }
-        try await reactor.sleep(for: Self.pollInterval)
-        continue
+        guard let dead = account else { throw OAuthFailure.notConnected }
+        if try await accounts.requireReauth(user, of: dead, reason: reason) { throw OAuthFailure.reauthRequired }
+        account = try await accounts.find(user)
+        attempts += 1
+      case .wait(let lease):
+        account = try await join(user) { [reactor, accounts] in
+          try await reactor.sleep(for: min(Self.pollInterval, max(lease - self.now(), .zero)))
+          return try await accounts.find(user)
+        }
       case .refresh:
-        guard let account else { throw OAuthFailure.notConnected }
-        try await join(user, account)
-        ignoresStored = false
+        guard let stale = account else { throw OAuthFailure.notConnected }
+        account = try await join(user) { [self] in
+          try await refresh(user, stale)
+          return try await accounts.find(user)
+        }
+        attempts += 1
       }
-      attempt += 1
-      guard attempt < Self.attempts, reactor.now < deadline else { throw OAuthFailure.googleUnavailable }
+      guard attempts < Self.attempts, reactor.now < deadline else { throw OAuthFailure.googleUnavailable }
     }
   }
 
@@ -89,10 +95,11 @@ final class TokenKeeper {
 
   // MARK: One refresh
 
-  /// Waits for the refresh of this user that is under way, or begins one. A caller that is cancelled leaves; the
-  /// refresh goes on, since others wait for it and Google may already have acted.
-  private func join(_ user: UserKey, _ account: Account) async throws {
-    try await reactor.wait { (waiter: Waiter<Void>) in
+  /// Waits for the step of this user that is under way, or begins one, and gives the row as it is after that. So a
+  /// thousand callers cost one look at the row each time, here as well as where another process refreshes. A caller
+  /// that is cancelled leaves; the step goes on, since others wait for it and Google may already have acted.
+  private func join(_ user: UserKey, _ step: @escaping () async throws -> Account?) async throws -> Account? {
+    try await reactor.wait { (waiter: Waiter<Account?>) in
       if let flight = flights[user] {
         flight.waiters.append(waiter)
         return
@@ -101,16 +108,14 @@ final class TokenKeeper {
       flight.waiters.append(waiter)
       flights[user] = flight
       flight.task = reactor.spawn { [self] in
-        var failure: (any Error)?
+        let result: Result<Account?, any Error>
         do {
-          try await refresh(user, account)
+          result = .success(try await step())
         } catch {
-          failure = error
+          result = .failure(error)
         }
         flights[user] = nil
-        for waiter in flight.waiters {
-          if let failure { waiter.resume(throwing: failure) } else { waiter.resume(returning: ()) }
-        }
+        for waiter in flight.waiters { waiter.resume(with: result) }
       }
     }
   }
