@@ -31,6 +31,7 @@ struct GrantStore {
   private static let sweepThreshold = 10_000
 
   private(set) var accounts: [Account] = []
+  private var knownSubs: Set<String> = []
   private var codes: [String: Code] = [:]
   private var accessTokens: [String: AccessToken] = [:]
   private(set) var refreshTokens: [String: RefreshToken] = [:]
@@ -39,7 +40,7 @@ struct GrantStore {
   private var sweepAt = sweepThreshold
 
   mutating func add(_ account: Account) {
-    if !accounts.contains(account) { accounts.append(account) }
+    if knownSubs.insert(account.sub).inserted { accounts.append(account) }
   }
 
   /// Account by account, each one's oldest first.

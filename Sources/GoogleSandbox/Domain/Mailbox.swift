@@ -44,7 +44,8 @@ struct Mailbox {
   private var order: [String] = []
   private var firstKept = 0
   private var keptBytes = 0
-  private var threads: [String: Set<String>] = [:]
+  /// How many kept mails each thread of an account has.
+  private var threads: [String: [String: Int]] = [:]
   private var lastID: UInt64
 
   /// - Parameter seed: where ids begin, so that they differ from run to run.
@@ -57,7 +58,7 @@ struct Mailbox {
     return String(lastID, radix: 16)
   }
 
-  func hasThread(_ id: String, of account: String) -> Bool { threads[account]?.contains(id) ?? false }
+  func hasThread(_ id: String, of account: String) -> Bool { threads[account]?[id] != nil }
 
   mutating func accept(_ message: StoredMessage) {
     ledger.append(
@@ -69,12 +70,12 @@ struct Mailbox {
       ledger.removeFirst(excess)
       ledgerStart += excess
     }
-    threads[message.account, default: []].insert(message.threadID)
+    threads[message.account, default: [:]][message.threadID, default: 0] += 1
     messages[message.id] = message
     order.append(message.id)
     keptBytes += message.raw.count
     while messages.count > Self.maxMessages || (keptBytes > Self.maxMessageBytes && messages.count > 1) {
-      if let old = messages.removeValue(forKey: order[firstKept]) { keptBytes -= old.raw.count }
+      if let old = messages.removeValue(forKey: order[firstKept]) { forget(old) }
       firstKept += 1
     }
     if firstKept > Self.maxMessages {
@@ -82,6 +83,13 @@ struct Mailbox {
       firstKept = 0
     }
     if let number = UInt64(message.id, radix: 16), number > lastID { lastID = number }
+  }
+
+  private mutating func forget(_ message: StoredMessage) {
+    keptBytes -= message.raw.count
+    let left = (threads[message.account]?[message.threadID] ?? 1) - 1
+    threads[message.account]?[message.threadID] = left > 0 ? left : nil
+    if threads[message.account]?.isEmpty == true { threads[message.account] = nil }
   }
 
   func message(_ id: String) -> StoredMessage? { messages[id] }

@@ -48,7 +48,10 @@ extension Sandbox {
     let message = try Delivery.message(
       of: request, account: account, id: id, threadID: request.threadID ?? id, now: now)
     mailbox.accept(message)
-    journal?.accepted(message)
+    if let journal {
+      journal.accepted(message)
+      if journal.wantsCompaction { journal.rewrite(from: self) }
+    }
     let isToSelf = message.recipients.contains(account.address)
     var json = JSONWriter()
     json.object { json in

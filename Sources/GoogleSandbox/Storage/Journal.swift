@@ -15,8 +15,16 @@ final class Journal {
   private let folder: String
   private var descriptor: Int32 = -1
 
+  private var size = 0
+  private var compactAt = Journal.compactionBytes
+
   /// Mails above this are kept in memory only.
   private static let maxMessageBytes = 1 << 20
+  /// What the latest mails may take of a compacted file.
+  private static let maxKeptMailBytes = 16 << 20
+  /// The file is written anew when it has grown to this, or to twice its size after the last time.
+  private static let compactionBytes = 64 << 20
+  /// Far above what compaction leaves.
   private static let maxFileBytes = 1 << 30
 
   init(folder: String) throws {
@@ -57,6 +65,9 @@ final class Journal {
 
   // MARK: Reading and compacting
 
+  /// Whether the file holds much that is of no use any more.
+  var wantsCompaction: Bool { size >= compactAt }
+
   func replay(into sandbox: Sandbox) throws {
     if let bytes = try Self.read(path) {
       for line in bytes.split(separator: 0x0a) {
@@ -86,10 +97,15 @@ final class Journal {
   func rewrite(from sandbox: Sandbox) {
     var bytes: [UInt8] = []
     for (token, value) in sandbox.grants.refreshTokensInOrder { bytes += Self.line(token, value) }
-    for message in sandbox.mailbox.latest(Mailbox.maxMessages).reversed()
-    where message.raw.count <= Self.maxMessageBytes {
-      bytes += Self.line(message)
+    var mailBytes = 0
+    let mails = sandbox.mailbox.latest(Mailbox.maxMessages).filter { $0.raw.count <= Self.maxMessageBytes }
+    let kept = mails.prefix { message in
+      mailBytes += message.raw.count
+      return mailBytes <= Self.maxKeptMailBytes
     }
+    for message in kept.reversed() { bytes += Self.line(message) }
+    size = bytes.count
+    compactAt = max(Self.compactionBytes, 2 * size)
     do {
       try Self.write(bytes, to: path)
       if descriptor >= 0 { close(descriptor) }
@@ -103,6 +119,7 @@ final class Journal {
 
   private func append(_ line: [UInt8]) {
     guard descriptor >= 0 else { return }
+    size += line.count
     var sent = 0
     while sent < line.count {
       let count = line[sent...].withUnsafeBytes { Glibc.write(descriptor, $0.baseAddress, $0.count) }
