@@ -40,6 +40,7 @@ CREATE TABLE send_jobs (
 ) WITH (fillfactor = 70, autovacuum_vacuum_scale_factor = 0.02, autovacuum_vacuum_threshold = 500);
 ALTER TABLE send_jobs ALTER COLUMN payload SET STORAGE EXTERNAL;  -- ciphertext does not compress
 CREATE INDEX send_jobs_mailbox ON send_jobs (mailbox, run_at);
+CREATE INDEX send_jobs_lease ON send_jobs (lease_until) WHERE lease_until IS NOT NULL;
 ALTER TABLE send_jobs ENABLE ROW LEVEL SECURITY;
 ALTER TABLE send_jobs FORCE ROW LEVEL SECURITY;
 CREATE POLICY tenant ON send_jobs
@@ -114,10 +115,12 @@ LANGUAGE sql IMMUTABLE
 AS $$
   SELECT CASE WHEN p_pace_until > p_moment THEN p_credit - 1
     ELSE floor(least(p_burst, p_credit
-      + (extract(epoch FROM p_moment)::float8 - extract(epoch FROM p_pace_until)::float8) / p_interval))::integer END
+      + (date_part('epoch', p_moment) - date_part('epoch', p_pace_until)) / p_interval))::integer END
 $$;
 
 -- Takes the mailbox for a job that wants to go at once; false when it is busy, paced, or older mail waits.
+-- It leaves `wake_at` alone, and so does a release with an empty queue: with no indexed column changed, both are HOT
+-- updates. A mail whose worker dies is found by its lease (wake_lapsed).
 -- `p_interval`: seconds between two requests at full load; `p_burst`: how many may come early after a rest.
 CREATE FUNCTION emailmcp.acquire_mailbox(
   p_google_sub text, p_job uuid, p_lease interval, p_interval double precision, p_burst integer)
@@ -128,17 +131,16 @@ DECLARE
   moment timestamptz := clock_timestamp();
   pace interval := p_interval * interval '1 second';
 BEGIN
-  INSERT INTO mailboxes AS m (google_sub, next_free_at, pace_until, credit, in_flight_job, in_flight_until, wake_at)
+  INSERT INTO mailboxes AS m (google_sub, next_free_at, pace_until, credit, in_flight_job, in_flight_until)
   VALUES (
     p_google_sub, CASE WHEN p_burst > 0 THEN '-infinity' ELSE moment + pace END, moment + pace, p_burst, p_job,
-    moment + p_lease, moment + p_lease)
+    moment + p_lease)
   ON CONFLICT (google_sub) DO UPDATE
     SET credit = emailmcp.paced_credit(m.pace_until, m.credit, moment, p_interval, p_burst),
         next_free_at = CASE WHEN emailmcp.paced_credit(m.pace_until, m.credit, moment, p_interval, p_burst) > 0
           THEN '-infinity' ELSE greatest(m.pace_until, moment) + pace END,
         pace_until = greatest(m.pace_until, moment) + pace,
-        in_flight_job = excluded.in_flight_job, in_flight_until = excluded.in_flight_until,
-        wake_at = excluded.wake_at, paused_reason = NULL
+        in_flight_job = excluded.in_flight_job, in_flight_until = excluded.in_flight_until, paused_reason = NULL
     WHERE m.next_free_at <= moment AND m.in_flight_until <= moment AND (m.wake_at IS NULL OR m.wake_at > moment);
   RETURN FOUND;
 END $$;
@@ -181,7 +183,7 @@ DECLARE
   more boolean;
 BEGIN
   UPDATE mailboxes
-    SET in_flight_job = NULL, in_flight_until = '-infinity', wake_at = NULL, paused_reason = p_paused_reason,
+    SET in_flight_job = NULL, in_flight_until = '-infinity', paused_reason = p_paused_reason,
         next_free_at = greatest(next_free_at, p_next_free_at), pace_until = greatest(pace_until, p_next_free_at),
         credit = CASE WHEN p_next_free_at > clock_timestamp() THEN 0 ELSE credit END
     WHERE google_sub = p_google_sub COLLATE "C" AND in_flight_job = p_job
@@ -284,9 +286,28 @@ BEGIN
   IF box IS NULL THEN
     RETURN false;
   END IF;
-  UPDATE mailboxes SET in_flight_until = moment + p_lease, wake_at = moment + p_lease
+  UPDATE mailboxes SET in_flight_until = moment + p_lease
     WHERE google_sub = box COLLATE "C" AND in_flight_job = p_job;
   RETURN true;
+END $$;
+
+-- Wakes the mailboxes whose worker has let a lease lapse; answers how many. A worker runs this once a second.
+CREATE FUNCTION emailmcp.wake_lapsed() RETURNS bigint
+LANGUAGE plpgsql SECURITY DEFINER
+SET search_path = public, pg_temp
+AS $$
+DECLARE
+  outer_scope text := coalesce(current_setting('emailmcp.scope', true), '');
+  moment timestamptz := clock_timestamp();
+  woken bigint;
+BEGIN
+  PERFORM set_config('emailmcp.scope', 'queue', true);
+  UPDATE mailboxes m SET wake_at = moment, waiting = true
+    FROM (SELECT DISTINCT mailbox FROM send_jobs WHERE lease_until <= moment LIMIT 10000) AS lapsed
+    WHERE m.google_sub = lapsed.mailbox AND m.in_flight_until <= moment AND (m.wake_at IS NULL OR m.wake_at > moment);
+  GET DIAGNOSTICS woken = ROW_COUNT;
+  PERFORM set_config('emailmcp.scope', outer_scope, true);
+  RETURN woken;
 END $$;
 
 -- Repairs `wake_at` from the queue itself. The functions above keep it right; a worker runs this once a minute so that
@@ -303,7 +324,9 @@ BEGIN
   INSERT INTO mailboxes AS m (google_sub, wake_at, waiting)
   SELECT s.mailbox, min(s.run_at), true FROM send_jobs s
     LEFT JOIN mailboxes b ON b.google_sub = s.mailbox
-    WHERE b.google_sub IS NULL OR b.wake_at IS NULL OR b.wake_at > greatest(s.run_at, b.next_free_at, b.in_flight_until)
+    WHERE (s.lease_until IS NULL OR s.lease_until < now())
+      AND (b.google_sub IS NULL OR b.wake_at IS NULL
+        OR b.wake_at > greatest(s.run_at, b.next_free_at, b.in_flight_until))
     GROUP BY s.mailbox
   ON CONFLICT (google_sub) DO UPDATE
     SET wake_at = least(m.wake_at, greatest(excluded.wake_at, m.next_free_at, m.in_flight_until)), waiting = true

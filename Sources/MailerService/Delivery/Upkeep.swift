@@ -5,6 +5,7 @@ import Logging
 /// once; each is skipped or cheap where another was just there.
 final class Upkeep {
   static let foldInterval: Duration = .seconds(1)
+  static let lapsedInterval: Duration = .seconds(1)
   static let figuresInterval: Duration = .seconds(5)
   static let tidyInterval: Duration = .seconds(60)
 
@@ -24,6 +25,7 @@ final class Upkeep {
   func start() {
     let (store, metrics) = (store, metrics)
     every(Self.foldInterval, "fold totals") { try await store.foldTotals() }
+    every(Self.lapsedInterval, "wake lapsed leases") { try await store.wakeLapsed() }
     every(Self.figuresInterval, "read the queue's figures") { metrics.queue(try await store.queueFigures()) }
     every(Self.tidyInterval, "tidy") { try await store.tidy() }
   }

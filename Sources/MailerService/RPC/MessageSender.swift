@@ -228,10 +228,8 @@ final class MessageSender {
     let delivery = Delivery(
       key: key, googleSub: mail.acceptance.account.googleSub, mail: mail.payload, token: token,
       isPayloadStored: mail.acceptance.payload != nil || order.policy == .retry)
-    // In a task of its own: the mail is seen through even when its sender hangs up.
-    let work = reactor.spawn { [courier] in await courier.carry(delivery, attempt, first) }
     let deadline = Instant.current() + order.wait
-    guard let end = try await finished(work, by: deadline) else {
+    guard let end = try await seeThrough(delivery, attempt, first, by: deadline) else {
       return try await patienceEnded(mail, order, .sending)
     }
     switch end {
@@ -243,12 +241,17 @@ final class MessageSender {
     }
   }
 
-  private func finished(_ work: Task<DeliveryEnd, any Error>, by deadline: Instant) async throws -> DeliveryEnd? {
+  /// In a task of its own: the mail is seen through even when its sender hangs up. Nil: not finished in time.
+  private func seeThrough(
+    _ delivery: Delivery, _ attempt: SendAttempt, _ first: SendAttempt.Action, by deadline: Instant
+  ) async throws -> DeliveryEnd? {
     var timer: Timer?
     defer { timer?.cancel() }
     return try await reactor.wait { (waiter: Waiter<DeliveryEnd?>) in
       timer = reactor.schedule(at: deadline) { waiter.resume(returning: nil) }
-      reactor.spawn { waiter.resume(returning: (try? await work.value) ?? .lost) }
+      reactor.spawn { [courier] in
+        waiter.resume(returning: await courier.carry(delivery, attempt, first))
+      }
     }
   }
 

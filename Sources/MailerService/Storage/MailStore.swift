@@ -223,6 +223,9 @@ final class MailStore {
     return QueueFigures(depth: try row[0], oldestAge: try row[1])
   }
 
+  /// Makes the mail of dead workers claimable.
+  func wakeLapsed() async throws { try await pool.query("SELECT emailmcp.wake_lapsed()", timeout: .seconds(20)) }
+
   func foldTotals() async throws { try await pool.query("SELECT emailmcp.fold_totals()", timeout: .seconds(20)) }
 
   /// What once a minute is often enough for.

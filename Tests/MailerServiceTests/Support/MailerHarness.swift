@@ -183,7 +183,7 @@ final class MailerHarness {
     try database.execute(
       """
       UPDATE send_jobs SET lease_until = now() - interval '1 s' WHERE lease_until IS NOT NULL;
-      UPDATE mailboxes SET in_flight_until = now() - interval '1 s', wake_at = now() WHERE in_flight_job IS NOT NULL
+      UPDATE mailboxes SET in_flight_until = now() - interval '1 s' WHERE in_flight_job IS NOT NULL
       """)
   }
 }
