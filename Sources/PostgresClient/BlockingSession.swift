@@ -9,8 +9,7 @@ package final class BlockingSession {
     guard let handle = PQconnectdb(url) else { throw PostgresError(.connectionLost, "out of memory") }
     self.handle = handle
     guard PQstatus(handle) == CONNECTION_OK else {
-      let text = String(cString: PQerrorMessage(handle)).split(separator: "\n").joined(separator: "; ")
-      throw PostgresError(.connectionLost, text)
+      throw PostgresError.connection(handle, otherwise: "the connection failed")
     }
     PQsetNoticeProcessor(handle, { _, _ in }, nil)
   }

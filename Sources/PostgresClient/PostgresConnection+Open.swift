@@ -104,9 +104,5 @@ extension PostgresConnection {
     }
   }
 
-  private func connectError() -> PostgresError {
-    let text = String(cString: PQerrorMessage(handle))
-    let message = text.split(separator: "\n").joined(separator: "; ")
-    return PostgresError(.connectionLost, message.isEmpty ? "the connection failed" : message)
-  }
+  private func connectError() -> PostgresError { .connection(handle, otherwise: "the connection failed") }
 }

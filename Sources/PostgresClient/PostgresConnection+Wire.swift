@@ -30,10 +30,7 @@ extension PostgresConnection {
     }
   }
 
-  private func lost() -> PostgresError {
-    let text = String(cString: PQerrorMessage(handle)).split(separator: "\n").joined(separator: "; ")
-    return PostgresError(.connectionLost, text.isEmpty ? "the server closed the connection" : text)
-  }
+  private func lost() -> PostgresError { .connection(handle, otherwise: "the server closed the connection") }
 
   // MARK: Sending
 

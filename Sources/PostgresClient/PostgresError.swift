@@ -86,4 +86,10 @@ package struct PostgresError: Error, Sendable, CustomStringConvertible {
   package var description: String {
     "\(code): \(message)" + (constraint.map { " (constraint \($0))" } ?? "")
   }
+
+  /// libpq's account of a broken connection, in one line.
+  static func connection(_ handle: OpaquePointer, otherwise: String) -> PostgresError {
+    let words = String(cString: PQerrorMessage(handle)).split { $0.isWhitespace }
+    return PostgresError(.connectionLost, words.isEmpty ? otherwise : words.joined(separator: " "))
+  }
 }

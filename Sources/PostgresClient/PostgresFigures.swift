@@ -37,7 +37,7 @@ final class PostgresFigures {
 
   func waiting(_ count: Int) { waitingGauge.record(count) }
 
-  func exclusive(busy: Int, open: Int) { busyGauge.record(busy) }
+  func transactions(_ count: Int) { busyGauge.record(count) }
 
   func opened() {
     openedCounter.increment()

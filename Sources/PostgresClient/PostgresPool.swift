@@ -20,6 +20,7 @@ package final class PostgresPool {
   private var sharedOpening = 0
   private var sharedQueue = Deque<Exchange>()
   private var idle: [PostgresConnection] = []
+  private var lent: [ObjectIdentifier: PostgresConnection] = [:]
   private var exclusiveCount = 0  // idle, lent and opening
   private var exclusiveOpening = 0
   private var exclusiveWaiters = Deque<Waiter<Void>>()
@@ -196,7 +197,7 @@ package final class PostgresPool {
     try Task.checkCancellation()
     while let connection = idle.popLast() {
       if connection.state == .ready, !connection.isRetired {
-        figures.exclusive(busy: exclusiveCount - exclusiveOpening - idle.count, open: exclusiveCount)
+        lend(connection)
         return connection
       }
     }
@@ -227,6 +228,7 @@ package final class PostgresPool {
   }
 
   private func release(_ connection: PostgresConnection) {
+    lent[ObjectIdentifier(connection)] = nil
     guard connection.state == .ready, !isClosed else { return connection.close() }
     guard connection.isOutsideTransaction, !connection.isRetired else { return connection.close() }
     guard connection.isIdle else {
@@ -237,12 +239,18 @@ package final class PostgresPool {
     connection.onProgress = nil
     while let waiter = exclusiveWaiters.popFirst() {
       guard waiter.isPending else { continue }
+      lend(connection)
       handedOver[ObjectIdentifier(waiter)] = connection
       waiter.resume(returning: ())
       return
     }
     idle.append(connection)
-    figures.exclusive(busy: exclusiveCount - exclusiveOpening - idle.count, open: exclusiveCount)
+    figures.transactions(lent.count)
+  }
+
+  private func lend(_ connection: PostgresConnection) {
+    lent[ObjectIdentifier(connection)] = connection
+    figures.transactions(lent.count)
   }
 
   // MARK: Opening
@@ -404,7 +412,7 @@ package final class PostgresPool {
     sharedQueue.removeAll()
     for waiter in exclusiveWaiters { waiter.resume(throwing: error) }
     exclusiveWaiters.removeAll()
-    for connection in shared + idle { connection.close() }
+    for connection in shared + idle + Array(lent.values) { connection.close() }
     let opening = openTasks.values
     for task in opening { task.cancel() }
     for task in opening { _ = await task.result }

@@ -36,14 +36,15 @@ package final class AWSVault: SecretVault {
     // One token for all attempts: a repetition of a write that did take effect changes nothing.
     let token = Hex.encode(SecureRandom.bytes(16))
     return try await checked { () throws in
-      // A user's first grant is the common case. A deleted secret says so to CreateSecret only.
+      // A user's first grant is the common case: ask to create. Over a deleted secret the service may say that it exists
+      // or that the request is invalid; only reading tells surely.
       for _ in 0..<3 {
         do {
           return try await write("CreateSecret", name: name, value, token)
         } catch let refusal as SecretsManager.Refusal {
           switch refusal.type {
-          case "ResourceExistsException": break
-          case "InvalidRequestException": try await restore(name)  // scheduled for deletion
+          case "ResourceExistsException": if try await isDeleted(name) { try await restore(name) }
+          case "InvalidRequestException": try await restore(name)
           default: throw refusal
           }
         }
@@ -124,6 +125,15 @@ package final class AWSVault: SecretVault {
         $0.member("ClientRequestToken", token)
       })
     return answer["ARN"]?.stringValue ?? name
+  }
+
+  private func isDeleted(_ name: String) async throws -> Bool {
+    do {
+      _ = try await manager.call("GetSecretValue", Self.body { $0.member("SecretId", name) })
+      return false
+    } catch let refusal as SecretsManager.Refusal {
+      return refusal.type == "InvalidRequestException"
+    }
   }
 
   private func restore(_ name: String) async throws {
