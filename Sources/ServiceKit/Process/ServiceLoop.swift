@@ -54,5 +54,6 @@ package final class ServiceLoop {
       })
   }
 
-  func stopChecks() { for task in checks { task.cancel() } }
+  /// Ends the checks; what they last found stays.
+  package func stopChecks() { for task in checks { task.cancel() } }
 }
