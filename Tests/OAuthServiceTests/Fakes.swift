@@ -80,8 +80,9 @@ final class FakeGoogle: GoogleOAuth {
   var refreshed: [String] = []
   var revoked: [String] = []
   var revocationWorks = true
-  /// Runs while a request is under way.
+  /// Run while a refresh, or a revocation, is under way.
   var duringRequest: () async throws -> Void = {}
+  var duringRevocation: () async throws -> Void = {}
 
   init() throws { key = try Self.sharedKey.get() }
 
@@ -98,7 +99,7 @@ final class FakeGoogle: GoogleOAuth {
 
   func revoke(_ token: SecretBytes) async throws -> Bool {
     revoked.append(token.revealedText)
-    try await duringRequest()
+    try await duringRevocation()
     return revocationWorks
   }
 

@@ -298,7 +298,7 @@ struct DisconnectorTests {
   func reconnectedMeanwhile() async throws {
     try await world.connect()
     let world = world
-    world.google.duringRequest = { try await world.connect(refreshToken: "refresh-2") }
+    world.google.duringRevocation = { try await world.connect(refreshToken: "refresh-2") }
     try await world.disconnector().disconnect(world.user, actor: "key-1")
     #expect(world.vault.grants[world.user]?.refreshToken == SecretBytes("refresh-2"))
     #expect(world.accounts.rows[world.user]?.status == .active)
