@@ -11,6 +11,7 @@ final class ScriptedServer: Sendable {
 
   private struct State {
     var connections = 0
+    var closed = 0
     var requests: [Request] = []
   }
 
@@ -45,9 +46,9 @@ final class ScriptedServer: Sendable {
           state.connections += 1
           return state.connections
         }
-        let peer = Peer(fd: accepted, index: index) { request in
-          this.value?.state.withLock { $0.requests.append(request) }
-        }
+        let peer = Peer(
+          fd: accepted, index: index, record: { request in this.value?.state.withLock { $0.requests.append(request) } },
+          closed: { this.value?.state.withLock { $0.closed += 1 } })
         let thread = Thread { script(peer) }
         thread.stackSize = 128 << 10
         thread.start()
@@ -62,6 +63,8 @@ final class ScriptedServer: Sendable {
 
   var requests: [Request] { state.withLock { $0.requests } }
   var connections: Int { state.withLock { $0.connections } }
+  /// Connections that the server's side has closed.
+  var closedConnections: Int { state.withLock { $0.closed } }
   var authority: String { "127.0.0.1:\(port)" }
 }
 
@@ -75,13 +78,17 @@ final class Peer: @unchecked Sendable {
   let fd: Int32
   let index: Int
   private let record: (ScriptedServer.Request) -> Void
+  private let closed: () -> Void
   private var buffer: [UInt8] = []
   private var isOpen = true
 
-  init(fd: Int32, index: Int, record: @escaping (ScriptedServer.Request) -> Void) {
+  init(
+    fd: Int32, index: Int, record: @escaping (ScriptedServer.Request) -> Void, closed: @escaping () -> Void
+  ) {
     self.fd = fd
     self.index = index
     self.record = record
+    self.closed = closed
   }
 
   deinit { close() }
@@ -140,6 +147,7 @@ final class Peer: @unchecked Sendable {
     guard isOpen else { return }
     isOpen = false
     Glibc.close(fd)
+    closed()
   }
 
   private func fill() -> Bool {
