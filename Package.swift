@@ -95,7 +95,7 @@ let package = Package(
     .target(name: "TestSupport", dependencies: ["EventLoop", "PostgresClient"], path: "Tests/TestSupport", swiftSettings: settings),
     tests("WireCodec"), tests("StrictJSON"), tests("CivilTime"), tests("EventLoop"), tests("TLSSession"), tests("HTTP2Session"),
     tests("Transport", ["EventLoop", "TLSSession"]),
-    tests("RPCRuntime", ["WireCodec", "EventLoop", "TLSSession", "Transport"]),
+    tests("RPCRuntime", ["WireCodec", "EventLoop", "TLSSession", "HTTP2Session", "Transport"]),
     tests("HTTPServer", ["EventLoop", "TLSSession", "Transport", httpTypes]),
     tests("HTTPSClient", ["EventLoop", "CLibCurl", "TLSSession", httpTypes]),
     tests("PostgresClient", ["TestSupport", "EventLoop"]),

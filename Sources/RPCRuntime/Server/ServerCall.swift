@@ -54,6 +54,7 @@ final class ServerCall: CallStream {
     self.stream = stream
     self.block = block
     startedAt = .current()
+    state = ServerCallState(kind: .unary)
     do throws(RequestHead.Fault) {
       let head = try RequestHead(block)
       method = server.methods[head.path] ?? server.unknownMethod
@@ -69,6 +70,7 @@ final class ServerCall: CallStream {
     } catch {
       method = server.unknownMethod
       method.metrics.callStarted()
+      inbound = .ended(nil)
       refuse(error)
     }
   }

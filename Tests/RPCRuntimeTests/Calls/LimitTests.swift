@@ -1,0 +1,171 @@
+import EventLoop
+import RPCRuntime
+import TLSSession
+import Testing
+
+@Suite("Limits, identities, interceptors, health", .timeLimit(.minutes(1)))
+struct LimitTests {
+  @Test("The largest request and response are allowed; one byte more is RESOURCE_EXHAUSTED")
+  func messageSizes() async throws {
+    var configuration = ServerConfiguration()
+    configuration.maxRequestBytes = 1000
+    var channelConfiguration = ChannelConfiguration()
+    channelConfiguration.maxResponseBytes = 2000
+    try await withPair(server: configuration, channel: channelConfiguration) {
+      $0.handle(Notes.echo) { request, _ in Note("", data: [UInt8](repeating: 1, count: Int(request.number))) }
+    } _: { channel, _ in
+      // Field 3 with a two-byte length: three bytes beside the data; field 2 with 1997: three bytes.
+      let largest = Note("", number: 1997, data: [UInt8](repeating: 1, count: 994))
+      let reply = try await channel.call(Notes.echo, largest)
+      #expect(reply.data.count == 1997)
+      let request = await failure {
+        _ = try await channel.call(Notes.echo, Note("", number: 1997, data: [UInt8](repeating: 1, count: 995)))
+      }
+      #expect(request?.code == .resourceExhausted)
+      let response = await failure { _ = try await channel.call(Notes.echo, Note("", number: 1998)) }
+      #expect(response?.code == .resourceExhausted)
+    }
+  }
+
+  @Test("Metadata above its limit is RESOURCE_EXHAUSTED, here and at the server")
+  func metadataSize() async throws {
+    var configuration = ServerConfiguration()
+    configuration.maxMetadataBytes = 1000
+    try await withPair(server: configuration) {
+      $0.handle(Notes.echo) { request, _ in request }
+    } _: { channel, _ in
+      func call(_ size: Int) async -> RPCError? {
+        await failure {
+          var metadata = Metadata()
+          try metadata.append("x", String(repeating: "a", count: size - 33))
+          _ = try await channel.call(Notes.echo, Note(""), options: CallOptions(metadata: metadata))
+        }
+      }
+      #expect(await call(1000) == nil)
+      #expect(await call(1001)?.code == .resourceExhausted)
+      #expect(await call(16 * 1024 + 1)?.code == .resourceExhausted)
+    }
+  }
+
+  @Test("Over mutual TLS a handler sees who calls, and only those on the list get in")
+  func peers() async throws {
+    try await onLoop { reactor in
+      let authority = try CertificateAuthority.make(commonName: "RPC tests")
+      func identity(_ name: String) throws -> TLSIdentity {
+        try authority.issue(.init(commonName: name, uris: ["spiffe://emailmcp/\(name)"], days: 1)).identity()
+      }
+      let roots = PEMSource.bytes(authority.certificate.pem)
+      let tls = try TLSServerContext(
+        TLSServerSettings(identity: try identity("mailer"), clientRoots: roots, protocols: ["h2"]))
+      let server = RPCServer(on: reactor)
+      server.handle(Notes.echo, options: MethodOptions(allowedPeers: ["spiffe://emailmcp/edge"])) { _, context in
+        Note(context.peer?.spiffeID ?? "nobody")
+      }
+      let address = try await server.listen(on: "127.0.0.1:0", tls: tls)
+      func call(as name: String, expecting peer: String) async throws -> String {
+        let context = try TLSClientContext(
+          TLSClientSettings(roots: .pem(roots), identity: try identity(name), protocols: ["h2"]))
+        let channel = RPCChannel(
+          to: try ChannelTarget("ipv4:\(address)"), security: .tls(context, peer: .uri("spiffe://emailmcp/\(peer)")),
+          on: reactor)
+        defer { channel.close() }
+        return try await channel.call(Notes.echo, Note("")).text
+      }
+      let name = try await call(as: "edge", expecting: "mailer")
+      #expect(name == "spiffe://emailmcp/edge")
+      let stranger = await failure { _ = try await call(as: "report", expecting: "mailer") }
+      #expect(stranger?.code == .permissionDenied)
+      let impostor = await failure { _ = try await call(as: "edge", expecting: "oauth") }
+      #expect(impostor?.code == .unavailable)
+      await server.drain(within: .seconds(1))
+    }
+  }
+
+  private struct Guard: ServerInterceptor {
+    let tag: String
+    func intercept(_ context: ServerContext, _ next: () async throws -> Void) async throws {
+      guard context.metadata.text("x-key") == "open" else { throw RPCError(.unauthenticated, "no key") }
+      context.attach("\(context.attached(String.self) ?? "")\(tag)")
+      try await next()
+      try context.trailers.append("x-order", tag)
+    }
+  }
+
+  private final class KeyAdder: ClientInterceptor {
+    var seen: [StatusCode?] = []
+    var key = "open"
+    func prepare(_ method: MethodDescriptor, _ options: inout CallOptions) throws {
+      try options.metadata.append("x-key", key)
+    }
+    func ended(_ method: MethodDescriptor, _ options: CallOptions, _ error: RPCError?, _ duration: Duration) {
+      seen.append(error?.code)
+    }
+  }
+
+  @Test("Interceptors stand around handlers and calls, the first outermost")
+  func interceptors() async throws {
+    try await withPair {
+      $0.use(Guard(tag: "a"))
+      $0.use(Guard(tag: "b"))
+      $0.handle(Notes.echo) { _, context in Note(context.attached(String.self) ?? "") }
+    } _: { channel, _ in
+      let adder = KeyAdder()
+      channel.use(adder)
+      let reply = try await channel.unary(Notes.echo, Note(""))
+      #expect(reply.message.text == "ab")
+      #expect(reply.trailers.values("x-order") == ["b", "a"])
+      adder.key = "shut"
+      let error = await failure { _ = try await channel.call(Notes.echo, Note("")) }
+      #expect(error?.code == .unauthenticated)
+      #expect(adder.seen == [nil, .unauthenticated])
+    }
+  }
+
+  @Test("Health is checked, listed and watched; a drain ends the watch")
+  func health() async throws {
+    let registry = HealthRegistry(services: ["test.Notes"])
+    try await withPair {
+      $0.serveHealth(of: registry)
+    } _: { channel, server in
+      let before = try await channel.call(Health.check, HealthCheckRequest(service: "test.Notes"))
+      #expect(before.status == .notServing)
+      let unknown = await failure { _ = try await channel.call(Health.check, HealthCheckRequest(service: "nobody")) }
+      #expect(unknown?.code == .notFound)
+      let watch = try channel.call(Health.watch, HealthCheckRequest(service: "test.Notes"))
+      let first = try await watch.responses.next()
+      #expect(first?.status == .notServing)
+      registry.setAll(.serving)
+      let second = try await watch.responses.next()
+      #expect(second?.status == .serving)
+      let list = try await channel.call(Health.list, HealthListRequest())
+      #expect(list.statuses.mapValues(\.status) == ["": .serving, "test.Notes": .serving])
+      await server.drain(within: .seconds(20))
+      let end = await failure { _ = try await watch.responses.next() }
+      #expect(end?.code == .unavailable)
+    }
+  }
+
+  @Test("A server on several loops listens on one port and stops as one")
+  func manyLoops() async throws {
+    let group = try EventLoopGroup(count: 3)
+    let (built, served) = (Tally(), Tally())
+    try await RPCServer.run(on: group, listen: "127.0.0.1:0", drainLimit: .seconds(1)) { address in
+      served.add(Int(address.port))
+    } build: { server in
+      built.add(1)
+      server.handle(Notes.echo) { request, _ in request }
+    } until: {
+      try? await onLoop { reactor in
+        for _ in 0..<20 {
+          let channel = RPCChannel(to: try ChannelTarget("ipv4:127.0.0.1:\(served.value)"), on: reactor)
+          let reply = try await channel.call(Notes.echo, Note("x"))
+          #expect(reply.text == "x")
+          channel.close()
+        }
+      }
+    }
+    #expect(built.value == 3)
+    #expect(served.value > 0)
+    await group.shutdown()
+  }
+}

@@ -1,0 +1,167 @@
+import EventLoop
+import HTTP2Session
+import Testing
+
+@testable import RPCRuntime
+
+@Suite("How far a call has come")
+struct CallStateTests {
+  @Test("A unary handler starts when its one request is complete")
+  func unaryStart() {
+    var state = ServerCallState(kind: .unary)
+    #expect(state.requestAccepted() == .wait)
+    #expect(state.requestEnded(messages: 1, isMidMessage: false) == .start)
+    #expect(state.requestEnded(messages: 1, isMidMessage: false) == .ignore)
+  }
+
+  @Test("A method that takes one request refuses none, several and a cut one")
+  func cardinality() {
+    for (messages, isCut, refusal) in [
+      (0, false, ServerCallState.RPCCardinality.none), (2, false, .many), (0, true, .cut), (1, true, .cut),
+    ] {
+      var state = ServerCallState(kind: .serverStreaming)
+      _ = state.requestAccepted()
+      #expect(state.requestEnded(messages: messages, isMidMessage: isCut) == .refuse(refusal))
+    }
+  }
+
+  @Test("A streaming handler starts at once and sees the end of the requests")
+  func streamingStart() {
+    var state = ServerCallState(kind: .bidirectional)
+    #expect(state.requestAccepted() == .start)
+    #expect(state.requestEnded(messages: 0, isMidMessage: false) == .endInbox)
+  }
+
+  @Test("Headers go before the first message only; without messages the status goes with them")
+  func responses() {
+    var state = ServerCallState(kind: .serverStreaming)
+    #expect(state.responded() == .headersFirst)
+    #expect(state.responded() == .body)
+    #expect(state.finished() == .trailers)
+    #expect(state.finished() == .nothing)
+    #expect(state.responded() == .drop)
+    var silent = ServerCallState(kind: .unary)
+    #expect(silent.finished() == .trailersOnly)
+  }
+
+  @Test("A stream that goes while the handler runs cancels it; the call is free when both are done")
+  func release() {
+    var state = ServerCallState(kind: .bidirectional)
+    _ = state.requestAccepted()
+    #expect(state.streamClosed() == .cancelHandler)
+    #expect(!state.isReleasable)
+    #expect(state.finished() == .nothing)
+    state.handlerEnded()
+    #expect(state.isReleasable)
+    var done = ServerCallState(kind: .unary)
+    _ = done.requestAccepted()
+    _ = done.requestEnded(messages: 1, isMidMessage: false)
+    _ = done.responded()
+    _ = done.finished()
+    done.handlerEnded()
+    #expect(!done.isReleasable)
+    #expect(done.streamClosed() == .nothing)
+    #expect(done.isReleasable)
+  }
+
+  @Test("An unprocessed attempt is repeated once, and never after an answer or without its messages")
+  func transparentRetry() {
+    var state = ClientCallState()
+    state.opened()
+    #expect(state.streamClosed(.refusedStream, canReplay: true) == .retry)
+    state.opened()
+    #expect(state.streamClosed(.refusedStream, canReplay: true) == .fail)
+    var answered = ClientCallState()
+    answered.opened()
+    answered.responded()
+    #expect(answered.streamClosed(.refusedStream, canReplay: true) == .fail)
+    var forgotten = ClientCallState()
+    forgotten.opened()
+    #expect(forgotten.streamClosed(.refusedStream, canReplay: false) == .fail)
+    var lost = ClientCallState()
+    lost.opened()
+    #expect(lost.streamClosed(.internalError, canReplay: true) == .fail)
+  }
+
+  @Test("An ended call tells the server only when it has to")
+  func clientEnd() {
+    var waiting = ClientCallState()
+    #expect(waiting.ended(remoteEnded: false) == .leaveQueue)
+    var open = ClientCallState()
+    open.opened()
+    #expect(open.ended(remoteEnded: true) == .reset)
+    var complete = ClientCallState()
+    #expect(complete.requestEnded() == false)
+    complete.opened()
+    #expect(complete.ended(remoteEnded: true) == .release)
+    #expect(complete.ended(remoteEnded: true) == .nothing)
+  }
+}
+
+@Suite("The life of a channel's connection")
+struct ConnectivityTests {
+  private let first = try! SocketAddress(numericHost: "10.0.0.1", port: 1)
+  private let second = try! SocketAddress(numericHost: "10.0.0.2", port: 1)
+
+  @Test("Addresses are tried in order; then the wait grows by 1.6, ±20 %, to two minutes")
+  func rounds() {
+    var state = Connectivity(backoff: Backoff())
+    #expect(state.wanted() == .resolve)
+    #expect(state.wanted() == .nothing)
+    #expect(state.resolved([first, second], random: 0.5) == .connect(first))
+    #expect(state.failed(random: 0.5) == .connect(second))
+    #expect(state.failed(random: 0.5) == .backOff(.seconds(1)))
+    #expect(state.backoffElapsed(isWanted: true) == .resolve)
+    #expect(state.failed(random: 0.5) == .backOff(.milliseconds(1600)))
+    var last = Duration.zero
+    for _ in 0..<20 {
+      _ = state.backoffElapsed(isWanted: true)
+      if case .backOff(let delay) = state.failed(random: 1) { last = delay }
+    }
+    #expect(last == .seconds(144))
+  }
+
+  @Test("A connection that is lost is made again when a call wants it, at once and from the beginning")
+  func reconnect() {
+    var state = Connectivity(backoff: Backoff())
+    _ = state.wanted()
+    _ = state.resolved([first], random: 0.5)
+    state.connected()
+    #expect(state.state == .ready)
+    #expect(state.lost(isWanted: false) == .nothing)
+    #expect(state.state == .idle)
+    #expect(state.wanted() == .resolve)
+    #expect(state.resolved([], random: 0.5) == .backOff(.seconds(1)))
+    #expect(state.backoffElapsed(isWanted: false) == .nothing)
+    #expect(state.state == .idle)
+  }
+
+  @Test("Nothing happens to a closed channel")
+  func closed() {
+    var state = Connectivity(backoff: Backoff())
+    _ = state.wanted()
+    state.close()
+    #expect(state.resolved([first], random: 0.5) == .nothing)
+    #expect(state.failed(random: 0.5) == .nothing)
+    #expect(state.wanted() == .nothing)
+  }
+
+  @Test(
+    "Targets in gRPC's name syntax",
+    arguments: [
+      ("dns:///localhost:7001", "localhost:7001"), ("dns:host:80", "host:80"), ("host:80", "host:80"),
+      ("ipv4:1.2.3.4:5,6.7.8.9:10", "1.2.3.4:5"), ("ipv6:[::1]:80", "[::1]:80"), ("unix:/run/a.sock", "localhost"),
+      ("unix:///run/a.sock", "localhost"), ("dns:///host", "host"),
+    ])
+  func targets(text: String, authority: String) throws {
+    #expect(try ChannelTarget(text).authority == authority)
+  }
+
+  @Test(
+    "What is no target says so",
+    arguments: ["", "dns://8.8.8.8/host:1", "ipv4:host:80", "ipv4:", "unix:", "host:99999"])
+  func badTargets(text: String) {
+    let error = #expect(throws: RPCError.self) { try ChannelTarget(text) }
+    #expect(error?.code == .invalidArgument)
+  }
+}
