@@ -51,16 +51,41 @@ import Testing
     #expect(tables.count >= 16)
     #expect(try database.execute(Self.tables).allSatisfy { $0[1] == "t" })
     try await database.withPool(as: login == "service" ? .service : .owner) { pool in
-      for table in tables {
-        let select = Statement(composed: "SELECT tenant_id FROM \(table)")
-        let mine = try await pool.query(select, tenant: "a")
-        #expect(try mine.map { try $0.column(0, as: String.self) } == ["a"], "\(table)")
-        #expect(try await pool.query(select).isEmpty, "\(table)")
-        #expect(try await pool.query(select, tenant: "").isEmpty, "\(table)")
-      }
+      #expect(try await Self.leaks(pool, tables) == [])
       let tenants = try await pool.query("SELECT id FROM tenants", tenant: "b")
       #expect(try tenants.map { try $0.column(0, as: String.self) } == ["b"])
     }
+  }
+
+  @Test("these tests see a table whose row-level security is off, or not forced, or too wide")
+  func brokenVariants() async throws {
+    let database = try await PostgresFixture.database()
+    try database.execute(Self.fill)
+    try database.execute("ALTER TABLE email_logs DISABLE ROW LEVEL SECURITY")
+    try database.execute("ALTER TABLE vault_secrets NO FORCE ROW LEVEL SECURITY")
+    try database.execute("CREATE POLICY wide ON send_jobs FOR SELECT USING (true)")
+    let tables = ["email_logs", "vault_secrets", "send_jobs", "audit_events"]
+    try await database.withPool(as: .service) { pool in
+      let found = try await Self.leaks(pool, tables)
+      #expect(found == ["email_logs", "send_jobs"])
+    }
+    try await database.withPool(as: .owner) { pool in
+      let found = try await Self.leaks(pool, tables)
+      #expect(found == ["email_logs", "vault_secrets", "send_jobs"])
+    }
+  }
+
+  /// The tables that show tenant a anything but its one row, or anything at all without a tenant.
+  private static func leaks(_ pool: PostgresPool, _ tables: [String]) async throws -> [String] {
+    var found: [String] = []
+    for table in tables {
+      let select = Statement(composed: "SELECT tenant_id FROM \(table)")
+      let mine = try await pool.query(select, tenant: "a").map { try $0.column(0, as: String.self) }
+      let none = try await pool.query(select).count
+      let empty = try await pool.query(select, tenant: "").count
+      if mine != ["a"] || none > 0 || empty > 0 { found.append(table) }
+    }
+    return found
   }
 
   @Test("a write for another tenant is refused, an update without WHERE touches the tenant's rows only")

@@ -22,7 +22,7 @@ import Testing
     let database = try await PostgresFixture.database(migrated: false)
     try await database.withPool(as: .owner) { pool in
       var configuration = try PostgresConfiguration(url: "postgres://user:secret@127.0.0.1:1/none")
-      configuration.acquireTimeout = .milliseconds(200)
+      configuration.acquireTimeout = .seconds(2)
       let other = PostgresPool(configuration, reactor: pool.reactor)
       let error = await failure { try await other.query("SELECT 1") }
       #expect(error?.code == .connectionLost)

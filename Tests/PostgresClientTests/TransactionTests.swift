@@ -102,7 +102,7 @@ import Testing
       as: .owner,
       {
         $0.exclusiveConnections = 1
-        $0.acquireTimeout = .milliseconds(50)
+        $0.acquireTimeout = .seconds(3)
       }
     ) { pool in
       try await pool.transaction { tx in

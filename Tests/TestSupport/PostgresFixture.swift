@@ -29,6 +29,10 @@ package struct TestDatabase: Sendable {
     _ body: @Sendable (PostgresPool) async throws -> Value
   ) async throws -> Value {
     var configuration = try PostgresConfiguration(url: url(login))
+    // Patience for a machine that runs every test at once; a test of a limit sets its own.
+    configuration.acquireTimeout = .seconds(20)
+    configuration.connectTimeout = .seconds(20)
+    configuration.queryTimeout = .seconds(30)
     configure(&configuration)
     let fixed = configuration
     let loop = try EventLoop.start(name: "test")
