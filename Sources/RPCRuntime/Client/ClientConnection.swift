@@ -21,6 +21,12 @@ final class ClientConnection: RPCConnection {
 
   var canOpenCall: Bool { isReady && !isRetired && session.canOpenStream }
 
+  /// No stream can be opened though the server would allow one: the stream ids are used up (2³⁰ calls).
+  var isExhausted: Bool {
+    isReady && !isRetired && !session.canOpenStream
+      && session.openStreamCount < session.remoteMaxConcurrentStreams
+  }
+
   /// Takes no more calls, and closes after the last.
   func retire() {
     isRetired = true

@@ -114,6 +114,10 @@ public final class RPCChannel {
   /// Starts a call, or another attempt of it: on the connection, or in the queue for one.
   func submit(_ call: ClientCall) {
     if waiting.isEmpty, let connection, connection.canOpenCall, call.open(on: connection) { return }
+    if let connection, connection.isExhausted {
+      connection.retire()
+      retired(connection)
+    }
     switch connectivity.state {
     case .closed: return call.end(RPCError(.unavailable, "the channel is closed"))
     case .backingOff where !call.waitsForReady: return call.end(unavailable)
