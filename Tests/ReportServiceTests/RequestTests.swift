@@ -34,6 +34,15 @@ func noWholeStep(_ end: String) {
   #expect(split.tail.isEmpty)
 }
 
+@Test("the steps that an interval touches")
+func touchedSteps() {
+  let range = InstantRange(time("2026-03-29T10:01:00Z"), time("2026-03-29T10:15:00.000001Z"))
+  #expect(range.steps(of: InstantRange.quarterHour) == [time("2026-03-29T10:00:00Z"), time("2026-03-29T10:15:00Z")])
+  let exact = InstantRange(time("2026-03-29T10:00:00Z"), time("2026-03-29T10:15:00Z"))
+  #expect(exact.steps(of: InstantRange.quarterHour) == [exact.start])
+  #expect(InstantRange(exact.start, exact.start).steps(of: InstantRange.quarterHour).isEmpty)
+}
+
 @Test("steps before the epoch are found downwards too")
 func beforeEpoch() {
   let range = InstantRange(time("1969-12-31T23:50:00Z"), time("1970-01-01T00:20:00Z"))

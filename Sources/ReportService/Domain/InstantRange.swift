@@ -33,6 +33,14 @@ struct InstantRange: Hashable, Sendable {
     return Split(head: InstantRange(start, low), whole: InstantRange(low, high), tail: InstantRange(high, end))
   }
 
+  /// The beginnings of the grid's steps that it touches, of which there should be few.
+  func steps(of step: Duration) -> [Timestamp] {
+    let size = step.components.seconds * 1_000_000
+    return stride(from: Self.floor(start.microseconds, size), to: end.microseconds, by: Int(size)).map {
+      Timestamp(microseconds: $0)
+    }
+  }
+
   struct Split: Hashable, Sendable {
     let head: InstantRange
     let whole: InstantRange

@@ -23,23 +23,43 @@ struct SummaryQuery {
           WHERE tenant_id = $1 COLLATE "C" AND bucket >= $2 AND bucket < $3), 0))::bigint
     """
 
-  /// Days with their outcomes and active users, and the top senders. Whole quarters of an hour come from the roll-up; for
-  /// the pieces at both ends it names the users whose log is to be read.
-  private static let usage: Statement = """
-    WITH counted AS (
-      SELECT (bucket AT TIME ZONE $8::text)::date AS day, user_id, success, failed, unknown
-      FROM email_stats_15m WHERE tenant_id = $1 COLLATE "C" AND bucket >= $2 AND bucket < $3
+  /// Days with their outcomes and active users, and the top senders, from whole quarters of an hour of the roll-up.
+  private static let usage = Statement(composed: usage(counted: counted))
+
+  /// The same where the range ends inside a quarter of an hour.
+  private static let usageWithEnds = Statement(composed: usage(counted: counted + ends))
+
+  private static let counted = """
+    SELECT (bucket AT TIME ZONE $4::text)::date AS day, user_id, success, failed, unknown
+    FROM email_stats_15m WHERE tenant_id = $1 COLLATE "C" AND bucket >= $2 AND bucket < $3
+    """
+
+  /// The pieces of a quarter of an hour at both ends. The roll-up names the users whose log is to be read: a tenant's log
+  /// by time has no index.
+  private static let ends = """
+
+    UNION ALL
+    SELECT (l.sent_at AT TIME ZONE $4::text)::date, l.user_id, (l.status = 'success')::integer,
+      (l.status = 'failed')::integer, (l.status = 'unknown')::integer
+    FROM (
+      SELECT DISTINCT s.user_id FROM unnest($5::timestamptz[]) AS b CROSS JOIN LATERAL (
+        SELECT user_id FROM email_stats_15m WHERE tenant_id = $1 COLLATE "C" AND bucket = b OFFSET 0
+      ) AS s
+    ) AS active
+    CROSS JOIN LATERAL (
+      SELECT user_id, sent_at, status FROM email_logs
+      WHERE tenant_id = $1 COLLATE "C" AND user_id = active.user_id AND sent_at >= $6 AND sent_at < $7
       UNION ALL
-      SELECT (l.sent_at AT TIME ZONE $8::text)::date, l.user_id, (l.status = 'success')::integer,
-        (l.status = 'failed')::integer, (l.status = 'unknown')::integer
-      FROM (VALUES ($4::timestamptz, $5::timestamptz), ($6::timestamptz, $7::timestamptz)) AS ends (low, high)
-      JOIN email_stats_15m AS s ON s.tenant_id = $1 COLLATE "C" AND low < high
-        AND s.bucket IN (date_bin('15 minutes', low, 'epoch'), date_bin('15 minutes', high, 'epoch'))
-      JOIN email_logs AS l ON l.tenant_id = $1 COLLATE "C" AND l.user_id = s.user_id
-        AND l.sent_at >= greatest(low, s.bucket) AND l.sent_at < least(high, s.bucket + interval '15 minutes')
-    ), day_user AS MATERIALIZED (
+      SELECT user_id, sent_at, status FROM email_logs
+      WHERE tenant_id = $1 COLLATE "C" AND user_id = active.user_id AND sent_at >= $8 AND sent_at < $9
+    ) AS l
+    """
+
+  private static func usage(counted: String) -> String {
+    """
+    WITH day_user AS MATERIALIZED (
       SELECT day, user_id, sum(success)::bigint AS success, sum(failed)::bigint AS failed, sum(unknown)::bigint AS unknown
-      FROM counted GROUP BY day, user_id
+      FROM (\(counted)) AS counted GROUP BY day, user_id
     ), senders AS (
       SELECT user_id, sum(success)::bigint AS success FROM day_user GROUP BY user_id HAVING sum(success) > 0
       ORDER BY 2 DESC, user_id COLLATE "C" LIMIT 10
@@ -57,21 +77,25 @@ struct SummaryQuery {
     ) AS report
     ORDER BY day NULLS LAST, success DESC, user_id COLLATE "C"
     """
+  }
 
   var statements: [(Statement, [PostgresValue])] {
     let tenant = PostgresValue.text(tenant)
     let quarters = range.interval.split(by: InstantRange.quarterHour)
+    let whole = [
+      tenant, .timestamp(quarters.whole.start), .timestamp(quarters.whole.end), PostgresValue.text(range.zone),
+    ]
+    var usage = (Self.usage, whole)
+    if !quarters.isExact {
+      let pieces = [quarters.head, quarters.tail].filter { !$0.isEmpty }
+      let buckets = Set(pieces.flatMap { $0.steps(of: InstantRange.quarterHour) })
+      let bounds = [quarters.head, quarters.tail].flatMap { [PostgresValue.timestamp($0.start), .timestamp($0.end)] }
+      usage = (Self.usageWithEnds, whole + [.timestampArray(buckets.sorted())] + bounds)
+    }
     return [
       (Self.users, [tenant]),
       (Self.totals, [tenant, .timestamp(range.today.start), .timestamp(range.today.end)]),
-      (
-        Self.usage,
-        [
-          tenant, .timestamp(quarters.whole.start), .timestamp(quarters.whole.end), .timestamp(quarters.head.start),
-          .timestamp(quarters.head.end), .timestamp(quarters.tail.start), .timestamp(quarters.tail.end),
-          .text(range.zone),
-        ]
-      ),
+      usage,
     ]
   }
 
