@@ -142,6 +142,15 @@ struct DomainTests {
     }
   }
 
+  @Test(
+    "A redirect URL with a control character is none that can be registered",
+    arguments: ["https://a/\0", "https://a/\n"])
+  func controlInRedirect(url: String) {
+    #expect(throws: OAuthFailure.redirectNotAllowed) {
+      try AuthorizationRequest(redirectURL: url, loginHint: nil, expectedEmail: nil)
+    }
+  }
+
   @Test("A callback has a code or an error")
   func callbackShape() throws {
     for (code, error) in [("", ""), ("c", "e")] {

@@ -114,4 +114,48 @@ struct SessionTests {
     let strict = try TLSServerContext(TLSServerSettings(identity: identity, minimumVersion: .v1_3))
     #expect(throws: TLSError.self) { try Pair(try .client(old, peer: .host("localhost")), strict.makeEngine()).run() }
   }
+
+  @Test("Whatever bytes come, the worst is an error", arguments: 0..<8)
+  func brokenInput(seed: UInt64) throws {
+    let identity = try site.identity("s", dns: ["localhost"])
+    let server = try TLSServerContext(TLSServerSettings(identity: identity, protocols: ["h2"]))
+    let client = try TLSClientContext(TLSClientSettings(roots: .pem(site.roots), protocols: ["h2"]))
+    var random = Sequence64(state: seed &+ 1)
+    for _ in 0..<60 {
+      let pair = Pair(try client.makeEngine(peer: .host("localhost")), server.makeEngine())
+      try pair.client.start()
+      // A few honest flights, then one that is changed, cut or made up.
+      var toServer = true
+      for _ in 0..<Int.random(in: 0...3, using: &random) {
+        try? pair.deliver(pair.takeOutput(toServer ? pair.client : pair.server), toServer: toServer)
+        toServer.toggle()
+      }
+      var bytes = pair.takeOutput(toServer ? pair.client : pair.server)
+      if bytes.isEmpty { bytes = (0..<64).map { _ in UInt8.random(in: 0...255, using: &random) } }
+      for _ in 0..<Int.random(in: 1...4, using: &random) {
+        bytes[Int.random(in: 0..<bytes.count, using: &random)] = UInt8.random(in: 0...255, using: &random)
+      }
+      pair.step = Int.random(in: 1...64, using: &random)
+      do {
+        try pair.deliver(bytes, toServer: toServer)
+      } catch {
+        #expect(error is TLSError)
+      }
+      #expect(pair.server.pendingOutput <= TLSEngine.outputLimit)
+      #expect(pair.serverReceived.isEmpty)
+    }
+  }
+}
+
+/// A repeatable source (SplitMix64).
+private struct Sequence64: RandomNumberGenerator {
+  var state: UInt64
+
+  mutating func next() -> UInt64 {
+    state &+= 0x9E37_79B9_7F4A_7C15
+    var z = state
+    z = (z ^ (z >> 30)) &* 0xBF58_476D_1CE4_E5B9
+    z = (z ^ (z >> 27)) &* 0x94D0_49BB_1331_11EB
+    return z ^ (z >> 31)
+  }
 }

@@ -41,6 +41,8 @@ struct AuthorizationRequest: Sendable {
     guard (1...2048).contains(redirectURL.utf8.count) else {
       throw .invalidRequest("redirect_url must have 1 to 2048 bytes.")
     }
+    // No such URL can be registered; a NUL could not even be looked up.
+    guard !redirectURL.unicodeScalars.contains(where: \.isControl) else { throw .redirectNotAllowed }
     for (name, value) in [("login_hint", loginHint), ("expected_email", expectedEmail)] {
       guard let value else { continue }
       guard (1...320).contains(value.unicodeScalars.count), !value.unicodeScalars.contains(where: \.isControl) else {

@@ -4,7 +4,7 @@ package enum KnownSettings {
   /// May be given as `NAME_FILE` too.
   package static let secrets: Set<String> = [
     "DATABASE_URL", "EMAILMCP_CONTEXT_KEYS", "EMAILMCP_GOOGLE_CLIENT_SECRET", "EMAILMCP_KEY_PEPPER",
-    "EMAILMCP_TOKEN_KEYS", "EMAILMCP_VAULT_KEYS", "AWS_SECRET_ACCESS_KEY", "AWS_SESSION_TOKEN",
+    "EMAILMCP_TOKEN_KEYS", "EMAILMCP_VAULT_KEYS", "AWS_SECRET_ACCESS_KEY", "AWS_SESSION_TOKEN", "AWS_CONTAINER_AUTHORIZATION_TOKEN",
   ]
 
   package static let own: Set<String> = [
