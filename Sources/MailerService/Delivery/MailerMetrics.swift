@@ -31,6 +31,7 @@ struct MailerMetrics: Sendable {
 final class SharedState: Sendable {
   let tokens = TokenCache()
   let board = OutcomeBoard()
+  let queued = QueuedMailboxes()
   let pause: ProjectPause
 
   init(projectUnitsPerMinute: Int) { pause = ProjectPause(unitsPerMinute: projectUnitsPerMinute) }

@@ -76,6 +76,8 @@ final class QueueWorker {
   private func rest() async throws {
     let busy = reactor.now - lastWork < .seconds(5)
     let interval = (busy ? Self.busyInterval : Self.idleInterval) * Double.random(in: 0.9..<1.1)
+    // A hint that came while the queue was being looked at.
+    if isHinted { return try await reactor.sleep(for: Self.hintInterval) }
     var timer: Timer?
     try? await reactor.wait { (waiter: Waiter<Void>) in
       sleeper = waiter

@@ -23,6 +23,7 @@ final class MessageSender {
   private let worker: QueueWorker
   private let seal: PayloadSeal
   private let board: OutcomeBoard
+  private let queued: QueuedMailboxes
   private let pause: ProjectPause
   private let unsent: UnsentLimit
   private let name: String
@@ -39,6 +40,7 @@ final class MessageSender {
     self.worker = worker
     self.seal = seal
     board = shared.board
+    queued = shared.queued
     pause = shared.pause
     self.unsent = unsent
     self.name = name
@@ -120,6 +122,7 @@ final class MessageSender {
         return try await carry(mail, order, token, Courier.lease(epoch: epoch, askedAt: asked))
       case .queued:
         unsent.added(user.tenantID)
+        queued.add(account.googleSub)
         worker.hint()
         guard order.isAwaited else { return accepted(mail, order) }
         return try await outcome(of: mail, order)
@@ -249,8 +252,9 @@ final class MessageSender {
     defer { timer?.cancel() }
     return try await reactor.wait { (waiter: Waiter<DeliveryEnd?>) in
       timer = reactor.schedule(at: deadline) { waiter.resume(returning: nil) }
-      reactor.spawn { [courier] in
+      reactor.spawn { [courier, queued, worker] in
         waiter.resume(returning: await courier.carry(delivery, attempt, first))
+        if queued.take(delivery.googleSub) { worker.hint() }
       }
     }
   }
