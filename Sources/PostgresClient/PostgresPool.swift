@@ -16,10 +16,10 @@ package final class PostgresPool {
   let figures: PostgresFigures
 
   private(set) var isClosed = false
-  private var shared: [PostgresConnection] = []
+  var shared: [PostgresConnection] = []
   private var sharedOpening = 0
   private var sharedQueue = Deque<Exchange>()
-  private var idle: [PostgresConnection] = []
+  var idle: [PostgresConnection] = []
   private var lent: [ObjectIdentifier: PostgresConnection] = [:]
   private var exclusiveCount = 0  // idle, lent and opening
   private var exclusiveOpening = 0
@@ -29,7 +29,7 @@ package final class PostgresPool {
   private var nextOpenTask = 0
   private var backoff = PostgresPool.reconnectBackoff
   private var retryTimer: Timer?
-  private var maintenanceTimer: Timer?
+  var maintenanceTimer: Timer?
   private(set) var lastFailure: PostgresError?
 
   static var reconnectBackoff: Backoff {
@@ -364,35 +364,6 @@ package final class PostgresPool {
     for connection in shared where connection.isRetired && connection.isIdle { connection.close() }
   }
 
-  // MARK: Upkeep
-
-  private func scheduleMaintenance() {
-    maintenanceTimer = reactor.schedule(after: .seconds(10)) { [weak self] in
-      guard let self, !isClosed else { return }
-      maintain()
-      scheduleMaintenance()
-    }
-  }
-
-  private func maintain() {
-    let now = reactor.now
-    func isOld(_ connection: PostgresConnection) -> Bool {
-      // ± 10 %, by the connection's own process number, so that connections of an age do not end together.
-      let factor = 0.9 + 0.2 * Double(UInt32(bitPattern: connection.serverProcess) % 101) / 100
-      return (now - connection.openedAt).inSeconds > configuration.maxLifetime.inSeconds * factor
-    }
-    for connection in idle where isOld(connection) { connection.retireNow() }
-    for connection in idle.dropFirst() where now - connection.lastUsedAt > configuration.idleTimeout {
-      connection.retireNow()
-    }
-    for connection in shared where isOld(connection) { connection.isRetired = true }
-    for connection in shared.dropFirst()
-    where connection.isIdle && now - connection.lastUsedAt > configuration.idleTimeout {
-      connection.isRetired = true
-    }
-    for connection in shared where connection.isRetired && connection.isIdle { connection.close() }
-  }
-
   /// Whether a round trip to the database succeeds now.
   package func probe(timeout: Duration = .seconds(1)) async -> Bool {
     do {
@@ -421,23 +392,4 @@ package final class PostgresPool {
 
 extension Instant {
   fileprivate func duration(to later: Instant) -> Duration { later - self }
-}
-
-extension PostgresConnection {
-  func isWaitingFor(_ exchange: Exchange) -> Bool {
-    if outbox.contains(where: { $0 === exchange }) { return true }
-    return expected.contains {
-      if case .sync(let other) = $0 { return other === exchange }
-      return false
-    }
-  }
-
-  func abandonIfOwn(_ exchange: Exchange) {
-    if isWaitingFor(exchange) { abandon(exchange) }
-  }
-
-  func retireNow() {
-    isRetired = true
-    close()
-  }
 }
