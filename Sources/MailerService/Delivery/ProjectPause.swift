@@ -2,12 +2,12 @@ import CivilTime
 import EventLoop
 import Synchronization
 
-/// What all mailboxes of the project share, as far as this process knows: Google's daily limit of the project, and its
-/// quota a minute, of which a process takes no more than `unitsPerMinute`.
+/// What all mailboxes of the project share, as far as this process knows: a pause that Google told it to make, and the
+/// project's quota a minute, of which this process alone takes no more than all.
 final class ProjectPause: Sendable {
   private struct State {
     var until: Instant?
-    /// When the starts of the last minute are paid for: the quota as a line of evenly spaced turns.
+    /// When the starts so far are paid for: the quota as a line of evenly spaced turns.
     var paidUntil: Instant?
   }
 
@@ -19,8 +19,7 @@ final class ProjectPause: Sendable {
   init(unitsPerMinute: Int) {
     let sends = max(1, unitsPerMinute / MailboxPace.unitsPerSend)
     interval = .nanoseconds(60_000_000_000 / Int64(sends))
-    // A second's worth may go at once; a minute then holds at most a sixtieth more than the quota's even line, which is
-    // taken off it here.
+    // A second's worth may go at once, and each start counts 61/60 of its even share: together a minute holds the quota.
     burst = .seconds(1)
   }
 
