@@ -157,6 +157,18 @@ struct QueueTests {
     }
   }
 
+  @Test("A drain tells those who wait for queued mail that it is kept")
+  func drainedWhileQueued() async throws {
+    try await MailerHarness.run(mailers: 2) { harness in
+      harness.oauth.answer = .away
+      let send = harness.reactor.spawn { try await harness.send(mailer: 1) }
+      let isQueued = try await harness.eventually { try harness.value("SELECT count(*) FROM send_jobs") == "1" }
+      #expect(isQueued)
+      await harness.stopMailer()
+      #expect(try await send.value.status == .queued)
+    }
+  }
+
   // MARK: Idempotency
 
   @Test("The same key and body give the first answer again; another body is refused")

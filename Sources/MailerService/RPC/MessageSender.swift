@@ -267,7 +267,8 @@ final class MessageSender {
     let id = mail.acceptance.key.id
     while true {
       let left = deadline - .current()
-      guard left > .zero else { break }
+      // A process that stops says what is true by now: the mail is kept, and another one will send it.
+      guard left > .zero, !courier.isDraining else { break }
       if let (outcome, time) = try await posted(id, within: min(left, Self.lookInterval)) {
         return response(mail, outcome, at: time)
       }
