@@ -3,13 +3,21 @@
 import base64
 import email
 import email.policy
+import json
 import os
 import re
+import socket
 import time
 from datetime import datetime, timezone
 
 import pytest
 import requests
+
+
+def sent_by(crm, user: str) -> list[dict]:
+    answer = crm.http.get(f"{crm.user(user)}/messages")
+    answer.raise_for_status()
+    return answer.json()["messages"]
 
 
 def received(system, message_id: str):
@@ -280,3 +288,24 @@ class TestOperations:
         text = "\n".join(line for line in lines if " | " in line)
         for secret in ("the-body-canary", "ya29.", system.summary["key"].split("_")[3]):
             assert secret not in text, secret
+
+
+def test_a_caller_that_hangs_up_leaves_no_mail_half_sent(system, crm, browser, user):
+    """Regression: cancelled around the accepting transaction, the mailer dropped the lease that it had just been given;
+    the mail became unknown and its mailbox stood still until the lease had lapsed."""
+    host, port = system.api.removeprefix("http://").split(":")
+    body = json.dumps({"to": ["grace@example.com"], "subject": "Hang-up", "body": "x"})
+    for part in range(2):  # few enough a mailbox for its burst
+        who = f"{user}-{part}"
+        crm.connect(who, browser, f"{who}@example.com")
+        for attempt in range(9):
+            with socket.create_connection((host, int(port))) as caller:
+                caller.sendall((
+                    f"POST /v1/users/{who}/messages HTTP/1.1\r\nHost: edge\r\nContent-Type: application/json\r\n"
+                    f"Authorization: Bearer {system.summary['key']}\r\nContent-Length: {len(body)}\r\n\r\n{body}").encode())
+                time.sleep((9 * part + attempt) * 0.0008)
+            time.sleep(0.05)
+        deadline = time.monotonic() + 5
+        while statuses := {mail["status"] for mail in sent_by(crm, who)} - {"success"}:
+            assert time.monotonic() < deadline, statuses
+            time.sleep(0.05)

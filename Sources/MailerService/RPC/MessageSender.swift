@@ -117,9 +117,8 @@ final class MessageSender {
       if let wanted = order.message.requestedFrom, wanted.key != account.address.key { throw RPCError.fromNotAllowed }
       let asked = Courier.clock()
       let mail = try build(order, account, user)
-      switch try await store(mail, order, token: token) {
-      case .sending(let epoch):
-        return try await carry(mail, order, token, Courier.lease(epoch: epoch, askedAt: asked))
+      switch try await keep(mail, order, token, askedAt: asked) {
+      case .answered(let response): return response
       case .queued:
         unsent.added(user.tenantID)
         queued.add(account.googleSub)
@@ -178,6 +177,30 @@ final class MessageSender {
     let payload = MailPayload(
       mail: bytes, threadID: order.message.threadID, recipients: order.message.recipientKeys)
     return Mail(acceptance: acceptance, payload: payload)
+  }
+
+  private enum Kept: Sendable {
+    /// Sent at once, by this process.
+    case answered(Mailer.SendMessageResponse)
+    case queued, duplicate, busy, accountChanged
+  }
+
+  /// Stores the mail and, where it goes at once, sends it. In a task that its sender's hanging up does not end: the
+  /// transaction that accepts gives this process a lease with its intent, and who drops it half-way leaves behind a mail
+  /// of unknown fate.
+  private func keep(
+    _ mail: Mail, _ order: Order, _ token: AccessToken?, askedAt: Duration
+  ) async throws -> Kept {
+    try await CallScope.outlivingCall(on: reactor) { [self] in
+      switch try await store(mail, order, token: token) {
+      case .sending(let epoch):
+        .answered(try await carry(mail, order, token, Courier.lease(epoch: epoch, askedAt: askedAt)))
+      case .queued: .queued
+      case .duplicate: .duplicate
+      case .busy: .busy
+      case .accountChanged: .accountChanged
+      }
+    }
   }
 
   /// Mail that goes at once under `hold` is not kept in the queue's table: were this process to die with it, its fate
@@ -244,7 +267,7 @@ final class MessageSender {
     }
   }
 
-  /// In a task of its own: the mail is seen through even when its sender hangs up. Nil: not finished in time.
+  /// In a task of its own: the mail is seen through even when its sender waits no longer. Nil: not finished in time.
   private func seeThrough(
     _ delivery: Delivery, _ attempt: SendAttempt, _ first: SendAttempt.Action, by deadline: Instant
   ) async throws -> DeliveryEnd? {

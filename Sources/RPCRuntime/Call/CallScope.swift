@@ -16,3 +16,26 @@ public struct CallScope: Sendable {
   /// The scope of the task that asks; nil outside of calls.
   @TaskLocal public static var current: CallScope?
 }
+
+extension CallScope {
+  /// Runs `body` in a task of its own, which goes on when the call that started it is cancelled or past its deadline;
+  /// the caller stops waiting for it then. The scope's metadata holds in it, its deadline does not. For work that must
+  /// not stop half-way.
+  ///
+  /// - Throws: what `body` throws; `CancellationError` when the caller is cancelled.
+  public static func outlivingCall<T: Sendable>(
+    on reactor: Reactor, _ body: @escaping () async throws -> T
+  ) async throws -> T {
+    try await reactor.wait { (waiter: Waiter<T>) in
+      reactor.spawn {
+        var scope = current
+        scope?.deadline = nil
+        do {
+          waiter.resume(returning: try await $current.withValue(scope) { try await body() })
+        } catch {
+          waiter.resume(throwing: error)
+        }
+      }
+    }
+  }
+}
