@@ -56,6 +56,8 @@ final class EdgeSite: Sendable {
     var services: RPCServer?
     var backends: Backends?
     let store = MemoryStore()
+    /// What the handler's clock shows instead of the time.
+    var clock: UInt64?
   }
 
   static let pepper = SecretBytes([UInt8](repeating: 7, count: 32))
@@ -95,7 +97,7 @@ final class EdgeSite: Sendable {
         ratePerUser: Rate(count: 10, per: .seconds(1)))
       let handler = EdgeHandler(
         store: parts.store, backends: backends, access: access, readiness: Readiness(), logger: logger,
-        now: { UInt64(Instant.current().nanoseconds) })
+        now: { parts.clock ?? UInt64(Instant.current().nanoseconds) })
       let server = HTTPServer(on: reactor, configuration: EdgeGraph.serverConfiguration()) {
         await handler.respond(to: $0)
       }
@@ -122,6 +124,9 @@ final class EdgeSite: Sendable {
 
   /// Changes the store, on the loop.
   func change(_ body: @Sendable (MemoryStore) -> Void) async { await loop.run { _ in body(parts.store) } }
+
+  /// The handler's time stands still from now on.
+  func stopClock() async { await loop.run { _ in parts.clock = UInt64(Instant.current().nanoseconds) } }
 
   func stop() async {
     await loop.run { _ in
