@@ -108,5 +108,10 @@ let package = Package(
     tests("GoogleSandbox", ["CivilTime", "EventLoop", "HTTPSClient", "StrictJSON", "TLSSession", httpTypes]),
     tests("ReportService", ["TestSupport", "CivilTime", "EventLoop", "PostgresClient", "RPCRuntime", "ServiceContracts", "WireCodec", log]),
     tests("EmailMCPCLI", ["TestSupport"]),
+
+    // The other side of foreign gRPC programs: see Tests/Interop.
+    .target(name: "InteropSchema", dependencies: ["RPCRuntime", "WireCodec", "TLSSession"], path: "Tests/Interop/Schema", swiftSettings: settings),
+    .executableTarget(name: "interop-server", dependencies: ["InteropSchema", "RPCRuntime", "WireCodec", "EventLoop", "TLSSession"], path: "Tests/Interop/Server", swiftSettings: settings),
+    .executableTarget(name: "interop-client", dependencies: ["InteropSchema", "RPCRuntime", "WireCodec", "EventLoop", "TLSSession"], path: "Tests/Interop/Client", swiftSettings: settings),
   ]
 )

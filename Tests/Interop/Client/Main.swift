@@ -1,0 +1,61 @@
+import EventLoop
+import Glibc
+import InteropSchema
+import RPCRuntime
+import TLSSession
+
+/// `interop-client --server_host H --server_port N --test_case NAME [--use_tls]`: runs one case of the official
+/// description; the exit status is 0 only when it holds.
+///
+/// Also `--server_host_override` (the name expected in the certificate), `--ca_file` (whom to trust), `--use_test_ca`
+/// (taken, and without a meaning of its own: the file is what counts). `--test_case list` prints the cases.
+@main
+enum InteropClient {
+  static func main() async {
+    do {
+      try await run()
+    } catch {
+      say("interop-client: \(error)", to: STDERR_FILENO)
+      exit(1)
+    }
+  }
+
+  private static func run() async throws {
+    let flags = try Flags(
+      Array(CommandLine.arguments.dropFirst()),
+      known: [
+        "server_host", "server_port", "test_case", "use_tls", "use_test_ca", "server_host_override", "ca_file",
+      ])
+    let name = flags["test_case"] ?? ""
+    if name == "list" { return say(InteropCases.all.map(\.name).joined(separator: "\n")) }
+    guard let test = InteropCases.all.first(where: { $0.name == name }) else {
+      throw Flags.Unknown(description: "there is no case \"\(name)\"")
+    }
+    let host = flags["server_host"] ?? "localhost"
+    guard let port = flags["server_port"].flatMap({ UInt16($0) }) else {
+      throw Flags.Unknown(description: "--server_port is missing")
+    }
+    let expected = flags["server_host_override"] ?? host
+    let security: ChannelSecurity =
+      if flags.isOn("use_tls") {
+        .tls(
+          try TLSClientContext(
+            TLSClientSettings(
+              roots: .pem(.file(flags["ca_file"] ?? InteropCertificates.defaultRoots)), protocols: ["h2"])),
+          peer: .host(expected))
+      } else {
+        .plaintext
+      }
+    let target = try ChannelTarget("dns:///\(host):\(port)")
+    let loop = try EventLoop.start(name: "interop")
+    try await loop.run { reactor in
+      var configuration = ChannelConfiguration()
+      configuration.authority = flags["server_host_override"].map { "\($0):\(port)" }
+      let channel = RPCChannel(to: target, security: security, on: reactor, configuration: configuration)
+      defer { channel.close() }
+      try await test.run(channel)
+    }
+    await loop.shutdown()
+    say("\(name): passed")
+  }
+}

@@ -1,0 +1,52 @@
+import EventLoop
+import Glibc
+import InteropSchema
+import RPCRuntime
+import TLSSession
+
+/// `interop-server --port N [--use_tls]`: grpc.testing.TestService with the official flags, until killed. Prints
+/// `listening on ADDRESS` once it serves; port 0 takes one that is free.
+///
+/// Of our own: `--tls_cert_file`, `--tls_key_file` (without them a certificate is made for the run), `--ca_file` (where
+/// that one's authority is written), `--loops`.
+@main
+enum InteropServer {
+  static func main() async {
+    do {
+      try await serve()
+    } catch {
+      say("interop-server: \(error)", to: STDERR_FILENO)
+      exit(1)
+    }
+  }
+
+  private static func serve() async throws {
+    let flags = try Flags(
+      Array(CommandLine.arguments.dropFirst()),
+      known: ["port", "use_tls", "tls_cert_file", "tls_key_file", "ca_file", "loops"])
+    guard let port = flags["port"].flatMap({ UInt16($0) }) else {
+      throw Flags.Unknown(description: "--port is missing")
+    }
+    let tls = flags.isOn("use_tls") ? try TLSServerContext(settings(flags)) : nil
+    let group = try EventLoopGroup(count: flags["loops"].flatMap { Int($0) } ?? 1)
+    let health = HealthRegistry(services: [TestService.name])
+    health.setAll(.serving)
+    try await RPCServer.run(
+      on: group, listen: "0.0.0.0:\(port)", tls: tls, started: { say("listening on \($0)") },
+      build: { server in
+        TestServiceHandlers.register(on: server)
+        server.serveHealth(of: health)
+      },
+      until: { while true { try? await Task.sleep(for: .seconds(3600)) } })
+  }
+
+  private static func settings(_ flags: Flags) throws -> TLSServerSettings {
+    let identity =
+      if let certificate = flags["tls_cert_file"], let key = flags["tls_key_file"] {
+        TLSIdentity(certificateFile: certificate, keyFile: key)
+      } else {
+        try InteropCertificates.makeIdentity(rootsAt: flags["ca_file"] ?? InteropCertificates.defaultRoots)
+      }
+    return TLSServerSettings(identity: identity, protocols: ["h2"])
+  }
+}

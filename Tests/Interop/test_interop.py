@@ -1,0 +1,87 @@
+"""The official interop cases: our server under foreign clients, our client at foreign servers, and both together."""
+
+import pathlib
+import subprocess
+
+import grpc
+import pytest
+from grpc_health.v1 import health_pb2, health_pb2_grpc
+
+import python_cases
+
+PLAIN = [case.__name__ for case in python_cases.PLAIN_CASES]
+# The official Ruby client has no case `special_status_message`.
+RUBY_CLIENT = [name for name in PLAIN if name != "special_status_message"]
+
+
+@pytest.mark.parametrize("case", PLAIN)
+def test_our_client_at_our_server(case, our_client, our_server):
+    our_client(case, our_server)
+
+
+@pytest.mark.parametrize("case", ["empty_unary", "large_unary", "ping_pong"])
+def test_tls(case, our_client, our_tls_server):
+    port, roots = our_tls_server
+    our_client(case, port, "--use_tls", "--ca_file", roots)
+    our_client(case, port, "--use_tls=true", "--ca_file", roots, "--server_host_override", "foo.test.google.fr")
+    with grpc.secure_channel(
+        f"localhost:{port}", grpc.ssl_channel_credentials(pathlib.Path(roots).read_bytes())
+    ) as channel:
+        getattr(python_cases, case)(channel)
+
+
+def test_a_client_fails_where_the_case_does_not_hold(our_client, our_server, our_tls_server):
+    """The judge itself: exit status 0 only when the case holds."""
+    for case, port, *flags in [
+        ("no_such_case", our_server),
+        ("empty_unary", our_tls_server[0]),
+        ("empty_unary", our_tls_server[0], "--use_tls", "--ca_file", our_tls_server[1],
+         "--server_host_override", "other.example"),
+    ]:
+        with pytest.raises(AssertionError):
+            our_client(case, port, *flags)
+
+
+@pytest.mark.parametrize("case", PLAIN)
+def test_our_client_at_grpcio(case, our_client, python_server):
+    our_client(case, python_server)
+
+
+@pytest.mark.parametrize("case", PLAIN)
+def test_our_client_at_ruby(case, our_client, ruby_server):
+    our_client(case, ruby_server)
+
+
+@pytest.mark.parametrize("case", PLAIN)
+def test_grpcio_at_our_server(case, our_server):
+    with grpc.insecure_channel(f"127.0.0.1:{our_server}") as channel:
+        getattr(python_cases, case)(channel)
+
+
+@pytest.fixture(scope="module")
+def ruby_results(ruby_folder, our_server):
+    here = pathlib.Path(__file__).parent
+    done = subprocess.run(
+        ["ruby", here / "ruby_cases.rb", ruby_folder, "localhost", str(our_server), *RUBY_CLIENT],
+        stdout=subprocess.DEVNULL, stderr=subprocess.PIPE, text=True, timeout=120)
+    return done.stderr
+
+
+@pytest.mark.parametrize("case", RUBY_CLIENT)
+def test_ruby_at_our_server(case, ruby_results):
+    assert f"{case} ok" in ruby_results.splitlines(), ruby_results
+
+
+def test_health_by_the_official_client(our_server):
+    with grpc.insecure_channel(f"127.0.0.1:{our_server}") as channel:
+        stub = health_pb2_grpc.HealthStub(channel)
+        serving = health_pb2.HealthCheckResponse.SERVING
+        for service in ["", "grpc.testing.TestService"]:
+            request = health_pb2.HealthCheckRequest(service=service)
+            assert stub.Check(request, timeout=20).status == serving
+            watch = stub.Watch(request, timeout=20)
+            assert next(watch).status == serving
+            watch.cancel()
+        with pytest.raises(grpc.RpcError) as failed:
+            stub.Check(health_pb2.HealthCheckRequest(service="nobody"), timeout=20)
+        assert failed.value.code() == grpc.StatusCode.NOT_FOUND
