@@ -11,6 +11,8 @@ public struct EchoMessage: WireMessage, Equatable {
 
   public init() {}
 
+  public var encodedSizeHint: Int { data.count + 128 }
+
   public func encode(into w: inout WireWriter) {
     w.string(1, text)
     w.int64(2, number)
@@ -27,21 +29,27 @@ public struct EchoMessage: WireMessage, Equatable {
   }
 }
 
-/// `bench.Echo`.
+/// `bench.Echo`; what each method does stands in the README.
 public enum Echo {
   public static let echo = UnaryMethod<EchoMessage, EchoMessage>("bench.Echo", "Echo")
+  public static let collect = ClientStreamingMethod<EchoMessage, EchoMessage>("bench.Echo", "Collect")
+  public static let expand = ServerStreamingMethod<EchoMessage, EchoMessage>("bench.Echo", "Expand")
+  public static let stream = BidirectionalMethod<EchoMessage, EchoMessage>("bench.Echo", "Stream")
 }
 
-/// `--name value` pairs of a command line.
+/// `--name value …` of a command line.
 public struct Arguments {
   private let words: [String]
 
   public init(_ words: [String] = CommandLine.arguments) { self.words = words }
 
-  public subscript(_ name: String) -> String? {
-    guard let index = words.firstIndex(of: "--\(name)"), index + 1 < words.count else { return nil }
-    return words[index + 1]
+  /// The values that follow a name.
+  public func values(_ name: String) -> [String] {
+    guard let index = words.firstIndex(of: "--\(name)") else { return [] }
+    return Array(words[(index + 1)...].prefix { !$0.hasPrefix("--") })
   }
+
+  public subscript(_ name: String) -> String? { values(name).first }
 
   public func number(_ name: String, default value: Int) -> Int { self[name].flatMap { Int($0) } ?? value }
 }

@@ -3,8 +3,9 @@ import EventLoop
 import Glibc
 import RPCRuntime
 import TLSSession
+import WireCodec
 
-/// `echo-server --port N [--loops N] [--tls CERT --key KEY]`: answers `bench.Echo/Echo` with its request, until killed.
+/// `echo-server [--port N] [--host H] [--loops N] [--tls CERT KEY]`: serves `bench.Echo` until killed; see the README.
 @main
 enum EchoServer {
   /// Without `async` and without the global executor: valgrind cannot run dispatch's threads.
@@ -12,11 +13,13 @@ enum EchoServer {
     let arguments = Arguments()
     let group = try EventLoopGroup(count: arguments.number("loops", default: 1))
     var tls: TLSServerContext?
-    if let certificate = arguments["tls"], let key = arguments["key"] {
+    let files = arguments.values("tls")
+    if let certificate = files.first, let key = files.dropFirst().first ?? arguments["key"] {
       tls = try TLSServerContext(
         TLSServerSettings(identity: TLSIdentity(certificateFile: certificate, keyFile: key), protocols: ["h2"]))
     }
-    let (address, security) = ("127.0.0.1:\(arguments.number("port", default: 7070))", tls)
+    let host = arguments["host"] ?? "127.0.0.1"
+    let (address, security) = ("\(host):\(arguments.number("port", default: 7070))", tls)
     for loop in group.loops {
       loop.execute { reactor in
         reactor.spawn { await serve(on: reactor, address, security) }
@@ -28,8 +31,24 @@ enum EchoServer {
   private static func serve(on reactor: Reactor, _ address: String, _ tls: TLSServerContext?) async {
     let server = RPCServer(on: reactor)
     server.handle(Echo.echo) { request, _ in request }
+    server.handle(Echo.collect) { requests, _ in
+      var (last, count) = (EchoMessage(), Int64(0))
+      for try await request in requests {
+        last = request
+        count += 1
+      }
+      last.number = count
+      return last
+    }
+    server.handle(Echo.expand) { request, writer, _ in
+      for _ in 0..<max(0, request.number) { try await writer.write(request) }
+    }
+    server.handle(Echo.stream) { requests, writer, _ in
+      for try await request in requests { try await writer.write(request) }
+    }
     do {
       print("listening on \(try await server.listen(on: address, tls: tls))")
+      fflush(nil)  // whoever has started the program waits for the line
     } catch {
       print("echo-server: \(error)")
       exit(1)
