@@ -1,6 +1,7 @@
 import CivilTime
 import EventLoop
 import RPCRuntime
+import SecretVault
 import ServiceContracts
 import TLSSession
 import Testing
@@ -162,13 +163,13 @@ struct MailPayloadTests {
     #expect(try seal.open(sealed, of: Self.key) == Self.payload)
     var other = Self.key
     other.userID = "bea"
-    #expect(throws: PayloadError.malformed) { try seal.open(sealed, of: other) }
-    #expect(throws: PayloadError.unknownKey) {
+    #expect(throws: SealError.malformed) { try seal.open(sealed, of: other) }
+    #expect(throws: SealError.unknownKey) {
       try PayloadSeal(keys: Keyring(generating: "k2")).open(sealed, of: Self.key)
     }
     var changed = sealed
     changed[changed.count - 1] ^= 1
-    #expect(throws: PayloadError.malformed) { try seal.open(changed, of: Self.key) }
+    #expect(throws: SealError.malformed) { try seal.open(changed, of: Self.key) }
   }
 
   @Test("Cut anywhere, its bytes are refused or read as less, never past their end")

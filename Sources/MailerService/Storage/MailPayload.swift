@@ -1,3 +1,4 @@
+import SecretVault
 import TLSSession
 
 /// What the queue keeps of a mail until its outcome: all that is needed to send it, sealed.
@@ -67,48 +68,24 @@ struct MailPayload: Sendable, Equatable {
   }
 }
 
-/// Seals payloads under the newest vault key. The associated data binds a payload to its mail and its key, so that one
-/// copied to another row does not open.
+/// Seals payloads, each for its mail alone.
 struct PayloadSeal: Sendable {
-  private let keys: Keyring
-  private static let format: UInt8 = 1
+  private let seal: ColumnSeal
 
-  init(keys: Keyring) { self.keys = keys }
+  init(keys: Keyring) { seal = ColumnSeal(keys) }
 
-  /// Format, length of the key's id, the key's id, nonce, ciphertext with its tag.
   func seal(_ payload: MailPayload, of key: MailKey) throws -> [UInt8] {
-    let newest = keys.newest
-    let sealed = try AESGCM.seal(
-      SecretBytes(payload.bytes()), key: newest.secret, authenticating: Self.binding(key, newest.id))
-    return [Self.format, UInt8(newest.id.utf8.count)] + newest.id.utf8 + sealed.combined
+    try seal.seal(SecretBytes(payload.bytes()), for: Self.place(key))
   }
 
-  func open(_ bytes: [UInt8], of key: MailKey) throws(PayloadError) -> MailPayload {
-    guard bytes.count > 2, bytes[0] == Self.format, bytes.count > 2 + Int(bytes[1]) else {
-      throw PayloadError.malformed
+  func open(_ bytes: [UInt8], of key: MailKey) throws(SealError) -> MailPayload {
+    guard let payload = MailPayload(bytes: try seal.open(bytes, for: Self.place(key)).revealed) else {
+      throw .malformed
     }
-    let end = 2 + Int(bytes[1])
-    let id = String(decoding: bytes[2..<end], as: UTF8.self)
-    guard let secret = keys[id]?.secret else { throw PayloadError.unknownKey }
-    guard let sealed = AESGCM.Sealed(combined: bytes[end...]),
-      let opened = try? AESGCM.open(sealed, key: secret, authenticating: Self.binding(key, id)),
-      let payload = MailPayload(bytes: opened.revealed)
-    else { throw PayloadError.malformed }
     return payload
   }
 
-  private static func binding(_ key: MailKey, _ keyID: String) -> [UInt8] {
-    var data = Array("emailmcp mail payload".utf8)
-    for text in [key.tenantID, key.userID, key.id.description, keyID] {
-      data.append(0)
-      data.append(contentsOf: text.utf8)
-    }
-    return data
+  private static func place(_ key: MailKey) -> [String] {
+    ["emailmcp mail payload", key.tenantID, key.userID, key.id.description]
   }
-}
-
-enum PayloadError: Error, Sendable {
-  /// Sealed under a key that this process does not have: an operator's mistake, cured by giving the key back.
-  case unknownKey
-  case malformed
 }

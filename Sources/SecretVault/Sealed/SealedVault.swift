@@ -101,14 +101,8 @@ package final class SealedVault: SecretVault {
       ], tenant: owner.tenant)
   }
 
-  /// Each part with its length before it, so that no two different lists give the same bytes.
   static func binding(_ owner: SecretOwner, _ keyID: String) -> [UInt8] {
-    var bytes: [UInt8] = []
-    for part in ["emailmcp.vault.v1", owner.tenant, owner.user, owner.provider, purpose, keyID] {
-      withUnsafeBytes(of: UInt32(part.utf8.count).bigEndian) { bytes.append(contentsOf: $0) }
-      bytes += part.utf8
-    }
-    return bytes
+    ColumnSeal.binding(["emailmcp.vault.v1", owner.tenant, owner.user, owner.provider, purpose, keyID])
   }
 
   @discardableResult
