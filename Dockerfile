@@ -6,7 +6,7 @@ SHELL ["/bin/bash", "-o", "pipefail", "-c"]
 # hadolint ignore=DL3008
 RUN apt-get update \
   && apt-get install -y --no-install-recommends \
-    pkg-config libnghttp2-dev libssl-dev libcurl4-openssl-dev libpq-dev \
+    pkg-config libnghttp2-dev libssl-dev libcurl4-openssl-dev libpq-dev zlib1g-dev \
   && rm -rf /var/lib/apt/lists/*
 WORKDIR /source
 COPY Package.swift ./
@@ -20,7 +20,7 @@ FROM debian:12-slim
 # hadolint ignore=DL3008
 RUN apt-get update \
   && apt-get install -y --no-install-recommends \
-    ca-certificates tzdata libnghttp2-14 libssl3 libcurl4 libpq5 \
+    ca-certificates tzdata libnghttp2-14 libssl3 libcurl4 libpq5 zlib1g \
   && rm -rf /var/lib/apt/lists/* \
   && useradd --system --uid 10001 --user-group --no-create-home emailmcp \
   && install -d -o emailmcp -g emailmcp -m 700 /var/lib/emailmcp

@@ -60,6 +60,7 @@ let package = Package(
     library("COpenSSL", pkgConfig: "openssl", apt: "libssl-dev"),
     library("CLibPQ", pkgConfig: "libpq", apt: "libpq-dev"),
     library("CLibCurl", pkgConfig: "libcurl", apt: "libcurl4-openssl-dev"),
+    library("CZlib", pkgConfig: "zlib", apt: "zlib1g-dev"),
     .systemLibrary(name: "CLinux"),
 
     // Foundations: values and the loop.
@@ -72,7 +73,7 @@ let package = Package(
     module("Transport", ["CLinux", "EventLoop", "TLSSession"]),
 
     // Protocols.
-    module("RPCRuntime", ["WireCodec", "EventLoop", "TLSSession", "HTTP2Session", "Transport", deque, log, metrics]),
+    module("RPCRuntime", ["WireCodec", "EventLoop", "TLSSession", "HTTP2Session", "Transport", "CZlib", deque, log, metrics]),
     module("HTTPServer", ["CivilTime", "EventLoop", "TLSSession", "HTTP2Session", "Transport", deque, httpTypes, log]),
     module("HTTPSClient", ["EventLoop", "CLibCurl", deque, httpTypes]),
     module("PostgresClient", ["CivilTime", "EventLoop", "CLibPQ", deque, log, metrics]),

@@ -121,14 +121,31 @@ def check_refusals(stub):
     assert error.code() == grpc.StatusCode.RESOURCE_EXHAUSTED, error
     error = outcome(lambda: stub.echo(Note(), metadata=[("x-large", "a" * 15_000), ("x-more", "b" * 2_000)]))
     assert error.code() == grpc.StatusCode.RESOURCE_EXHAUSTED, error
-    error = outcome(lambda: stub.echo(Note(text="a" * 1000), compression=grpc.Compression.Gzip))
+    error = outcome(lambda: stub.echo(Note(text="a" * 1000), compression=grpc.Compression.Deflate))
     assert error.code() == grpc.StatusCode.UNIMPLEMENTED, error
+    accepted = dict(http_headers(stub.target, "POST", "application/grpc", [("grpc-encoding", "x-unknown")]))
+    assert accepted["grpc-status"] == "12" and accepted["grpc-accept-encoding"] == "identity,gzip", accepted
     assert http_status(stub.target, "POST", "application/json") == "415"
     assert http_status(stub.target, "POST", "application/grpc-web") == "415"
     assert http_status(stub.target, "GET", "application/grpc") == "405"
 
 
+def check_compression(stub):
+    note = Note(text="compress", data=b"x" * 100_000)
+    for compression in (grpc.Compression.NoCompression, grpc.Compression.Gzip):
+        assert stub.echo(note, compression=compression) == note
+        answers = list(stub.chat((Note(number=n) for n in range(20)), compression=compression))
+        assert [answer.number for answer in answers] == [2 * n for n in range(20)]
+    error = outcome(lambda: stub.echo(Note(data=b"x" * 5_000_000), compression=grpc.Compression.Gzip))
+    assert error.code() == grpc.StatusCode.RESOURCE_EXHAUSTED, error
+
+
 def http_status(target, method, content_type):
+    headers = http_headers(target, method, content_type)
+    return dict(headers)[":status"] if isinstance(headers, list) else headers
+
+
+def http_headers(target, method, content_type, more=()):
     import socket
 
     import h2.connection
@@ -139,12 +156,12 @@ def http_status(target, method, content_type):
         connection = h2.connection.H2Connection()
         connection.initiate_connection()
         fields = [(":method", method), (":path", "/test.Notes/Echo"), (":scheme", "http"), (":authority", target)]
-        connection.send_headers(1, fields + [("content-type", content_type)], end_stream=True)
+        connection.send_headers(1, fields + [("content-type", content_type), *more], end_stream=True)
         link.sendall(connection.data_to_send())
         while True:
             for event in connection.receive_data(link.recv(65536)):
                 if isinstance(event, h2.events.ResponseReceived):
-                    return dict(event.headers)[b":status"].decode()
+                    return [(name.decode(), value.decode()) for name, value in event.headers]
                 if isinstance(event, (h2.events.StreamReset, h2.events.ConnectionTerminated)):
                     return str(event)
 
@@ -163,7 +180,7 @@ def run_client(target):
     with grpc.insecure_channel(target) as channel:
         stub = Stub(channel, target)
         checks = [check_unary, check_metadata, check_error, check_streams, check_slow_reader, check_deadline]
-        checks += [check_cancellation, check_refusals, check_health]
+        checks += [check_cancellation, check_refusals, check_compression, check_health]
         for check in checks:
             try:
                 check(stub)
@@ -179,6 +196,8 @@ class Notes:
         self.cancelled = 0
 
     def echo(self, request, context):
+        if len(request.data) > 1000:
+            context.set_compression(grpc.Compression.Gzip)
         if request.text == "fail":
             info = error_details_pb2.ErrorInfo(reason="not_connected", domain="test")
             status = status_pb2.Status(code=9, message="no — 100 %")

@@ -26,6 +26,8 @@ class CallStream {
   @exclusivity(unchecked) final var outboundFailure: RPCError?
   @exclusivity(unchecked) final var sentBytes = 0
   @exclusivity(unchecked) final var receivedBytes = 0
+  /// Whether the message taken last came compressed.
+  @exclusivity(unchecked) final var tookCompressed = false
   @exclusivity(unchecked) private final var reader: Waiter<Void>?
   @exclusivity(unchecked) private final var writers: [Waiter<Void>] = []
 
@@ -66,17 +68,33 @@ class CallStream {
   /// - Returns: false when no whole message is here.
   final func takeMessage<Message: WireMessage>(into message: inout Message) throws(RPCError) -> Bool {
     guard inbox.readyCount > 0 else { return false }
-    do throws(WireError) {
-      try inbox.withFirst { (bytes) throws(WireError) in
-        var reader = WireReader(bytes)
-        try message.merge(from: &reader)
+    tookCompressed = inbox.isFirstCompressed
+    try inbox.withFirst { (bytes) throws(RPCError) in
+      guard tookCompressed else { return try Self.merge(bytes, into: &message) }
+      try gzip.decompress(bytes, limit: inbox.limit) { (bytes) throws(RPCError) in
+        try Self.merge(bytes, into: &message)
       }
-    } catch {
-      throw RPCError(.internal, "a message is not a valid \(Message.wireName): \(error)", cause: error)
     }
     giveBack(inbox.removeFirst())
     return true
   }
+
+  private static func merge<Message: WireMessage>(
+    _ bytes: UnsafeRawBufferPointer, into message: inout Message
+  ) throws(RPCError) {
+    do throws(WireError) {
+      var reader = WireReader(bytes)
+      try message.merge(from: &reader)
+    } catch {
+      throw RPCError(.internal, "a message is not a valid \(Message.wireName): \(error)", cause: error)
+    }
+  }
+
+  /// The owner's; asked for only when a message is compressed.
+  var gzip: GzipCodec { fatalError("overridden by both sides") }
+
+  /// Whether messages may be compressed: the call has said so in its headers.
+  var compresses: Bool { false }
 
   final func giveBack(_ count: Int) {
     guard count > 0, let stream, let connection else { return }
@@ -105,9 +123,9 @@ class CallStream {
   // MARK: Writing
 
   /// Queues a message and waits while too much is queued before it.
-  final func writeMessage(_ message: some WireMessage) async throws(RPCError) {
+  final func writeMessage(_ message: some WireMessage, compress: Bool) async throws(RPCError) {
     if let outboundFailure { throw outboundFailure }
-    send(message)
+    send(message, compress: compress)
     try await waitUntilWritable()
   }
 
@@ -132,9 +150,11 @@ class CallStream {
   func writeInterrupted(by error: any Error) -> RPCError { RPCError(error) }
 
   /// Hands a message to the stream.
-  func send(_ message: some WireMessage) {
+  ///
+  /// - Parameter compress: whether to compress it if the call's messages may be.
+  func send(_ message: some WireMessage, compress: Bool) {
     guard let stream, let connection else { return }
-    sentBytes += connection.write(stream, message)
+    sentBytes += connection.write(stream, message, gzip: compress && compresses ? gzip : nil)
   }
 
   final func wakeWriters() {

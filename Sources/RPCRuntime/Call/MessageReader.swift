@@ -16,6 +16,9 @@ public struct MessageReader<Message: WireMessage>: AsyncSequence {
   /// - Throws: the call's outcome when it failed; CANCELLED when the task is cancelled.
   public func next() async throws(RPCError) -> Message? { try await call.nextMessage() }
 
+  /// Whether the message taken last came compressed.
+  public var isCompressed: Bool { call.tookCompressed }
+
   public func makeAsyncIterator() -> Iterator { Iterator(reader: self) }
 
   public struct Iterator: AsyncIteratorProtocol {

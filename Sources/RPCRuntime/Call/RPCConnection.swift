@@ -26,14 +26,21 @@ class RPCConnection: ConnectionDelegate {
 
   /// Encodes and queues a message.
   ///
-  /// - Returns: its size with the prefix, in bytes.
-  final func write(_ stream: HTTP2Stream, _ message: some WireMessage) -> Int {
+  /// - Parameter gzip: what compresses it, if it is to be compressed.
+  /// - Returns: its size as it is sent, with the prefix, in bytes.
+  final func write(_ stream: HTTP2Stream, _ message: some WireMessage, gzip: GzipCodec?) -> Int {
     writer.reset()
     writer.frame(message)
-    let count = writer.count
-    writer.withBytes { session.write(stream, $0) }
     setNeedsFlush()
-    return count
+    return writer.withBytes { framed in
+      let compressed = gzip?.compress(framed: framed) {
+        session.write(stream, $0)
+        return $0.count
+      }
+      if let compressed { return compressed }
+      session.write(stream, framed)
+      return framed.count
+    }
   }
 
   final func write(_ stream: HTTP2Stream, framed bytes: [UInt8]) {

@@ -20,6 +20,8 @@ public struct ChannelConfiguration: Sendable {
   public var waitForReady = false
   /// For calls that give no time of their own and inherit none. Nil: no limit.
   public var defaultTimeout: Duration?
+  /// How the requests of calls that do not say are compressed.
+  public var requestEncoding = MessageEncoding.identity
   /// For connect and TLS handshake and the server's SETTINGS together. gRPC's own default.
   public var connectTimeout = Duration.seconds(20)
   /// Between failed rounds of connecting.
@@ -50,13 +52,18 @@ public struct CallOptions: Sendable {
   public var waitForReady: Bool?
   /// The largest response message, in bytes; the channel's limit when nil.
   public var maxResponseBytes: Int?
+  /// How request messages are compressed; the channel's habit when nil. A server that does not know it answers
+  /// UNIMPLEMENTED.
+  public var requestEncoding: MessageEncoding?
 
   public init(
-    timeout: Duration? = nil, metadata: Metadata = Metadata(), waitForReady: Bool? = nil, maxResponseBytes: Int? = nil
+    timeout: Duration? = nil, metadata: Metadata = Metadata(), waitForReady: Bool? = nil, maxResponseBytes: Int? = nil,
+    requestEncoding: MessageEncoding? = nil
   ) {
     self.timeout = timeout
     self.metadata = metadata
     self.waitForReady = waitForReady
     self.maxResponseBytes = maxResponseBytes
+    self.requestEncoding = requestEncoding
   }
 }

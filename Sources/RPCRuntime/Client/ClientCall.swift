@@ -10,6 +10,7 @@ final class ClientCall: CallStream {
   let options: CallOptions
   let deadline: Instant?
   let waitsForReady: Bool
+  let requestEncoding: MessageEncoding
   /// Metadata of the call and of the scope that it is made in.
   let metadata: Metadata
   private let takesOneResponse: Bool
@@ -40,6 +41,7 @@ final class ClientCall: CallStream {
     self.deadline = deadline
     self.metadata = metadata
     waitsForReady = options.waitForReady ?? channel.configuration.waitForReady
+    requestEncoding = options.requestEncoding ?? channel.configuration.requestEncoding
     takesOneResponse = method.kind == .unary || method.kind == .clientStreaming
     metrics = channel.metrics(of: method)
     super.init(reactor: channel.reactor)
@@ -54,9 +56,12 @@ final class ClientCall: CallStream {
 
   // MARK: The request
 
-  override func send(_ message: some WireMessage) {
+  override var gzip: GzipCodec { channel.gzip }
+  override var compresses: Bool { requestEncoding == .gzip }
+
+  override func send(_ message: some WireMessage, compress: Bool) {
     guard outcome == nil else { return }
-    let frame = channel.frame(message)
+    let frame = channel.frame(message, gzip: compress && compresses ? gzip : nil)
     sentBytes += frame.count
     if let stream, let connection {
       keep(frame)
@@ -132,6 +137,7 @@ final class ClientCall: CallStream {
         return finish(outcome)
       }
       if let fault = Self.fault(in: block) { return end(fault) }
+      inbox.allowsCompressed = block.first("grpc-encoding")?.equals("gzip") ?? false
       initialMetadata = Metadata(block)
       wakeHeadersWaiters()
     case .trailers:
@@ -154,8 +160,8 @@ final class ClientCall: CallStream {
     guard let type = block.first("content-type"), RequestHead.isGRPC(type) else {
       return RPCError(.unknown, "the server's answer is not application/grpc")
     }
-    if let encoding = block.first("grpc-encoding"), !encoding.equals("identity") {
-      return RPCError(.internal, "the server compresses, though it was not told that it may")
+    if let encoding = block.first("grpc-encoding"), MessageEncoding(encoding) == nil {
+      return RPCError(.internal, "the server compresses in a way that it was not told it may")
     }
     return nil
   }

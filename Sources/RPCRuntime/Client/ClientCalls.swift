@@ -5,6 +5,8 @@ public struct UnaryResponse<Message: WireMessage> {
   public let message: Message
   public let initialMetadata: Metadata
   public let trailers: Metadata
+  /// Whether the message came compressed.
+  public let isCompressed: Bool
 }
 
 /// A call whose answers come as a stream.
@@ -37,8 +39,11 @@ public struct ClientStreamingCall<Request: WireMessage, Response: WireMessage> {
 
   /// Sends a message, and suspends while the server is slow to take them.
   ///
+  /// - Parameter compress: false sends it as it is in a call whose messages are compressed.
   /// - Throws: the call's outcome when it is over; CANCELLED when the server ended it early with OK: see `finish()`.
-  public func write(_ message: Request) async throws(RPCError) { try await call.writeMessage(message) }
+  public func write(_ message: Request, compress: Bool = true) async throws(RPCError) {
+    try await call.writeMessage(message, compress: compress)
+  }
 
   /// Says that no message follows, and waits for the answer.
   public func finish() async throws(RPCError) -> Response {
@@ -63,8 +68,11 @@ public struct BidirectionalCall<Request: WireMessage, Response: WireMessage> {
 
   /// Sends a message, and suspends while the server is slow to take them.
   ///
+  /// - Parameter compress: false sends it as it is in a call whose messages are compressed.
   /// - Throws: the call's outcome when it is over; CANCELLED when the server ended it with OK.
-  public func write(_ message: Request) async throws(RPCError) { try await call.writeMessage(message) }
+  public func write(_ message: Request, compress: Bool = true) async throws(RPCError) {
+    try await call.writeMessage(message, compress: compress)
+  }
 
   /// Says that no message follows. Answers may still come.
   public func finishWriting() { call.finishWriting() }

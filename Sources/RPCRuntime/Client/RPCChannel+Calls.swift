@@ -14,12 +14,13 @@ extension RPCChannel {
     _ method: UnaryMethod<Request, Response>, _ request: Request, options: CallOptions = CallOptions()
   ) async throws(RPCError) -> UnaryResponse<Response> {
     let call = try makeCall(method.descriptor, options)
-    call.send(request)
+    call.send(request, compress: true)
     call.finishWriting()
     submit(call)
     let message: Response = try await call.onlyResponse()
     return UnaryResponse(
-      message: message, initialMetadata: call.initialMetadata ?? Metadata(), trailers: call.trailers)
+      message: message, initialMetadata: call.initialMetadata ?? Metadata(), trailers: call.trailers,
+      isCompressed: call.tookCompressed)
   }
 
   /// Calls a method that answers with a stream.
@@ -29,7 +30,7 @@ extension RPCChannel {
     _ method: ServerStreamingMethod<Request, Response>, _ request: Request, options: CallOptions = CallOptions()
   ) throws(RPCError) -> ServerStreamingCall<Response> {
     let call = try makeCall(method.descriptor, options)
-    call.send(request)
+    call.send(request, compress: true)
     call.finishWriting()
     submit(call)
     return ServerStreamingCall(call: call, guardian: CallGuardian(call))

@@ -37,6 +37,7 @@ public final class RPCChannel {
   private var resolution: Task<Void, any Error>?
   private var metricsByMethod: [ObjectIdentifier: ClientMetrics] = [:]
   private var writer = WireWriter(capacity: 1024)
+  let gzip = GzipCodec()
   private let authority: String
 
   public init(
@@ -274,9 +275,10 @@ public final class RPCChannel {
 
   // MARK: What calls need
 
-  func frame(_ message: some WireMessage) -> [UInt8] {
+  func frame(_ message: some WireMessage, gzip: GzipCodec?) -> [UInt8] {
     writer.reset()
     writer.frame(message)
+    if let gzip, let compressed = writer.withBytes({ gzip.compress(framed: $0) { [UInt8]($0) } }) { return compressed }
     return writer.bytes
   }
 
@@ -297,6 +299,8 @@ public final class RPCChannel {
     fields.append("te", "trailers")
     fields.append("content-type", "application/grpc+proto")
     fields.append("user-agent", configuration.userAgent)
+    fields.append("grpc-accept-encoding", MessageEncoding.acceptedText)
+    if call.requestEncoding == .gzip { fields.append("grpc-encoding", "gzip") }
     if let deadline = call.deadline { fields.append("grpc-timeout", TimeoutHeader.format(deadline - .current())) }
     call.metadata.write(to: &fields)
     return fields

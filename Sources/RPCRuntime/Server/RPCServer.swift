@@ -32,6 +32,7 @@ public final class RPCServer {
   let sessionConfiguration: HTTP2Configuration
   @exclusivity(unchecked) var runningHandlers = 0
   let workers: HandlerWorkers
+  let gzip = GzipCodec()
   private let propagatedNames: [[UInt8]]
 
   private var listeners: [Listener] = []

@@ -5,6 +5,10 @@ import HTTP2Session
 struct RequestHead {
   var path = UnsafeRawBufferPointer(start: nil, count: 0)
   var timeout: Duration?
+  /// Of the request's messages.
+  var encoding = MessageEncoding.identity
+  /// Whether the answer's messages may be compressed.
+  var acceptsGzip = false
   /// How many fields are the user's: none means that there is no metadata to parse.
   var metadataCount = 0
   /// Names, values and 32 bytes a field, in bytes, of the user's fields.
@@ -15,6 +19,8 @@ struct RequestHead {
     case http(Int)
     /// gRPC, and wrong: answered with a status.
     case status(StatusCode, String)
+    /// An encoding that we do not have.
+    case encoding
   }
 
   /// Spec: gRPC over HTTP/2, "Requests"; statuscodes.md for what is wrong with what.
@@ -36,9 +42,9 @@ struct RequestHead {
         timeout = TimeoutHeader.parse(block.value(index))
         if timeout == nil { fault = .status(.internal, "grpc-timeout is malformed") }
       case UInt8(ascii: "g") where name.equals("grpc-encoding"):
-        if !block.value(index).equals("identity") {
-          fault = .status(.unimplemented, "the message encoding is not supported; use identity")
-        }
+        if let known = MessageEncoding(block.value(index)) { encoding = known } else { fault = .encoding }
+      case UInt8(ascii: "g") where name.equals("grpc-accept-encoding"):
+        acceptsGzip = acceptsGzip || MessageEncoding.listsGzip(block.value(index))
       default:
         if !Metadata.Name.isReserved(name) {
           metadataCount += 1

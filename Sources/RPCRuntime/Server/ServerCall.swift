@@ -27,12 +27,20 @@ final class ServerCall: CallStream {
   @exclusivity(unchecked) private var block: HTTP2HeaderBlock?
   @exclusivity(unchecked) private var parsedMetadata: Metadata?
   @exclusivity(unchecked) private var hasMetadata = false
+  @exclusivity(unchecked) private var clientAcceptsGzip = false
+  /// The refusal tells which encodings there are.
+  @exclusivity(unchecked) private var announcesEncodings = false
+  /// What the handler wants; holds if the client accepts it, from the headers on.
+  @exclusivity(unchecked) var responseEncoding = MessageEncoding.identity
 
   init(server: RPCServer) {
     self.server = server
     super.init(reactor: server.reactor)
     highWaterMark = server.configuration.writeHighWaterMark
   }
+
+  override var gzip: GzipCodec { server.gzip }
+  override var compresses: Bool { clientAcceptsGzip && responseEncoding == .gzip }
 
   var isCancelled: Bool { cancellation != nil }
   var isReleasable: Bool { state.isReleasable }
@@ -61,7 +69,10 @@ final class ServerCall: CallStream {
       state = ServerCallState(kind: method.descriptor.kind)
       method.metrics.callStarted()
       inbox.reset(limit: method.maxRequestBytes)
+      inbox.allowsCompressed = head.encoding == .gzip
       hasMetadata = head.metadataCount > 0
+      clientAcceptsGzip = head.acceptsGzip
+      responseEncoding = server.configuration.responseEncoding
       if let refusal = server.refusal(of: head, method, connection.transport.peerIdentity, connection.transport.isTLS) {
         return finish(refusal)
       }
@@ -78,6 +89,9 @@ final class ServerCall: CallStream {
   private func refuse(_ fault: RequestHead.Fault) {
     switch fault {
     case .status(let code, let message): finish(RPCError(code, message))
+    case .encoding:
+      announcesEncodings = true
+      finish(RPCError(.unimplemented, "the message encoding is not supported; grpc-accept-encoding says what is"))
     case .http(let status):
       var fields = HTTP2FieldList()
       fields.append(":status", String(status))
@@ -216,20 +230,23 @@ final class ServerCall: CallStream {
 
   // MARK: The answer
 
-  override func send(_ message: some WireMessage) {
+  override func send(_ message: some WireMessage, compress: Bool) {
     sendHeaders()
-    super.send(message)
+    super.send(message, compress: compress)
   }
 
   /// The answer of a method that has one: not through the high-water mark, since nothing follows it.
-  func sendOnlyMessage(_ message: some WireMessage) { send(message) }
+  func sendOnlyMessage(_ message: some WireMessage) { send(message, compress: true) }
 
   func sendHeaders() {
     guard let stream, let connection, state.responded() == .headersFirst else { return }
-    if initialMetadata.isEmpty {
+    // What the headers have not said cannot be had afterwards.
+    if !compresses { clientAcceptsGzip = false }
+    if initialMetadata.isEmpty, !clientAcceptsGzip {
       connection.session.submitResponse(stream, server.plainHeaders, endStream: false)
     } else {
       var fields = server.plainHeaders
+      if clientAcceptsGzip { fields.append("grpc-encoding", "gzip") }
       initialMetadata.write(to: &fields)
       connection.session.submitResponse(stream, fields, endStream: false)
     }
@@ -244,7 +261,10 @@ final class ServerCall: CallStream {
       session.end(stream, trailers: server.okTrailers)
     } else {
       var fields = action == .trailersOnly ? server.plainHeaders : HTTP2FieldList()
-      if action == .trailersOnly { initialMetadata.write(to: &fields) }
+      if action == .trailersOnly {
+        if announcesEncodings { fields.append("grpc-accept-encoding", MessageEncoding.acceptedText) }
+        initialMetadata.write(to: &fields)
+      }
       writeStatus(error, to: &fields)
       if action == .trailersOnly {
         session.submitResponse(stream, fields, endStream: true)
@@ -297,6 +317,8 @@ final class ServerCall: CallStream {
     block = nil
     parsedMetadata = nil
     hasMetadata = false
+    announcesEncodings = false
+    tookCompressed = false
     deadline = nil
     cancellation = nil
     inbound = .open

@@ -30,6 +30,16 @@ public struct ServerContext {
   /// Whether the caller is gone or has stopped waiting: nobody will see the answer.
   public var isCancelled: Bool { call.isCancelled }
 
+  /// Whether the request's message that was taken last came compressed.
+  public var isRequestCompressed: Bool { call.tookCompressed }
+
+  /// How the answer's messages are compressed if the client accepts that; the server's habit unless changed. Changes after
+  /// the initial metadata is sent have no effect; a single message is spared by `write(_:compress:)`.
+  public var responseEncoding: MessageEncoding {
+    get { call.responseEncoding }
+    nonmutating set { call.responseEncoding = newValue }
+  }
+
   /// Sent before the first message. Changes after that have no effect.
   public var initialMetadata: Metadata {
     get { call.initialMetadata }

@@ -19,6 +19,8 @@ struct MessageInbox {
   private var owed = 0
   /// The largest message, in bytes.
   var limit: Int
+  /// Whether the call declared an encoding: without one no message may be compressed.
+  var allowsCompressed = false
 
   static let prefixCount = WireFrame.prefixLength
   /// Kept for the next call when a call ends.
@@ -31,6 +33,7 @@ struct MessageInbox {
 
   mutating func reset(limit: Int) {
     self.limit = limit
+    allowsCompressed = false
     if buffer.capacity > Self.keptCapacity { buffer = [] } else { buffer.removeAll(keepingCapacity: true) }
     head = 0
     scan = 0
@@ -53,9 +56,11 @@ struct MessageInbox {
   private mutating func findMessages() throws(RPCError) {
     while buffer.count - scan >= Self.prefixCount {
       let flag = buffer[scan]
-      guard flag == 0 else {
-        if flag == 1 { throw RPCError(.internal, "a message is compressed though the call declared no compression") }
-        throw RPCError(.internal, "a message begins with a flag that is neither 0 nor 1")
+      if flag != 0 {
+        guard flag == 1 else { throw RPCError(.internal, "a message begins with a flag that is neither 0 nor 1") }
+        guard allowsCompressed else {
+          throw RPCError(.internal, "a message is compressed though the call declared no compression")
+        }
       }
       let count =
         Int(buffer[scan + 1]) << 24 | Int(buffer[scan + 2]) << 16 | Int(buffer[scan + 3]) << 8 | Int(buffer[scan + 4])
@@ -79,6 +84,9 @@ struct MessageInbox {
     let start = head + Self.prefixCount
     try buffer.span.bytes.extracting(start..<start + firstCount).withUnsafeBytes(body)
   }
+
+  /// Whether the first whole message is compressed.
+  var isFirstCompressed: Bool { buffer[head] == 1 }
 
   private var firstCount: Int {
     Int(buffer[head + 1]) << 24 | Int(buffer[head + 2]) << 16 | Int(buffer[head + 3]) << 8 | Int(buffer[head + 4])

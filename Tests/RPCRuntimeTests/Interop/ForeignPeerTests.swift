@@ -34,6 +34,7 @@ struct ForeignPeerTests {
       case "metadata":
         context.initialMetadata = ["x-initial": "yes"]
         context.trailers = context.metadata
+      case "compress": context.responseEncoding = .gzip
       default: break
       }
       return request
@@ -79,8 +80,11 @@ struct ForeignPeerTests {
       Note(""), Note("héllo ✓", number: -7, data: Array(0...255)),
       Note("", data: Array(repeating: 1, count: 3_000_000)),
     ] {
-      let reply = try await channel.call(Notes.echo, note)
-      #expect(reply == note)
+      for encoding in MessageEncoding.allCases {
+        let reply = try await channel.unary(Notes.echo, note, options: CallOptions(requestEncoding: encoding))
+        #expect(reply.message == note)
+        #expect(reply.isCompressed == (note.data.count > 1000))
+      }
     }
     let metadata: Metadata = ["x-kind": "a", "x-kind": "b", "key-bin": .binary([0, 255, 10])]
     let reply = try await channel.unary(Notes.echo, Note("metadata"), options: CallOptions(metadata: metadata))

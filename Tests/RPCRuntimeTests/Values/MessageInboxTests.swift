@@ -65,10 +65,24 @@ struct MessageInboxTests {
     #expect(error?.code == .resourceExhausted)
   }
 
-  @Test("A compressed message, and a flag that is neither, are INTERNAL", arguments: [1, 2, 255] as [UInt8])
+  @Test(
+    "Compressed without an encoding of the call, or with a flag that is neither: INTERNAL",
+    arguments: [1, 2, 255] as [UInt8])
   func flags(flag: UInt8) {
     var inbox = MessageInbox(limit: 10)
     let error = #expect(throws: RPCError.self) { try receive(&inbox, frame([1], flag: flag)) }
     #expect(error?.code == .internal)
+  }
+
+  @Test("A compressed message is one where the call declared an encoding")
+  func compressed() throws {
+    var inbox = MessageInbox(limit: 10)
+    inbox.allowsCompressed = true
+    _ = try receive(&inbox, frame([1], flag: 1) + frame([2]))
+    #expect(inbox.isFirstCompressed)
+    #expect(take(&inbox).bytes == [1])
+    #expect(!inbox.isFirstCompressed)
+    inbox.reset(limit: 10)
+    #expect(!inbox.allowsCompressed)
   }
 }
