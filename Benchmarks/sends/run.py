@@ -74,9 +74,10 @@ def cpu_seconds(pid: int) -> float:
         return 0
 
 
-def resident_mib(pid: int) -> float:
-    with open(f"/proc/{pid}/status") as file:
-        return int(re.search(r"VmRSS:\s+(\d+)", file.read())[1]) / 1024
+def memory_mib(pid: int, kind: str = "Rss") -> float:
+    """Rss: all that is mapped and resident. Pss: pages that others map too count by their share. Anonymous: its own data."""
+    with open(f"/proc/{pid}/smaps_rollup") as file:
+        return int(re.search(kind + r":\s+(\d+)", file.read())[1]) / 1024
 
 
 # MARK: Ours
@@ -234,16 +235,18 @@ def main() -> None:
         pids = {name_of(pid): pid for pid in children(process.pid)}
         services = ["edge-service", "oauth-service", "mailer-service", "report-service"]
         time.sleep(2)
-        print("| service | idle memory, MiB | start to ready, ms |\n| --- | --- | --- |")
+        kinds = ("Pss", "Rss", "Anonymous")
+        print("| service | idle PSS, MiB | RSS | own data | start to ready, ms |\n| --- | --- | --- | --- | --- |")
         for service in services:
             ready = start_to_ready(binaries, pids[service], service)
-            print(f"| {service} | {resident_mib(pids[service]):.1f} | {ready:.0f} |", flush=True)
+            idle = " | ".join(f"{memory_mib(pids[service], kind):.1f}" for kind in kinds)
+            print(f"| {service} | {idle} | {ready:.0f} |", flush=True)
         connect_users(summary, options.users)
         print("\n| stack | sends/s | p50, ms | p99, ms | failed | CPU µs a send |\n| --- | --- | --- | --- | --- | --- |")
         parts = {name.removesuffix("-service"): pids[name] for name in services if name != "report-service"}
         parts |= {"postgres": pids["postgres"], "sandbox": pids["google-sandbox"]}
         ours = measure("EmailMCP", summary["api"], summary["key"], parts, options)
-        print(f"\nresident after the load, MiB: " + ", ".join(f"{s} {resident_mib(pids[s]):.1f}" for s in services) + "\n")
+        print(f"\nresident after the load, MiB: " + ", ".join(f"{s} {memory_mib(pids[s]):.1f}" for s in services) + "\n")
         if not options.no_peers:
             prepare_peers(summary, options)
             for client, workers in (("httpx", 1), ("httpx", 2), ("aiohttp", 1), ("aiohttp", 2)):

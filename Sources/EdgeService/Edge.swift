@@ -2,7 +2,7 @@ import EventLoop
 import HTTPServer
 import HTTPTypes
 import Logging
-import Metrics
+import CoreMetrics
 import PostgresClient
 import RPCRuntime
 import ServiceKit

@@ -1,4 +1,4 @@
-import Metrics
+import CoreMetrics
 
 /// `emailmcp_token_refresh_total{result}`.
 enum TokenRefreshMetric {

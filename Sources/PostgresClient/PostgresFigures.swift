@@ -1,6 +1,6 @@
 import CoreMetrics
 import EventLoop
-import Metrics
+import CoreMetrics
 
 /// What a pool tells of itself.
 final class PostgresFigures {
@@ -9,7 +9,7 @@ final class PostgresFigures {
   private let waitingGauge: Gauge
   private let openedCounter: Counter
   private let failedCounter: Counter
-  private let duration: Metrics.Timer
+  private let duration: CoreMetrics.Timer
   private let loop: String
   private var openCount = 0
   private var failures: [PostgresError.Code: Counter] = [:]
@@ -22,7 +22,7 @@ final class PostgresFigures {
     waitingGauge = Gauge(label: "emailmcp_postgres_waiting", dimensions: dimensions)
     openedCounter = Counter(label: "emailmcp_postgres_connects_total", dimensions: [("result", "ok")])
     failedCounter = Counter(label: "emailmcp_postgres_connects_total", dimensions: [("result", "failed")])
-    duration = Metrics.Timer(label: "emailmcp_postgres_query_duration_seconds")
+    duration = CoreMetrics.Timer(label: "emailmcp_postgres_query_duration_seconds")
   }
 
   func finished(_ time: Duration, failure: PostgresError.Code?) {

@@ -1,7 +1,8 @@
 import HTTPServer
 import HTTPTypes
 import Logging
-import Metrics
+import CoreMetrics
+import EventLoop
 import RPCRuntime
 import ServiceKit
 import StrictJSON
@@ -17,7 +18,7 @@ final class EdgeHandler {
   private let readiness: Readiness
   private let logger: Logger
   private let router = Router()
-  private var figures: [String: (Counter, Timer)] = [:]
+  private var figures: [String: (Counter, CoreMetrics.Timer)] = [:]
 
   init(
     store: any EdgeStore, backends: Backends, access: AccessConfiguration, readiness: Readiness, logger: Logger,
@@ -222,12 +223,12 @@ final class EdgeHandler {
         let labels = [("route", route), ("code", String(code))]
         let made = (
           Counter(label: "emailmcp_http_requests", dimensions: labels),
-          Timer(label: "emailmcp_http_request_duration_seconds", dimensions: [("route", route)])
+          CoreMetrics.Timer(label: "emailmcp_http_request_duration_seconds", dimensions: [("route", route)])
         )
         figures[name] = made
         return made
       }()
     counter.increment()
-    timer.record(duration: duration)
+    timer.recordNanoseconds(duration.wholeNanoseconds)
   }
 }

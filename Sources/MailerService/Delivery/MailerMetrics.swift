@@ -1,10 +1,10 @@
 import EventLoop
-import Metrics
+import CoreMetrics
 
 /// The mailer's own figures. Made on each loop, once the process's registry stands; all write the same series.
 struct MailerMetrics: Sendable {
   private let outcomes: [String: Counter]
-  private let gmail = Metrics.Timer(label: "emailmcp_gmail_request_duration_seconds")
+  private let gmail = CoreMetrics.Timer(label: "emailmcp_gmail_request_duration_seconds")
   private let depth = Gauge(label: "emailmcp_queue_depth")
   private let oldestAge = Gauge(label: "emailmcp_queue_oldest_age_seconds")
 

@@ -1,5 +1,5 @@
 import EventLoop
-import Metrics
+import CoreMetrics
 
 /// The figures of one method on one side, under gRPC's own names with `_` for `.` and the unit at the end.
 ///
@@ -11,7 +11,7 @@ final class CallMetrics {
   private let dimensions: [(String, String)]
   private let side: Side
   private let started: Counter
-  private var durations: [Metrics.Timer?] = Array(repeating: nil, count: 18)
+  private var durations: [CoreMetrics.Timer?] = Array(repeating: nil, count: 18)
   private var sent: [Recorder?] = Array(repeating: nil, count: 18)
   private var received: [Recorder?] = Array(repeating: nil, count: 18)
 
@@ -38,7 +38,7 @@ final class CallMetrics {
   private func makeHandlers(_ index: Int, _ code: StatusCode) {
     let dimensions = self.dimensions + [("grpc_status", code.metricLabel)]
     let name = side.rawValue
-    durations[index] = Metrics.Timer(label: "\(name)_duration_seconds", dimensions: dimensions)
+    durations[index] = CoreMetrics.Timer(label: "\(name)_duration_seconds", dimensions: dimensions)
     sent[index] = Recorder(label: "\(name)_sent_total_compressed_message_size_bytes", dimensions: dimensions)
     received[index] = Recorder(label: "\(name)_rcvd_total_compressed_message_size_bytes", dimensions: dimensions)
   }

@@ -1,11 +1,11 @@
 import EventLoop
-import Metrics
+import CoreMetrics
 
 /// The figures of one method of a channel: of its attempts, and of calls over all their attempts.
 final class ClientMetrics {
   private let attempts: CallMetrics
   private let dimensions: [(String, String)]
-  private var durations: [Metrics.Timer?] = Array(repeating: nil, count: 18)
+  private var durations: [CoreMetrics.Timer?] = Array(repeating: nil, count: 18)
 
   init(method: String, target: String) {
     attempts = CallMetrics(.client, method: method, target: target)
@@ -22,7 +22,7 @@ final class ClientMetrics {
     let index = code.metricIndex
     let timer =
       durations[index]
-      ?? Metrics.Timer(
+      ?? CoreMetrics.Timer(
         label: "grpc_client_call_duration_seconds", dimensions: dimensions + [("grpc_status", code.metricLabel)])
     durations[index] = timer
     timer.recordNanoseconds(duration.wholeNanoseconds)

@@ -1,5 +1,5 @@
 import HTTP2Session
-import Metrics
+import CoreMetrics
 
 /// How often each of HTTP/2's limits ended a stream or a connection.
 final class LimitMetrics {

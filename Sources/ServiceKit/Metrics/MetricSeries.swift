@@ -1,4 +1,4 @@
-internal import Metrics
+internal import CoreMetrics
 internal import Synchronization
 
 /// A count that only grows.

@@ -1,4 +1,4 @@
-package import Metrics
+package import CoreMetrics
 internal import Synchronization
 
 /// swift-metrics' back end: counters, gauges and histograms as Prometheus reads them.

@@ -3,7 +3,7 @@ internal import Glibc
 package import HTTPServer
 internal import HTTPTypes
 internal import Logging
-internal import Metrics
+internal import CoreMetrics
 
 /// What a process has once, on its first loop: signals and the admin port.
 final class ProcessFront {

@@ -2,7 +2,7 @@ internal import CLinux
 internal import EventLoop
 internal import Glibc
 internal import Logging
-internal import Metrics
+internal import CoreMetrics
 internal import Synchronization
 
 /// A process's life: read the settings, start in order, serve until a signal, drain in reverse, end.
