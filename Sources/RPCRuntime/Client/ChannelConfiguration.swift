@@ -24,8 +24,14 @@ public struct ChannelConfiguration: Sendable {
   public var requestEncoding = MessageEncoding.identity
   /// For connect and TLS handshake and the server's SETTINGS together. gRPC's own default.
   public var connectTimeout = Duration.seconds(20)
-  /// Between failed rounds of connecting.
+  /// Between failed attempts to connect.
   public var backoff = Backoff()
+  /// How often a name is looked up.
+  public var resolution = ResolutionConfiguration()
+  /// Balancing and what single methods want.
+  public var service = ServiceConfiguration()
+  /// Without calls for so long the connections are closed until the next call. gRPC's own default. Nil: never.
+  public var idleTimeout: Duration? = .seconds(30 * 60)
   /// What a server may send on one stream before it is read, in bytes.
   public var streamWindowBytes = 256 * 1024
   /// What a server may send on all streams before they are read, in bytes.

@@ -10,8 +10,12 @@ final class ClientConnection: RPCConnection {
   /// GOAWAY came, or the end: calls in flight go on, others need another connection.
   private(set) var isRetired = false
 
-  init(_ transport: Connection, channel: RPCChannel) {
+  /// The balancer's link that it belongs to.
+  let link: Int
+
+  init(_ transport: Connection, channel: RPCChannel, link: Int) {
     self.channel = channel
+    self.link = link
     var configuration = HTTP2Configuration()
     configuration.initialStreamWindow = Int32(clamping: channel.configuration.streamWindowBytes)
     configuration.connectionWindow = Int32(clamping: channel.configuration.connectionWindowBytes)
@@ -42,7 +46,7 @@ final class ClientConnection: RPCConnection {
   }
 
   override func receivedSettings() {
-    guard !isReady else { channel?.streamsFreed(); return }
+    guard !isReady else { channel?.serveWaiting(); return }
     isReady = true
     channel?.connected(self)
   }
@@ -53,26 +57,10 @@ final class ClientConnection: RPCConnection {
     channel?.retired(self)
   }
 
-  override func released(_ call: CallStream) { channel?.streamsFreed() }
+  override func released(_ call: CallStream) { channel?.serveWaiting() }
 
   override func ended(_ error: (any Error)?) {
     isRetired = true
     channel?.ended(self, error)
   }
-}
-
-/// Follows an attempt to connect up to the moment when the connection can carry data.
-final class ConnectAttempt: ConnectionDelegate {
-  private let ready: () -> Void
-  private let failed: ((any Error)?) -> Void
-
-  init(ready: @escaping () -> Void, failed: @escaping ((any Error)?) -> Void) {
-    self.ready = ready
-    self.failed = failed
-  }
-
-  func connectionReady() { ready() }
-  func received(_ bytes: UnsafeRawBufferPointer) {}
-  func readClosed() {}
-  func closed(_ error: (any Error)?) { failed(error) }
 }

@@ -3,11 +3,10 @@ import DequeModule
 import HTTP2Session
 public import Logging
 import TLSSession
-import Transport
 import WireCodec
 
-/// A client's way to one target, on one loop: a connection that is made when the first call needs it and made again when
-/// it was lost. Not Sendable; a process has one on each loop that calls.
+/// A client's way to one target, on one loop: connections that are made when the first call needs them and made again
+/// when they were lost. Not Sendable; a process has one on each loop that calls.
 ///
 /// ```swift
 /// let channel = RPCChannel(to: try ChannelTarget("dns:///localhost:7000"), on: reactor)
@@ -21,20 +20,32 @@ public final class RPCChannel {
   public let target: ChannelTarget
   public let reactor: Reactor
   public let configuration: ChannelConfiguration
-  private let security: ChannelSecurity
-  private let logger: Logger
+  let security: ChannelSecurity
+  let logger: Logger
   private var interceptors: [any ClientInterceptor] = []
 
-  private var connectivity: Connectivity
-  private var connection: ClientConnection?
+  var balancer: Balancer
+  var picker: Picker
+  var schedule: ResolutionSchedule
+  var subchannels: [Int: Subchannel] = [:]
+  /// The connections that take calls, in the balancer's order.
+  var ready: [ClientConnection] = []
   /// Connections that take no more calls and still have some.
-  private var retired: [ClientConnection] = []
-  private var attempt: Connection?
-  private var waiting: Deque<ClientCall> = []
-  private var lastFailure: RPCError?
-  private var timer: Timer?
-  private var ticker: Timer?
-  private var resolution: Task<Void, any Error>?
+  var retired: [ClientConnection] = []
+  var waiting: Deque<ClientCall> = []
+  var lastFailure: RPCError?
+  /// Of the balancer's back-offs, by their key.
+  var backoffTimers: [Int: Timer] = [:]
+  var staggerTimer: Timer?
+  var resolutionTimer: Timer?
+  var resolution: Task<Void, any Error>?
+  var ticker: Timer?
+  /// A call was made since the last look at `idleSince`.
+  var isUsed = false
+  var idleSince: Instant
+  /// The system's resolver; tests put another one here.
+  var lookUp: (String, UInt16) async throws -> [SocketAddress]
+
   private var metricsByMethod: [ObjectIdentifier: ClientMetrics] = [:]
   private var writer = WireWriter(capacity: 1024)
   let gzip = GzipCodec()
@@ -50,7 +61,12 @@ public final class RPCChannel {
     self.configuration = configuration
     self.logger = logger
     authority = configuration.authority ?? target.authority
-    connectivity = Connectivity(backoff: configuration.backoff)
+    let policy = configuration.service.balancing
+    balancer = Balancer(policy: policy, backoff: configuration.backoff)
+    picker = Picker(policy: policy, turn: .random(in: 0..<1 << 16))
+    schedule = ResolutionSchedule(configuration.resolution)
+    idleSince = .current()
+    lookUp = { [unowned reactor] in try await reactor.resolve(host: $0, port: $1) }
   }
 
   deinit { closeConnections() }
@@ -59,32 +75,20 @@ public final class RPCChannel {
   public func use(_ interceptor: any ClientInterceptor) { interceptors.append(interceptor) }
 
   /// Whether a connection is open that takes calls.
-  public var isReady: Bool { connectivity.state == .ready }
+  public var isReady: Bool { balancer.state == .ready }
 
   /// Ends every call with CANCELLED and closes.
   public func close() {
-    guard connectivity.state != .closed else { return }
-    connectivity.close()
+    guard balancer.state != .closed else { return }
+    balancer.close()
     for call in waiting { call.end(RPCError(.cancelled, "the channel was closed")) }
     waiting.removeAll()
-    for connection in retired + (connection.map { [$0] } ?? []) {
+    for connection in connections {
       for stream in connection.session.streams {
         (stream.owner as? ClientCall)?.end(RPCError(.cancelled, "the channel was closed"))
       }
     }
     closeConnections()
-  }
-
-  private func closeConnections() {
-    resolution?.cancel()
-    timer?.cancel()
-    ticker?.cancel()
-    attempt?.close()
-    // What the ended calls still have to say, their resets, goes out first.
-    connection?.closeInOrder()
-    for connection in retired { connection.closeInOrder() }
-    connection = nil
-    retired = []
   }
 
   // MARK: Calls
@@ -112,165 +116,61 @@ public final class RPCChannel {
     return ClientCall(channel: self, method: method, options: options, deadline: deadline, metadata: metadata)
   }
 
-  /// Starts a call, or another attempt of it: on the connection, or in the queue for one.
+  /// Starts a call, or another attempt of it: on a connection, or in the queue for one.
   func submit(_ call: ClientCall) {
-    if waiting.isEmpty, let connection, connection.canOpenCall, call.open(on: connection) { return }
-    if let connection, connection.isExhausted {
+    isUsed = true
+    if waiting.isEmpty, let connection = pick(), call.open(on: connection) { return }
+    for connection in ready where connection.isExhausted {
       connection.retire()
       retired(connection)
     }
-    switch connectivity.state {
+    switch balancer.state {
     case .closed: return call.end(RPCError(.unavailable, "the channel is closed"))
-    case .backingOff where !call.waitsForReady: return call.end(unavailable)
+    case .failing where !call.waitsForReady: return call.end(unavailable)
     default: break
     }
     guard waiting.count < configuration.maxWaitingCalls else {
       return call.end(RPCError(.resourceExhausted, "too many calls wait for \(target)"))
     }
     waiting.append(call)
-    perform(connectivity.wanted())
+    let actions = balancer.wanted()
+    if !actions.isEmpty { perform(actions) }
   }
 
-  func leaveQueue(_ call: ClientCall) { waiting.removeAll { $0 === call } }
+  func leaveQueue(_ call: ClientCall) {
+    if !waiting.isEmpty { waiting.removeAll { $0 === call } }
+  }
 
   func callEnded(_ call: ClientCall, _ error: RPCError?, _ duration: Duration) {
     for interceptor in interceptors { interceptor.ended(call.method, call.options, error, duration) }
   }
 
   /// Opens streams for calls that wait, in order.
-  func streamsFreed() {
-    while let connection, connection.canOpenCall, let call = waiting.popFirst() {
+  func serveWaiting() {
+    while !waiting.isEmpty, let connection = pick(), let call = waiting.popFirst() {
       guard !call.open(on: connection) else { continue }
       waiting.prepend(call)
       return
     }
   }
 
-  private var unavailable: RPCError {
+  /// The connection for the next call; nil when none takes one now.
+  private func pick() -> ClientConnection? {
+    let count = ready.count
+    guard count > 1 else { return count == 1 && ready[0].canOpenCall ? ready[0] : nil }
+    let first = picker.next(
+      of: count, load: { ready[$0].session.openStreamCount }, random: { .random(in: 0..<$0) })
+    for offset in 0..<count {
+      let connection = ready[(first + offset) % count]
+      if connection.canOpenCall { return connection }
+    }
+    return nil
+  }
+
+  var unavailable: RPCError {
     var error = lastFailure ?? RPCError(.unavailable, "")
     error.message = "\(target) cannot be reached" + (error.message.isEmpty ? "" : ": \(error.message)")
     return error
-  }
-
-  // MARK: The connection
-
-  private func perform(_ action: Connectivity.Action) {
-    switch action {
-    case .nothing: break
-    case .resolve: resolve()
-    case .connect(let address): connect(to: address)
-    case .backOff(let delay): backOff(delay)
-    }
-  }
-
-  private func resolve() {
-    switch target.kind {
-    case .addresses(let addresses): perform(connectivity.resolved(addresses, random: .random(in: 0..<1)))
-    case .name(let host, let port):
-      resolution = reactor.spawn { [weak self, reactor] in
-        do {
-          let addresses = try await reactor.resolve(host: host, port: port)
-          self?.resolved(addresses)
-        } catch {
-          self?.failed(error)
-        }
-      }
-    }
-  }
-
-  private func resolved(_ addresses: [SocketAddress]) {
-    resolution = nil
-    perform(connectivity.resolved(addresses, random: .random(in: 0..<1)))
-  }
-
-  private func failed(_ error: (any Error)?) {
-    lastFailure = RPCError(.unavailable, error.map { "\($0)" } ?? "the connection was closed", cause: error)
-    perform(connectivity.failed(random: .random(in: 0..<1)))
-  }
-
-  private func connect(to address: SocketAddress) {
-    let attempt = ConnectAttempt(
-      ready: { [weak self] in self?.transportReady() },
-      failed: { [weak self] error in
-        self?.attempt = nil
-        self?.failed(error)
-      })
-    do {
-      self.attempt = try Connection.connect(
-        to: address, tls: tlsParameters, timeout: configuration.connectTimeout, on: reactor, delegate: attempt)
-    } catch {
-      failed(error)
-    }
-  }
-
-  private var tlsParameters: (context: TLSClientContext, peer: ExpectedPeer)? {
-    guard case .tls(let context, let peer) = security else { return nil }
-    return (context, peer)
-  }
-
-  private func transportReady() {
-    guard let transport = attempt else { return }
-    attempt = nil
-    let connection = ClientConnection(transport, channel: self)
-    transport.delegate = connection
-    self.connection = connection
-    connection.connectionReady()
-    if ticker == nil { tick() }
-  }
-
-  /// The server's SETTINGS are here.
-  func connected(_ connection: ClientConnection) {
-    guard connection === self.connection else { return }
-    connectivity.connected()
-    lastFailure = nil
-    logger.debug("connected", metadata: ["target": "\(target)", "address": "\(connection.transport.peer)"])
-    streamsFreed()
-  }
-
-  /// The server takes no more calls on this connection.
-  func retired(_ connection: ClientConnection) {
-    guard connection === self.connection else { return }
-    self.connection = nil
-    retired.append(connection)
-    lostConnection(nil)
-  }
-
-  func ended(_ connection: ClientConnection, _ error: (any Error)?) {
-    retired.removeAll { $0 === connection }
-    guard connection === self.connection else { return }
-    self.connection = nil
-    lostConnection(error)
-  }
-
-  private func lostConnection(_ error: (any Error)?) {
-    if connectivity.state == .ready {
-      perform(connectivity.lost(isWanted: !waiting.isEmpty))
-    } else {
-      failed(error)  // it went before its SETTINGS came: this was a failed attempt
-    }
-  }
-
-  private func backOff(_ delay: Duration) {
-    let error = unavailable
-    logger.info(
-      "cannot connect", metadata: ["target": "\(target)", "error": "\(error)", "next_attempt_in": "\(delay)"])
-    let hasty = waiting.filter { !$0.waitsForReady }
-    waiting.removeAll { !$0.waitsForReady }
-    timer = reactor.schedule(after: delay) { [weak self] in
-      guard let self else { return }
-      timer = nil
-      perform(connectivity.backoffElapsed(isWanted: !waiting.isEmpty))
-    }
-    for call in hasty { call.end(error) }
-  }
-
-  private func tick() {
-    ticker = reactor.schedule(after: .seconds(1)) { [weak self] in
-      guard let self else { return }
-      connection?.check()
-      for connection in retired { connection.check() }
-      tick()
-    }
   }
 
   // MARK: What calls need

@@ -1,4 +1,3 @@
-import EventLoop
 import HTTP2Session
 import Testing
 
@@ -98,54 +97,8 @@ struct CallStateTests {
   }
 }
 
-@Suite("The life of a channel's connection")
-struct ConnectivityTests {
-  private let first = try! SocketAddress(numericHost: "10.0.0.1", port: 1)
-  private let second = try! SocketAddress(numericHost: "10.0.0.2", port: 1)
-
-  @Test("Addresses are tried in order; then the wait grows by 1.6, ±20 %, to two minutes")
-  func rounds() {
-    var state = Connectivity(backoff: Backoff())
-    #expect(state.wanted() == .resolve)
-    #expect(state.wanted() == .nothing)
-    #expect(state.resolved([first, second], random: 0.5) == .connect(first))
-    #expect(state.failed(random: 0.5) == .connect(second))
-    #expect(state.failed(random: 0.5) == .backOff(.seconds(1)))
-    #expect(state.backoffElapsed(isWanted: true) == .resolve)
-    #expect(state.failed(random: 0.5) == .backOff(.milliseconds(1600)))
-    var last = Duration.zero
-    for _ in 0..<20 {
-      _ = state.backoffElapsed(isWanted: true)
-      if case .backOff(let delay) = state.failed(random: 1) { last = delay }
-    }
-    #expect(last == .seconds(144))
-  }
-
-  @Test("A connection that is lost is made again when a call wants it, at once and from the beginning")
-  func reconnect() {
-    var state = Connectivity(backoff: Backoff())
-    _ = state.wanted()
-    _ = state.resolved([first], random: 0.5)
-    state.connected()
-    #expect(state.state == .ready)
-    #expect(state.lost(isWanted: false) == .nothing)
-    #expect(state.state == .idle)
-    #expect(state.wanted() == .resolve)
-    #expect(state.resolved([], random: 0.5) == .backOff(.seconds(1)))
-    #expect(state.backoffElapsed(isWanted: false) == .nothing)
-    #expect(state.state == .idle)
-  }
-
-  @Test("Nothing happens to a closed channel")
-  func closed() {
-    var state = Connectivity(backoff: Backoff())
-    _ = state.wanted()
-    state.close()
-    #expect(state.resolved([first], random: 0.5) == .nothing)
-    #expect(state.failed(random: 0.5) == .nothing)
-    #expect(state.wanted() == .nothing)
-  }
-
+@Suite("Targets")
+struct ChannelTargetTests {
   @Test(
     "Targets in gRPC's name syntax",
     arguments: [

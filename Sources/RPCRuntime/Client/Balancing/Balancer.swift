@@ -1,0 +1,236 @@
+import EventLoop
+
+/// The connections of a channel, as a value: which addresses are connected to, when, and what the channel is in sum.
+///
+/// `pick_first` connects in rounds over its addresses until one answers, and again only when a call needs it; a failed
+/// round is followed by a wait that grows. `round_robin` and `least_request` keep a connection to every address, each
+/// with a wait of its own. Who takes a call among those that are ready is `Picker`'s matter.
+///
+/// Spec: grpc/doc/connectivity-semantics-and-api.md, connection-backoff.md; proposals A61, A62.
+struct Balancer: Equatable {
+  /// The channel as its calls see it.
+  enum State: Equatable {
+    case idle
+    case connecting
+    case ready
+    /// Calls that do not wait for readiness fail at once.
+    case failing
+    case closed
+  }
+
+  struct Link: Equatable {
+    enum Phase: Equatable { case idle, connecting, ready, backingOff }
+
+    let id: Int
+    let address: SocketAddress
+    fileprivate(set) var phase = Phase.idle
+    /// pick_first: an attempt was made in this round.
+    fileprivate var isTried = false
+    /// No connection since the last failure: it counts as failing also while it tries again.
+    fileprivate(set) var hasFailed = false
+    fileprivate var backoff: Backoff
+  }
+
+  enum Action: Equatable {
+    /// Ask for the addresses, as soon as the resolver's bounds allow.
+    case resolve
+    case connect(Int, SocketAddress)
+    /// Take no more calls there; those in flight end. An attempt under way stops.
+    case drop(Int)
+    /// Say `staggerElapsed` after the delay; takes the place of an earlier one.
+    case stagger(Duration)
+    /// Say `backoffElapsed` with the same key after the delay: a link's id, or `roundKey`.
+    case backOff(Int, Duration)
+  }
+
+  /// The back-off of a whole round, or of a name without addresses.
+  static let roundKey = 0
+
+  let policy: LoadBalancingPolicy
+  /// In the order of the resolver, or of RFC 8305.
+  private(set) var links: [Link] = []
+  /// What a new link, and a new round, begin with.
+  private let freshBackoff: Backoff
+  private var backoff: Backoff
+  private var lastID = roundKey
+  /// A call wants a connection, and the first addresses are not here yet.
+  private var isStarting = false
+  private var isBackingOff = false
+  /// Connections are wanted to all addresses.
+  private var isActive = false
+  private var isClosed = false
+
+  init(policy: LoadBalancingPolicy, backoff: Backoff) {
+    self.policy = policy
+    self.backoff = backoff
+    freshBackoff = backoff
+  }
+
+  var state: State {
+    if isClosed { return .closed }
+    if links.contains(where: { $0.phase == .ready }) { return .ready }
+    if isBackingOff { return .failing }
+    if policy.connectsToAll, !links.isEmpty, links.allSatisfy(\.hasFailed) { return .failing }
+    return isStarting || isConnecting ? .connecting : .idle
+  }
+
+  /// The links that take calls, in order.
+  var ready: [Int] { links.filter { $0.phase == .ready }.map(\.id) }
+
+  private var isConnecting: Bool { links.contains { $0.phase == .connecting } }
+
+  // MARK: Calls and addresses
+
+  /// A call needs a connection.
+  mutating func wanted() -> [Action] {
+    guard state == .idle else { return [] }
+    guard !links.isEmpty else {
+      isStarting = true
+      return [.resolve]
+    }
+    // The addresses may be old: the channel was idle.
+    return [.resolve] + begin()
+  }
+
+  /// The resolver's addresses, for the first time or again.
+  mutating func resolved(_ addresses: [SocketAddress], isWanted: Bool, random: Double) -> [Action] {
+    guard !isClosed else { return [] }
+    guard !addresses.isEmpty else { return resolutionFailed(random: random) }
+    let ordered = policy.connectsToAll ? addresses.unique : HappyEyeballs.order(addresses)
+    let begins = isStarting || isWanted || isActive
+    isStarting = false
+    guard ordered != links.map(\.address) else { return [] }
+    let dropped = take(ordered)
+    isBackingOff = false
+    let drops = dropped.filter { $0.phase != .idle }.map { Action.drop($0.id) }
+    if policy.connectsToAll { return drops + (begins ? begin() : []) }
+    if links.contains(where: { $0.phase == .ready }) { return drops }
+    return drops + (isConnecting ? [.stagger(HappyEyeballs.attemptDelay)] : begins ? begin() : [])
+  }
+
+  /// Keeps the links whose address stays.
+  ///
+  /// - Returns: those whose address is gone.
+  private mutating func take(_ addresses: [SocketAddress]) -> [Link] {
+    var old = links
+    links = addresses.map { address in
+      if let index = old.firstIndex(where: { $0.address == address }) { return old.remove(at: index) }
+      lastID += 1
+      return Link(id: lastID, address: address, backoff: freshBackoff)
+    }
+    return old
+  }
+
+  /// No addresses came. Known ones stay in use.
+  mutating func resolutionFailed(random: Double) -> [Action] {
+    guard isStarting, !isClosed else { return [] }
+    isStarting = false
+    isBackingOff = true
+    return [.backOff(Self.roundKey, backoff.next(random: random))]
+  }
+
+  private mutating func begin() -> [Action] {
+    guard policy.connectsToAll else {
+      for index in links.indices { links[index].isTried = false }
+      return connectNext()
+    }
+    isActive = true
+    return links.indices.filter { links[$0].phase == .idle }.map { connect($0) }
+  }
+
+  private mutating func connect(_ index: Int) -> Action {
+    links[index].phase = .connecting
+    links[index].isTried = true
+    return .connect(links[index].id, links[index].address)
+  }
+
+  /// The next address of the round, if one is left.
+  private mutating func connectNext() -> [Action] {
+    guard let next = links.firstIndex(where: { !$0.isTried }) else { return [] }
+    let action = connect(next)
+    return links.contains { !$0.isTried } ? [action, .stagger(HappyEyeballs.attemptDelay)] : [action]
+  }
+
+  // MARK: Connections
+
+  /// The attempts so far had their time alone.
+  mutating func staggerElapsed() -> [Action] {
+    guard !policy.connectsToAll, isConnecting else { return [] }
+    return connectNext()
+  }
+
+  /// The server's SETTINGS are here: it is an HTTP/2 server, and it takes calls.
+  mutating func connected(_ id: Int) -> [Action] {
+    guard let index = index(of: id), links[index].phase == .connecting else { return [] }
+    links[index].phase = .ready
+    links[index].hasFailed = false
+    links[index].backoff.reset()
+    guard !policy.connectsToAll else { return [] }
+    backoff.reset()
+    var drops: [Action] = []
+    for other in links.indices where links[other].phase == .connecting {
+      links[other].phase = .idle
+      drops.append(.drop(links[other].id))
+    }
+    return drops
+  }
+
+  /// An attempt to connect failed.
+  mutating func failed(_ id: Int, random: Double) -> [Action] {
+    guard let index = index(of: id), links[index].phase == .connecting else { return [] }
+    guard !policy.connectsToAll else {
+      links[index].phase = .backingOff
+      links[index].hasFailed = true
+      return [.resolve, .backOff(id, links[index].backoff.next(random: random))]
+    }
+    links[index].phase = .idle
+    let next = connectNext()
+    guard next.isEmpty, !isConnecting else { return next }
+    isBackingOff = true
+    return [.resolve, .backOff(Self.roundKey, backoff.next(random: random))]
+  }
+
+  /// A ready connection takes no more calls: lost, or told so by GOAWAY.
+  mutating func lost(_ id: Int, isWanted: Bool) -> [Action] {
+    guard let index = index(of: id), links[index].phase == .ready else { return [] }
+    links[index].phase = .idle
+    if policy.connectsToAll { return [.resolve, connect(index)] }
+    return [.resolve] + (isWanted ? begin() : [])
+  }
+
+  mutating func backoffElapsed(_ key: Int, isWanted: Bool) -> [Action] {
+    guard key == Self.roundKey else {
+      guard let index = index(of: key), links[index].phase == .backingOff else { return [] }
+      return [connect(index)]
+    }
+    guard isBackingOff else { return [] }
+    isBackingOff = false
+    guard isWanted else { return [] }
+    isStarting = links.isEmpty
+    return isStarting ? [.resolve] : begin()
+  }
+
+  /// Nobody has called for long: every connection is given up until the next call.
+  mutating func goIdle() -> [Action] {
+    isActive = false
+    isBackingOff = false
+    var drops: [Action] = []
+    for index in links.indices where links[index].phase != .idle {
+      links[index].phase = .idle
+      links[index].hasFailed = false
+      drops.append(.drop(links[index].id))
+    }
+    return drops
+  }
+
+  mutating func close() { isClosed = true }
+
+  private func index(of id: Int) -> Int? { links.firstIndex { $0.id == id } }
+}
+
+extension [SocketAddress] {
+  fileprivate var unique: Self {
+    var seen: Set<SocketAddress> = []
+    return filter { seen.insert($0).inserted }
+  }
+}

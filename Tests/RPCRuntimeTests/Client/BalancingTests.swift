@@ -1,0 +1,143 @@
+import EventLoop
+import HTTP2Session
+import Testing
+
+@testable import RPCRuntime
+
+@Suite("Balancing over real sockets", .timeLimit(.minutes(1)))
+struct BalancingTests {
+  @Test("round_robin gives each server the same number of calls")
+  func roundRobin() async throws {
+    try await onLoop { reactor in
+      let fleet = Fleet(on: reactor)
+      for _ in 0..<3 { try await fleet.add() }
+      fleet.published = fleet.addresses
+      let channel = try fleet.channel()
+      _ = try await channel.call(Notes.echo, Note())
+      try await reactor.wait { channel.ready.count == 3 }
+      let before = fleet.counts.map(\.value)
+      for _ in 0..<30 { _ = try await channel.call(Notes.echo, Note()) }
+      let taken = zip(fleet.counts, before).map { $0.value - $1 }
+      #expect(taken == [10, 10, 10])
+      channel.close()
+      await fleet.stop()
+    }
+  }
+
+  @Test("least_request sends calls where fewest are in flight")
+  func leastRequest() async throws {
+    try await onLoop { reactor in
+      let fleet = Fleet(on: reactor)
+      for _ in 0..<2 {
+        try await fleet.add {
+          $0.handle(Notes.missing) { request, context in
+            try await context.reactor.sleep(for: .seconds(50))
+            return request
+          }
+        }
+      }
+      fleet.published = fleet.addresses
+      let channel = try fleet.channel { $0.service.balancing = .leastRequest(choices: 10) }
+      _ = try await channel.call(Notes.echo, Note())
+      try await reactor.wait { channel.ready.count == 2 }
+      // Calls that hang: each further one goes to the emptier server (both are drawn but once in 500 times).
+      let hanging = (0..<10).map { _ in reactor.spawn { try await channel.call(Notes.missing, Note()) } }
+      try await reactor.wait { channel.ready.map(\.session.openStreamCount).reduce(0, +) == 10 }
+      let loads = channel.ready.map(\.session.openStreamCount)
+      #expect(loads.min()! >= 3)
+      for call in hanging { call.cancel() }
+      for call in hanging { _ = await call.result }
+      channel.close()
+      await fleet.stop()
+    }
+  }
+
+  @Test("Servers that are added are found at the rate, and the load evens out to ±10 %")
+  func scaleOut() async throws {
+    try await onLoop { reactor in
+      let fleet = Fleet(on: reactor)
+      for _ in 0..<3 { try await fleet.add() }
+      fleet.published = [fleet.addresses[0]]
+      let channel = try fleet.channel()
+      for _ in 0..<20 { _ = try await channel.call(Notes.echo, Note()) }
+      #expect(fleet.counts.map(\.value) == [20, 0, 0])
+      fleet.published = fleet.addresses
+      // Nothing but the refresh tells the channel.
+      let known = fleet.lookUps
+      try await reactor.wait { channel.ready.count == 3 }
+      #expect(fleet.lookUps > known)
+      let before = fleet.counts.map(\.value)
+      let calls = (0..<300).map { _ in reactor.spawn { try await channel.call(Notes.echo, Note()) } }
+      for call in calls { _ = try await call.value }
+      for (count, before) in zip(fleet.counts, before) { #expect((90...110).contains(count.value - before)) }
+      // And scaling in: what is gone takes no more calls.
+      fleet.published = [fleet.addresses[2]]
+      try await reactor.wait { channel.ready.count == 1 }
+      let answer = try await channel.call(Notes.echo, Note())
+      #expect(answer.text == "2")
+      channel.close()
+      await fleet.stop()
+    }
+  }
+
+  @Test("pick_first passes over an address that refuses, and follows the name to another server")
+  func pickFirst() async throws {
+    try await onLoop { reactor in
+      let fleet = Fleet(on: reactor)
+      for _ in 0..<2 { try await fleet.add() }
+      let gone = RPCServer(on: reactor)
+      let nobody = try await gone.listen(on: "127.0.0.1:0")
+      await gone.drain(within: .zero)
+      fleet.published = [nobody, fleet.addresses[0]]
+      let channel = try fleet.channel { $0.service.balancing = .pickFirst }
+      #expect(try await channel.call(Notes.echo, Note()).text == "0")
+      fleet.published = [nobody, fleet.addresses[1]]
+      try await reactor.wait { !channel.isReady }
+      #expect(try await channel.call(Notes.echo, Note()).text == "1")
+      channel.close()
+      await fleet.stop()
+    }
+  }
+
+  @Test("A channel that nobody uses closes its connections, and opens them for the next call")
+  func idle() async throws {
+    try await onLoop { reactor in
+      let fleet = Fleet(on: reactor)
+      try await fleet.add()
+      fleet.published = fleet.addresses
+      let channel = try fleet.channel { $0.idleTimeout = .seconds(60) }
+      _ = try await channel.call(Notes.echo, Note())
+      let now = Instant.current()
+      channel.checkIdle(now: now)
+      channel.checkIdle(now: now + .seconds(59))
+      #expect(channel.isReady)
+      channel.checkIdle(now: now + .seconds(60))
+      #expect(!channel.isReady)
+      try await reactor.wait { channel.connections.isEmpty }
+      #expect(try await channel.call(Notes.echo, Note()).text == "0")
+      channel.close()
+      await fleet.stop()
+    }
+  }
+
+  @Test("Over one connection's stream limit the calls wait, and the queue has its own limit")
+  func queue() async throws {
+    try await onLoop { reactor in
+      let fleet = Fleet(on: reactor)
+      fleet.published = [try SocketAddress(numericHost: "127.0.0.1", port: 1)]
+      let channel = try fleet.channel {
+        $0.maxWaitingCalls = 2
+        $0.waitForReady = true
+      }
+      let waiting = (0..<2).map { _ in reactor.spawn { try await channel.call(Notes.echo, Note()) } }
+      try await reactor.wait { channel.waiting.count == 2 }
+      let error = await failure { _ = try await channel.call(Notes.echo, Note()) }
+      #expect(error?.code == .resourceExhausted)
+      try await fleet.add()
+      fleet.published = fleet.addresses
+      for call in waiting { _ = try await call.value }
+      channel.close()
+      await fleet.stop()
+    }
+  }
+}
