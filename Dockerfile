@@ -11,6 +11,7 @@ RUN apt-get update \
 WORKDIR /source
 COPY Package.swift ./
 COPY Sources Sources
+COPY Proto Proto
 COPY Tests Tests
 ARG SERVICE=edge-service
 RUN swift build -c release --static-swift-stdlib --product "$SERVICE" \

@@ -11,8 +11,8 @@ let settings: [SwiftSetting] = [
   .enableUpcomingFeature("ImmutableWeakCaptures"),
 ]
 
-func module(_ name: String, _ dependencies: [Target.Dependency] = []) -> Target {
-  .target(name: name, dependencies: dependencies, swiftSettings: settings)
+func module(_ name: String, _ dependencies: [Target.Dependency] = [], resources: [Resource]? = nil) -> Target {
+  .target(name: name, dependencies: dependencies, resources: resources, swiftSettings: settings)
 }
 
 func executable(_ name: String, _ dependencies: [Target.Dependency], resources: [Resource]? = nil) -> Target {
@@ -73,7 +73,7 @@ let package = Package(
     module("Transport", ["CLinux", "EventLoop", "TLSSession"]),
 
     // Protocols.
-    module("RPCRuntime", ["WireCodec", "EventLoop", "TLSSession", "HTTP2Session", "Transport", "CZlib", deque, log, metrics]),
+    module("RPCRuntime", ["WireCodec", "EventLoop", "TLSSession", "HTTP2Session", "Transport", "CZlib", deque, log, metrics], resources: [.embedInCode("Schemas")]),
     module("HTTPServer", ["CivilTime", "EventLoop", "TLSSession", "HTTP2Session", "Transport", deque, httpTypes, log]),
     module("HTTPSClient", ["EventLoop", "CLibCurl", deque, httpTypes]),
     module("PostgresClient", ["CivilTime", "EventLoop", "CLibPQ", deque, log, metrics]),
@@ -81,7 +81,7 @@ let package = Package(
 
     // What services share.
     module("ServiceKit", ["CivilTime", "ServiceContracts", "WireCodec", httpTypes, "EventLoop", "TLSSession", "Transport", "HTTPServer", "RPCRuntime", "PostgresClient", "StrictJSON", "CLinux", log, metrics]),
-    module("ServiceContracts", ["CivilTime", "WireCodec", "RPCRuntime"]),
+    module("ServiceContracts", ["CivilTime", "WireCodec", "RPCRuntime"], resources: [.embedInCode("Schemas")]),
 
     // Processes.
     executable("EdgeService", ["CivilTime", "WireCodec", "ServiceContracts", "ServiceKit", "HTTPServer", "RPCRuntime", "PostgresClient", "StrictJSON", "TLSSession", "EventLoop", httpTypes, log, metrics]),

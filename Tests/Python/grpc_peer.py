@@ -16,6 +16,7 @@ import grpc
 from google.protobuf import descriptor_pb2, descriptor_pool, message_factory
 from google.rpc import error_details_pb2, status_pb2
 from grpc_health.v1 import health_pb2, health_pb2_grpc
+from grpc_reflection.v1alpha.proto_reflection_descriptor_database import ProtoReflectionDescriptorDatabase
 
 
 def note_class():
@@ -103,15 +104,17 @@ def check_deadline(stub):
 
 
 def check_cancellation(stub):
-    before = stub.echo(Note(text="cancellations")).number
-    calls = [stub.echo.future(Note(text="sleep"), timeout=20), stub.chat(iter(lambda: time.sleep(5) or Note(), None))]
-    time.sleep(0.2)
-    for call in calls:
-        call.cancel()
-    for _ in range(100):
-        if stub.echo(Note(text="cancellations")).number == before + 2:
-            return
-        time.sleep(0.05)
+    for pause in (0.2, 1, 4):  # on a busy machine a call may take its time to begin
+        before = stub.echo(Note(text="cancellations")).number
+        sleeping = stub.echo.future(Note(text="sleep"), timeout=20)
+        calls = [sleeping, stub.chat(iter(lambda: time.sleep(5) or Note(), None))]
+        time.sleep(pause)
+        for call in calls:
+            call.cancel()
+        for _ in range(50):
+            if stub.echo(Note(text="cancellations")).number == before + 2:
+                return
+            time.sleep(0.05)
     raise AssertionError("the handlers were not cancelled")
 
 
@@ -176,11 +179,23 @@ def check_health(stub):
     watch.cancel()
 
 
+def check_reflection(stub):
+    database = ProtoReflectionDescriptorDatabase(stub.channel)
+    services = set(database.get_services())
+    assert {"test.Notes", "grpc.health.v1.Health", "grpc.reflection.v1.ServerReflection"} <= services, services
+    pool = descriptor_pool.DescriptorPool(database)
+    assert pool.FindServiceByName("test.Notes").FindMethodByName("Chat").input_type.fields_by_name["data"].number == 3
+    health = pool.FindServiceByName("grpc.health.v1.Health")
+    assert [method.name for method in health.methods] == ["Check", "List", "Watch"], health.methods
+    statuses = pool.FindMessageTypeByName("grpc.health.v1.HealthListResponse").fields_by_name["statuses"]
+    assert statuses.message_type.GetOptions().map_entry
+
+
 def run_client(target):
     with grpc.insecure_channel(target) as channel:
         stub = Stub(channel, target)
         checks = [check_unary, check_metadata, check_error, check_streams, check_slow_reader, check_deadline]
-        checks += [check_cancellation, check_refusals, check_compression, check_health]
+        checks += [check_cancellation, check_refusals, check_compression, check_health, check_reflection]
         for check in checks:
             try:
                 check(stub)

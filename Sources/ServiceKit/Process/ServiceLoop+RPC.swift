@@ -1,8 +1,9 @@
 package import RPCRuntime
+internal import ServiceContracts
 internal import TLSSession
 
 extension ServiceLoop {
-  /// A server whose calls carry a verified context, and which tells its health. Register the service's methods, then
+  /// A server whose calls carry a verified context, and which tells its health and its schemas. Register the service's methods, then
   /// `listen`.
   ///
   /// - Parameter services: the full names for `grpc.health.v1`; all follow the process's readiness.
@@ -13,6 +14,11 @@ extension ServiceLoop {
     server.use(CallContextInterceptor(keys: rpc.contextKeys, logger: logger))
     let health = HealthRegistry(services: services)
     server.serveHealth(of: health)
+    do {
+      try server.serveReflection(of: ServiceSchemas.files)
+    } catch {
+      preconditionFailure("Proto/: \(error)")
+    }
     readiness.observe { isReady in health.setAll(isReady ? .serving : .notServing) }
     return server
   }

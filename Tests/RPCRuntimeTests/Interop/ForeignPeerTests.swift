@@ -12,6 +12,7 @@ struct ForeignPeerTests {
       let health = HealthRegistry(services: ["test.Notes"])
       health.setAll(.serving)
       server.serveHealth(of: health)
+      try server.serveReflection(of: [ReflectionTests.noteFile])
       let address = try await server.listen(on: "127.0.0.1:0")
       let peer = try PythonPeer(["client", "\(address)"])
       let faults = await peer.rest()

@@ -19,12 +19,12 @@ func onLoop(_ body: @Sendable (Reactor) async throws -> Void) async throws {
 func withPair(
   server configuration: ServerConfiguration = ServerConfiguration(),
   channel channelConfiguration: ChannelConfiguration = ChannelConfiguration(),
-  register: @Sendable (RPCServer) -> Void,
+  register: @Sendable (RPCServer) throws -> Void,
   _ body: @Sendable (RPCChannel, RPCServer) async throws -> Void
 ) async throws {
   try await onLoop { reactor in
     let server = RPCServer(on: reactor, configuration: configuration)
-    register(server)
+    try register(server)
     let address = try await server.listen(on: "127.0.0.1:0")
     let channel = RPCChannel(
       to: try ChannelTarget("ipv4:\(address)"), on: reactor, configuration: channelConfiguration)

@@ -7,4 +7,8 @@ public enum Reflection {
 
   /// Answers each request in turn.
   public static let serverReflectionInfo = BidirectionalMethod<Request, Response>(service, "ServerReflectionInfo")
+
+  /// The same under the service's earlier name, which many tools still ask by first.
+  public static let alphaServerReflectionInfo = BidirectionalMethod<Request, Response>(
+    "grpc.reflection.v1alpha.ServerReflection", "ServerReflectionInfo")
 }
