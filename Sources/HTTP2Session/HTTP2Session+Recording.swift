@@ -213,6 +213,7 @@ extension HTTP2Session {
     let stream = unsent.remove(at: index)
     if !stream.isClosed {
       stream.isClosed = true
+      stream.neverSent = true
       stream.dropPending()
       record(.closed(stream, stream.resetByOwner ? .cancel : .refusedStream))
     }

@@ -192,7 +192,8 @@ package final class HTTP2Session {
       stream.isClosed = true
       stream.dropPending()
       // A request that never left was certainly not processed.
-      record(.closed(stream, unsent.contains { $0 === stream } ? .refusedStream : code))
+      stream.neverSent = unsent.contains { $0 === stream }
+      record(.closed(stream, stream.neverSent ? .refusedStream : code))
     }
     unsent.removeAll()
   }

@@ -33,6 +33,8 @@ package final class HTTP2Stream {
   @exclusivity(unchecked) package internal(set) var localEnded = false
   /// The stream is gone; its `closed` event is queued or delivered. Submitting on it does nothing.
   @exclusivity(unchecked) package internal(set) var isClosed = false
+  /// Client: the stream is gone, and not even its HEADERS have left.
+  @exclusivity(unchecked) package internal(set) var neverSent = false
   /// Bytes written and not yet framed.
   package var pendingBytes: Int { pending.count - pendingHead }
 
@@ -63,6 +65,7 @@ package final class HTTP2Stream {
     remoteEnded = false
     localEnded = false
     isClosed = false
+    neverSent = false
     liveIndex = -1
     arena.removeAll()
     fields.removeAll(keepingCapacity: true)

@@ -6,22 +6,29 @@ import WireCodec
 /// One call of a client, through all its attempts.
 final class ClientCall: CallStream {
   let channel: RPCChannel
-  let method: MethodDescriptor
-  let options: CallOptions
-  let deadline: Instant?
+  let prepared: PreparedCall
   let waitsForReady: Bool
   let requestEncoding: MessageEncoding
-  /// Metadata of the call and of the scope that it is made in.
-  let metadata: Metadata
+  private let settings: MethodSettings
   private let takesOneResponse: Bool
-  private let metrics: ClientMetrics
+  /// Which of several parallel attempts this is; nil for a call that stands alone.
+  private let hedge: Int?
+  /// Called once, with the outcome.
+  var onEnd: (() -> Void)?
 
   private(set) var initialMetadata: Metadata?
   private(set) var trailers = Metadata()
   /// Set once the call is over; the error inside is nil for OK.
   private(set) var outcome: (error: RPCError?, Void)?
 
+  /// What the server's last trailers say about another attempt.
+  private(set) var pushback = Pushback.none
+
   private var state = ClientCallState()
+  private var retry = RetryState()
+  /// Before the next attempt, while the failed one's stream goes.
+  private var retryDelay = Duration.zero
+  private var retryTimer: Timer?
   /// Messages before the stream is open, and afterwards while another attempt is possible.
   private var kept: [[UInt8]] = []
   private var keptBytes = 0
@@ -32,27 +39,30 @@ final class ClientCall: CallStream {
   private let startedAt = Instant.current()
   private var attemptStartedAt: Instant?
 
-  init(
-    channel: RPCChannel, method: MethodDescriptor, options: CallOptions, deadline: Instant?, metadata: Metadata
-  ) {
+  init(channel: RPCChannel, _ prepared: PreparedCall, hedge: Int? = nil) {
     self.channel = channel
-    self.method = method
-    self.options = options
-    self.deadline = deadline
-    self.metadata = metadata
-    waitsForReady = options.waitForReady ?? channel.configuration.waitForReady
+    self.prepared = prepared
+    self.hedge = hedge
+    settings = channel.settings(of: prepared.method)
+    let options = prepared.options
+    waitsForReady =
+      options.waitForReady ?? settings.configuration.waitForReady ?? channel.configuration.waitForReady
     requestEncoding = options.requestEncoding ?? channel.configuration.requestEncoding
-    takesOneResponse = method.kind == .unary || method.kind == .clientStreaming
-    metrics = channel.metrics(of: method)
+    takesOneResponse = prepared.method.kind == .unary || prepared.method.kind == .clientStreaming
     super.init(reactor: channel.reactor)
     highWaterMark = channel.configuration.writeHighWaterMark
-    inbox = MessageInbox(limit: options.maxResponseBytes ?? channel.configuration.maxResponseBytes)
-    if let deadline {
+    inbox = MessageInbox(
+      limit: options.maxResponseBytes ?? settings.configuration.maxResponseBytes
+        ?? channel.configuration.maxResponseBytes)
+    if let deadline = prepared.deadline {
       timer = reactor.schedule(at: deadline) { [weak self] in
         self?.end(RPCError(.deadlineExceeded, "the deadline has passed"))
       }
     }
   }
+
+  /// Sent as `grpc-previous-rpc-attempts`.
+  var previousAttempts: Int { hedge ?? retry.previousAttempts }
 
   // MARK: The request
 
@@ -62,6 +72,9 @@ final class ClientCall: CallStream {
   override func send(_ message: some WireMessage, compress: Bool) {
     guard outcome == nil else { return }
     let frame = channel.frame(message, gzip: compress && compresses ? gzip : nil)
+    if let limit = settings.configuration.maxRequestBytes, frame.count - MessageInbox.prefixCount > limit {
+      return end(RPCError(.resourceExhausted, "a request is larger than the allowed \(limit) bytes"))
+    }
     sentBytes += frame.count
     if let stream, let connection {
       keep(frame)
@@ -111,8 +124,9 @@ final class ClientCall: CallStream {
     self.stream = stream
     self.connection = connection
     state.opened()
-    metrics.attemptStarted()
+    settings.metrics.attemptStarted()
     attemptStartedAt = .current()
+    sentBytes = keptBytes
     for frame in kept { connection.write(stream, framed: frame) }
     if kept.count > 1, keptBytes > channel.configuration.replayBytes {
       forgetKept()
@@ -127,11 +141,15 @@ final class ClientCall: CallStream {
   // MARK: The response
 
   override func receivedHeaders(_ block: HTTP2HeaderBlock) {
+    guard state.phase == .open else { return }
     switch block.kind {
     case .informational, .request: return
     case .response:
+      let outcome = StatusFields.read(block)
+      pushback = Pushback(block)
+      if case .failed(let error) = outcome, repeats(after: error) { return leave(error) }
       commit()
-      if let outcome = StatusFields.read(block) {
+      if let outcome {
         initialMetadata = Metadata()
         trailers = Metadata(block)
         return finish(outcome)
@@ -167,6 +185,7 @@ final class ClientCall: CallStream {
   }
 
   override func receivedData(_ bytes: UnsafeRawBufferPointer) {
+    guard state.phase == .open else { return giveBack(bytes.count) }
     do throws(RPCError) {
       guard initialMetadata != nil else { throw RPCError(.internal, "the server sent data before its headers") }
       try receive(bytes)
@@ -179,7 +198,7 @@ final class ClientCall: CallStream {
   }
 
   override func receivedEnd() {
-    guard outcome == nil else { return }
+    guard outcome == nil, state.phase == .open else { return }
     end(RPCError(.internal, "the server ended the stream without a status"))
   }
 
@@ -254,8 +273,9 @@ final class ClientCall: CallStream {
   private func conclude(_ error: RPCError?) {
     guard outcome == nil else { return }
     outcome = (error, ())
-    timer?.cancel()
+    for timer in [timer, retryTimer] { timer?.cancel() }
     timer = nil
+    retryTimer = nil
     forgetKept()
     if case .open = inbound { inbound = .ended(error) }
     outboundFailure = error ?? RPCError(.cancelled, "the server has ended the call")
@@ -265,37 +285,81 @@ final class ClientCall: CallStream {
     case .release, .nothing: break
     }
     attemptEnded(error?.code ?? .ok)
-    let duration = Instant.current() - startedAt
-    metrics.callEnded(error?.code ?? .ok, duration)
-    channel.callEnded(self, error, duration)
+    if error == nil { channel.throttle.succeeded() }
+    if hedge == nil {
+      let duration = Instant.current() - startedAt
+      settings.metrics.callEnded(error?.code ?? .ok, duration, retries: retry.previousAttempts)
+      channel.callEnded(prepared, error, duration)
+    }
     wakeReader()
     wakeWriters()
     wakeHeadersWaiters()
     endWaiter?.resume(returning: ())
     endWaiter = nil
+    let onEnd = self.onEnd
+    self.onEnd = nil
+    onEnd?()
   }
 
   private func attemptEnded(_ code: StatusCode) {
     guard let attemptStartedAt else { return }
     self.attemptStartedAt = nil
-    metrics.attemptEnded(code, .current() - attemptStartedAt, sent: sentBytes, received: receivedBytes)
+    settings.metrics.attemptEnded(code, .current() - attemptStartedAt, sent: sentBytes, received: receivedBytes)
   }
 
   override func streamClosed(_ code: HTTP2ErrorCode) {
     let isConnectionLost = connection?.isClosed ?? false
+    let neverSent = stream?.neverSent ?? false
     stream = nil
     connection = nil
-    switch state.streamClosed(code, canReplay: canReplay) {
+    switch state.streamClosed(code, neverSent: neverSent, canReplay: canReplay) {
     case .nothing: wakeWriters()
-    case .retry:
+    case .reopen:
       attemptEnded(.unavailable)
+      settings.metrics.transparentRetry()
       channel.submit(self)
+    case .left: scheduleRetry()
     case .fail:
-      if isConnectionLost {
-        end(RPCError(.unavailable, "the connection was lost"))
-      } else {
-        end(RPCError(StatusCode(streamReset: code.rawValue), "the server reset the stream with \(code)"))
-      }
+      attemptFailed(
+        isConnectionLost
+          ? RPCError(.unavailable, "the connection was lost")
+          : RPCError(StatusCode(streamReset: code.rawValue), "the server reset the stream with \(code)"))
+    }
+  }
+
+  // MARK: Another attempt
+
+  /// An attempt has failed whose stream is gone, or never was. The call fails with it, or goes on.
+  func attemptFailed(_ error: RPCError) {
+    pushback = .none
+    guard repeats(after: error) else { return end(error) }
+    attemptEnded(error.code)
+    scheduleRetry()
+  }
+
+  /// Whether another attempt follows; it is counted then. The last failure tells more than a deadline would.
+  private func repeats(after error: RPCError) -> Bool {
+    guard outcome == nil, canReplay, !state.isCommitted, let policy = settings.retry,
+      let delay = retry.next(
+        after: error.code, pushback, policy: policy, throttle: &channel.throttle, random: .random(in: 0..<1))
+    else { return false }
+    if let deadline = prepared.deadline, deadline - .current() <= delay { return false }
+    retryDelay = delay
+    return true
+  }
+
+  /// Gives up an attempt whose stream is still there.
+  private func leave(_ error: RPCError) {
+    attemptEnded(error.code)
+    guard state.leave(remoteEnded: stream?.remoteEnded ?? true), let stream, let connection else { return }
+    connection.reset(stream, .cancel)
+  }
+
+  private func scheduleRetry() {
+    retryTimer = reactor.schedule(after: retryDelay) { [weak self] in
+      guard let self else { return }
+      retryTimer = nil
+      channel.submit(self)
     }
   }
 }

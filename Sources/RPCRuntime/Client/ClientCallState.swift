@@ -6,6 +6,8 @@ struct ClientCallState: Equatable {
     /// No stream yet, or none any more before the next attempt.
     case waiting
     case open
+    /// The attempt has failed; another one follows once its stream is gone.
+    case leaving
     case over
   }
 
@@ -34,23 +36,43 @@ struct ClientCallState: Equatable {
 
   mutating func responded() { isCommitted = true }
 
+  /// The attempt has failed while its stream is there, and is to be followed by another.
+  ///
+  /// - Returns: whether the peer is to be told to stop.
+  mutating func leave(remoteEnded: Bool) -> Bool {
+    guard phase == .open else { return false }
+    phase = .leaving
+    return !(remoteEnded && isRequestEnded)
+  }
+
   enum CloseAction: Equatable {
     case nothing
-    case retry
+    /// The server has certainly done nothing: again at once.
+    case reopen
+    /// The attempt that was left is gone: the next one follows after its delay.
+    case left
     case fail
   }
 
-  /// The stream is gone.
+  /// The stream is gone. The call has none then; `ended` follows a `fail` unless another attempt does.
   ///
-  /// - Parameter canReplay: whether every message sent is still here.
-  mutating func streamClosed(_ code: HTTP2ErrorCode, canReplay: Bool) -> CloseAction {
-    guard phase == .open else { return .nothing }
-    if code == .refusedStream, !isCommitted, canReplay, refusals < Self.refusalsAllowed {
-      refusals += 1
+  /// - Parameters:
+  ///   - neverSent: nothing of it has left.
+  ///   - canReplay: whether every message sent is still here.
+  mutating func streamClosed(_ code: HTTP2ErrorCode, neverSent: Bool, canReplay: Bool) -> CloseAction {
+    switch phase {
+    case .waiting, .over: return .nothing
+    case .leaving:
       phase = .waiting
-      return .retry
+      return .left
+    case .open:
+      phase = .waiting
+      guard code == .refusedStream, !isCommitted, canReplay else { return .fail }
+      if neverSent { return .reopen }
+      guard refusals < Self.refusalsAllowed else { return .fail }
+      refusals += 1
+      return .reopen
     }
-    return .fail
   }
 
   enum EndAction: Equatable {
@@ -72,7 +94,7 @@ struct ClientCallState: Equatable {
     switch before {
     case .waiting: return .leaveQueue
     case .open: return remoteEnded && isRequestEnded ? .release : .reset
-    case .over: return .nothing
+    case .leaving, .over: return .nothing
     }
   }
 }

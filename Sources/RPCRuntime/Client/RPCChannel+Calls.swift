@@ -13,10 +13,16 @@ extension RPCChannel {
   public func unary<Request, Response>(
     _ method: UnaryMethod<Request, Response>, _ request: Request, options: CallOptions = CallOptions()
   ) async throws(RPCError) -> UnaryResponse<Response> {
-    let call = try makeCall(method.descriptor, options)
-    call.send(request, compress: true)
-    call.finishWriting()
-    submit(call)
+    let prepared = try prepare(method.descriptor, options)
+    let call: ClientCall
+    if let policy = settings(of: method.descriptor).hedging {
+      call = try await HedgedCall(prepared, policy, on: self) { $0.send(request, compress: true) }.run()
+    } else {
+      call = ClientCall(channel: self, prepared)
+      call.send(request, compress: true)
+      call.finishWriting()
+      submit(call)
+    }
     let message: Response = try await call.onlyResponse()
     return UnaryResponse(
       message: message, initialMetadata: call.initialMetadata ?? Metadata(), trailers: call.trailers,

@@ -35,7 +35,7 @@ extension RPCChannel {
       guard !hasty.isEmpty else { return }
       waiting.removeAll { !$0.waitsForReady }
       let error = unavailable
-      for call in hasty { call.end(error) }
+      for call in hasty { call.attemptFailed(error) }
     } else {
       serveWaiting()
     }

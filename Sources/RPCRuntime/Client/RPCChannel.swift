@@ -46,7 +46,9 @@ public final class RPCChannel {
   /// The system's resolver; tests put another one here.
   var lookUp: (String, UInt16) async throws -> [SocketAddress]
 
-  private var metricsByMethod: [ObjectIdentifier: ClientMetrics] = [:]
+  /// The budget of retries and hedges.
+  @exclusivity(unchecked) var throttle: RetryThrottle
+  private var settingsByMethod: [ObjectIdentifier: MethodSettings] = [:]
   private var writer = WireWriter(capacity: 1024)
   let gzip = GzipCodec()
   private let authority: String
@@ -65,6 +67,7 @@ public final class RPCChannel {
     balancer = Balancer(policy: policy, backoff: configuration.backoff)
     picker = Picker(policy: policy, turn: .random(in: 0..<1 << 16))
     schedule = ResolutionSchedule(configuration.resolution)
+    throttle = configuration.service.retryThrottle
     idleSince = .current()
     lookUp = { [unowned reactor] in try await reactor.resolve(host: $0, port: $1) }
   }
@@ -94,6 +97,10 @@ public final class RPCChannel {
   // MARK: Calls
 
   func makeCall(_ method: MethodDescriptor, _ options: CallOptions) throws(RPCError) -> ClientCall {
+    ClientCall(channel: self, try prepare(method, options))
+  }
+
+  func prepare(_ method: MethodDescriptor, _ options: CallOptions) throws(RPCError) -> PreparedCall {
     var options = options
     for interceptor in interceptors {
       do { try interceptor.prepare(method, &options) } catch { throw RPCError(error) }
@@ -103,6 +110,10 @@ public final class RPCChannel {
       Instant.current() + $0
     }
     if let inherited = scope?.deadline { deadline = min(deadline ?? inherited, inherited) }
+    if let timeout = settings(of: method).configuration.timeout {
+      let latest = Instant.current() + timeout
+      deadline = min(deadline ?? latest, latest)
+    }
     var metadata = options.metadata
     if let inherited = scope?.metadata.entries {
       for entry in inherited where metadata.values(entry.name).isEmpty { metadata.append(entry) }
@@ -113,11 +124,12 @@ public final class RPCChannel {
         .resourceExhausted, "metadata of \(size) bytes is larger than the allowed \(configuration.maxMetadataBytes)")
     }
     if let deadline, deadline <= .current() { throw RPCError(.deadlineExceeded, "the deadline has passed") }
-    return ClientCall(channel: self, method: method, options: options, deadline: deadline, metadata: metadata)
+    return PreparedCall(method: method, options: options, deadline: deadline, metadata: metadata)
   }
 
   /// Starts a call, or another attempt of it: on a connection, or in the queue for one.
   func submit(_ call: ClientCall) {
+    guard call.outcome == nil else { return }
     isUsed = true
     if waiting.isEmpty, let connection = pick(), call.open(on: connection) { return }
     for connection in ready where connection.isExhausted {
@@ -126,7 +138,7 @@ public final class RPCChannel {
     }
     switch balancer.state {
     case .closed: return call.end(RPCError(.unavailable, "the channel is closed"))
-    case .failing where !call.waitsForReady: return call.end(unavailable)
+    case .failing where !call.waitsForReady: return call.attemptFailed(unavailable)
     default: break
     }
     guard waiting.count < configuration.maxWaitingCalls else {
@@ -141,7 +153,7 @@ public final class RPCChannel {
     if !waiting.isEmpty { waiting.removeAll { $0 === call } }
   }
 
-  func callEnded(_ call: ClientCall, _ error: RPCError?, _ duration: Duration) {
+  func callEnded(_ call: PreparedCall, _ error: RPCError?, _ duration: Duration) {
     for interceptor in interceptors { interceptor.ended(call.method, call.options, error, duration) }
   }
 
@@ -182,11 +194,11 @@ public final class RPCChannel {
     return writer.bytes
   }
 
-  func metrics(of method: MethodDescriptor) -> ClientMetrics {
-    if let known = metricsByMethod[ObjectIdentifier(method)] { return known }
-    let metrics = ClientMetrics(method: method.fullName, target: target.description)
-    metricsByMethod[ObjectIdentifier(method)] = metrics
-    return metrics
+  func settings(of method: MethodDescriptor) -> MethodSettings {
+    if let known = settingsByMethod[ObjectIdentifier(method)] { return known }
+    let settings = MethodSettings(method, configuration.service, target: target.description)
+    settingsByMethod[ObjectIdentifier(method)] = settings
+    return settings
   }
 
   /// The fields of a request that is sent now. Spec: gRPC over HTTP/2, "Requests".
@@ -194,15 +206,18 @@ public final class RPCChannel {
     var fields = HTTP2FieldList()
     fields.append(":method", "POST")
     if case .tls = security { fields.append(":scheme", "https") } else { fields.append(":scheme", "http") }
-    fields.append(":path", call.method.pathBytes)
+    fields.append(":path", call.prepared.method.pathBytes)
     fields.append(":authority", authority)
     fields.append("te", "trailers")
     fields.append("content-type", "application/grpc+proto")
     fields.append("user-agent", configuration.userAgent)
     fields.append("grpc-accept-encoding", MessageEncoding.acceptedText)
     if call.requestEncoding == .gzip { fields.append("grpc-encoding", "gzip") }
-    if let deadline = call.deadline { fields.append("grpc-timeout", TimeoutHeader.format(deadline - .current())) }
-    call.metadata.write(to: &fields)
+    if let deadline = call.prepared.deadline {
+      fields.append("grpc-timeout", TimeoutHeader.format(deadline - .current()))
+    }
+    if call.previousAttempts > 0 { fields.append("grpc-previous-rpc-attempts", String(call.previousAttempts)) }
+    call.prepared.metadata.write(to: &fields)
     return fields
   }
 }

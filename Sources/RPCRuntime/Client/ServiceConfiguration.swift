@@ -1,9 +1,36 @@
 /// What the owner of a service tells its clients: gRPC's service config as a typed value.
 ///
+/// ```swift
+/// configuration.service.balancing = .roundRobin
+/// configuration.service.configure(Greeter.sayHello.descriptor, MethodConfiguration(repetition: .retry(RetryPolicy())))
+/// ```
+///
 /// Spec: https://github.com/grpc/grpc/blob/master/doc/service_config.md
 public struct ServiceConfiguration: Sendable {
   /// How calls are spread over the service's addresses.
   public var balancing = LoadBalancingPolicy.pickFirst
+  /// The budget of retries and hedges.
+  public var retryThrottle = RetryThrottle()
+  /// For methods that nobody configured.
+  public var defaults = MethodConfiguration()
+  /// By `package.Service/Method`, or `package.Service/` for all others of the service.
+  private var methods: [String: MethodConfiguration] = [:]
 
   public init() {}
+
+  /// What one method wants.
+  public mutating func configure(_ method: MethodDescriptor, _ configuration: MethodConfiguration) {
+    methods[method.fullName] = configuration
+  }
+
+  /// What the other methods of a service want.
+  ///
+  /// - Parameter service: `package.Service`.
+  public mutating func configure(service: String, _ configuration: MethodConfiguration) {
+    methods["\(service)/"] = configuration
+  }
+
+  func configuration(of method: MethodDescriptor) -> MethodConfiguration {
+    methods[method.fullName] ?? methods["\(method.service)/"] ?? defaults
+  }
 }

@@ -18,6 +18,11 @@ package enum CommonMetrics {
       "grpc_client_attempt_rcvd_total_compressed_message_size_bytes",
       help: "Bytes of response messages of an attempt.", buckets: MetricDescription.sizes),
     MetricDescription("grpc_client_call_duration_seconds", help: "Time that an RPC took with all its attempts."),
+    MetricDescription("grpc_client_call_retries_total", help: "Attempts of RPCs after the first."),
+    MetricDescription(
+      "grpc_client_call_transparent_retries_total",
+      help: "Attempts of RPCs that followed one which the server has certainly not processed."),
+    MetricDescription("grpc_client_call_hedges_total", help: "Attempts of RPCs beside the first."),
     MetricDescription("rpc_http2_limits_total", help: "Peers that met one of the limits on HTTP/2, by limit."),
     MetricDescription("emailmcp_http_requests_total", help: "HTTP requests, by route and status code."),
     MetricDescription(

@@ -67,19 +67,45 @@ struct CallStateTests {
   func transparentRetry() {
     var state = ClientCallState()
     state.opened()
-    #expect(state.streamClosed(.refusedStream, canReplay: true) == .retry)
+    #expect(state.streamClosed(.refusedStream, neverSent: false, canReplay: true) == .reopen)
     state.opened()
-    #expect(state.streamClosed(.refusedStream, canReplay: true) == .fail)
+    #expect(state.streamClosed(.refusedStream, neverSent: false, canReplay: true) == .fail)
     var answered = ClientCallState()
     answered.opened()
     answered.responded()
-    #expect(answered.streamClosed(.refusedStream, canReplay: true) == .fail)
+    #expect(answered.streamClosed(.refusedStream, neverSent: false, canReplay: true) == .fail)
     var forgotten = ClientCallState()
     forgotten.opened()
-    #expect(forgotten.streamClosed(.refusedStream, canReplay: false) == .fail)
+    #expect(forgotten.streamClosed(.refusedStream, neverSent: false, canReplay: false) == .fail)
     var lost = ClientCallState()
     lost.opened()
-    #expect(lost.streamClosed(.internalError, canReplay: true) == .fail)
+    #expect(lost.streamClosed(.internalError, neverSent: false, canReplay: true) == .fail)
+  }
+
+  @Test("An attempt that never left is repeated as often as needed")
+  func neverSent() {
+    var state = ClientCallState()
+    for _ in 0..<10 {
+      state.opened()
+      #expect(state.streamClosed(.refusedStream, neverSent: true, canReplay: true) == .reopen)
+    }
+  }
+
+  @Test("An attempt that is left is followed by another when its stream is gone")
+  func leaving() {
+    var state = ClientCallState()
+    state.opened()
+    let tells = state.leave(remoteEnded: true)
+    #expect(tells)  // the request is not complete: the server is told to stop
+    let tellsAgain = state.leave(remoteEnded: true)
+    #expect(!tellsAgain)
+    #expect(state.streamClosed(.cancel, neverSent: false, canReplay: true) == .left)
+    _ = state.requestEnded()
+    state.opened()
+    let tellsNothing = state.leave(remoteEnded: true)
+    #expect(!tellsNothing)
+    #expect(state.ended(remoteEnded: true) == .nothing)
+    #expect(state.streamClosed(.noError, neverSent: false, canReplay: true) == .nothing)
   }
 
   @Test("An ended call tells the server only when it has to")

@@ -1,0 +1,203 @@
+import EventLoop
+import HTTP2Session
+import Synchronization
+import Testing
+
+@testable import RPCRuntime
+
+@Suite("Retries and hedges over real sockets", .timeLimit(.minutes(1)))
+struct RetryTests {
+  private func configuration(_ repetition: MethodConfiguration.Repetition) -> ChannelConfiguration {
+    var configuration = ChannelConfiguration()
+    configuration.backoff = Backoff(initial: .milliseconds(5), limit: .milliseconds(20))
+    configuration.service.configure(service: "test.Notes", MethodConfiguration(repetition: repetition))
+    return configuration
+  }
+
+  private let fast = RetryPolicy(maxAttempts: 4, initialBackoff: .milliseconds(1), maxBackoff: .milliseconds(2))
+
+  @Test("A call that fails with UNAVAILABLE is sent again until it succeeds")
+  func retries() async throws {
+    let attempts = Tally()
+    try await withPair(channel: configuration(.retry(fast))) {
+      $0.handle(Notes.echo) { request, _ in
+        attempts.add(1)
+        if attempts.value < 4 { throw RPCError(.unavailable, "not yet") }
+        return request
+      }
+    } _: { channel, _ in
+      let reply = try await channel.call(Notes.echo, Note("at last"))
+      #expect(reply.text == "at last")
+      #expect(attempts.value == 4)
+    }
+  }
+
+  @Test("After the last attempt the failure is the call's; another code is final at once")
+  func ends() async throws {
+    let attempts = Tally()
+    try await withPair(channel: configuration(.retry(fast))) {
+      $0.handle(Notes.echo) { request, _ in
+        attempts.add(1)
+        throw RPCError(request.text == "final" ? .notFound : .unavailable, "attempt \(attempts.value)")
+      }
+    } _: { channel, _ in
+      let error = await failure { _ = try await channel.call(Notes.echo, Note("")) }
+      #expect(error?.code == .unavailable)
+      #expect(error?.message == "attempt 4")
+      let final = await failure { _ = try await channel.call(Notes.echo, Note("final")) }
+      #expect(final?.code == .notFound)
+      #expect(attempts.value == 5)
+    }
+  }
+
+  @Test("A stream of requests is sent again from its beginning, and not after the server's headers")
+  func streams() async throws {
+    let attempts = Tally()
+    try await withPair(channel: configuration(.retry(fast))) {
+      $0.handle(Notes.join) { requests, _ in
+        var text = ""
+        for try await request in requests { text += request.text }
+        attempts.add(1)
+        if attempts.value < 3 { throw RPCError(.unavailable, "again") }
+        return Note(text)
+      }
+      $0.handle(Notes.count) { request, writer, _ in
+        attempts.add(1)
+        try await writer.write(request)
+        throw RPCError(.unavailable, "in the middle")
+      }
+    } _: { channel, _ in
+      let call = try channel.call(Notes.join)
+      for letter in ["a", "b", "c"] { try await call.write(Note(letter)) }
+      let reply = try await call.finish()
+      #expect(reply.text == "abc")
+      #expect(attempts.value == 3)
+      let count = try channel.call(Notes.count, Note("x"))
+      let responses = count.responses
+      let first = try await responses.next()
+      #expect(first?.text == "x")
+      let error = await failure { _ = try await responses.next() }
+      #expect(error?.code == .unavailable)
+      #expect(attempts.value == 4)
+    }
+  }
+
+  @Test("The deadline holds over all attempts, and a wait beyond it is not begun")
+  func deadline() async throws {
+    let slow = RetryPolicy(initialBackoff: .seconds(600), maxBackoff: .seconds(600))
+    try await withPair(channel: configuration(.retry(slow))) {
+      $0.handle(Notes.echo) { _, _ in throw RPCError(.unavailable, "why") }
+    } _: { channel, _ in
+      let error = await failure {
+        _ = try await channel.call(Notes.echo, Note(""), options: CallOptions(timeout: .seconds(50)))
+      }
+      #expect(error?.code == .unavailable)
+      #expect(error?.message == "why")
+      // A call that waits for its next attempt ends when its task is cancelled.
+      let waiting = channel.reactor.spawn { try await channel.call(Notes.echo, Note("")) }
+      for _ in 0..<50 { await channel.reactor.yield() }
+      waiting.cancel()
+      let cancelled = await failure { _ = try await waiting.value }
+      #expect(cancelled?.code == .cancelled)
+    }
+  }
+
+  @Test("A server that was away is reached by the retries of calls that do not wait")
+  func serverAway() async throws {
+    try await onLoop { reactor in
+      let placeholder = RPCServer(on: reactor)
+      let address = try await placeholder.listen(on: "127.0.0.1:0")
+      await placeholder.drain(within: .zero)
+      let channel = RPCChannel(
+        to: try ChannelTarget("ipv4:\(address)"), on: reactor,
+        configuration: configuration(
+          .retry(RetryPolicy(maxAttempts: 5, initialBackoff: .milliseconds(300), maxBackoff: .seconds(10)))))
+      let call = reactor.spawn { try await channel.call(Notes.echo, Note("patient")) }
+      try await reactor.wait { channel.lastFailure != nil }
+      let server = RPCServer(on: reactor)
+      server.handle(Notes.echo) { request, _ in request }
+      try await server.listen(on: "\(address)")
+      let reply = try await call.value
+      #expect(reply.text == "patient")
+      channel.close()
+      await server.drain(within: .seconds(1))
+    }
+  }
+
+  @Test("A hedged call takes the first answer and cancels the other attempt")
+  func hedging() async throws {
+    let (started, cancelled) = (Tally(), Tally())
+    let policy = HedgingPolicy(maxAttempts: 2, delay: .milliseconds(5))
+    try await withPair(channel: configuration(.hedge(policy))) {
+      $0.handle(Notes.echo) { request, context in
+        started.add(1)
+        guard started.value == 1 else { return request }
+        do {
+          try await context.reactor.sleep(for: .seconds(50))
+        } catch {
+          cancelled.add(1)
+          throw error
+        }
+        return Note("slow")
+      }
+    } _: { channel, _ in
+      let reply = try await channel.call(Notes.echo, Note("fast"))
+      #expect(reply.text == "fast")
+      try await channel.reactor.wait { cancelled.value == 1 }
+      #expect(started.value == 2)
+    }
+  }
+
+  @Test("A hedged call ends with its task, and with the last failure")
+  func hedgingEnds() async throws {
+    let policy = HedgingPolicy(maxAttempts: 3, delay: .milliseconds(1))
+    try await withPair(channel: configuration(.hedge(policy))) {
+      $0.handle(Notes.echo) { request, context in
+        if request.text == "fail" { throw RPCError(.unavailable, "no") }
+        try await context.reactor.sleep(for: .seconds(50))
+        return request
+      }
+    } _: { channel, _ in
+      let error = await failure { _ = try await channel.call(Notes.echo, Note("fail")) }
+      #expect(error?.code == .unavailable)
+      let task = channel.reactor.spawn { try await channel.call(Notes.echo, Note("")) }
+      for _ in 0..<20 { await channel.reactor.yield() }
+      task.cancel()
+      let cancelled = await failure { _ = try await task.value }
+      #expect(cancelled?.code == .cancelled)
+      try await channel.reactor.wait { channel.connections.allSatisfy { $0.session.openStreamCount == 0 } }
+    }
+  }
+
+  @Test("A method's own settings: the exact name, then the service, then the defaults; the largest request")
+  func settings() async throws {
+    var configuration = ChannelConfiguration()
+    configuration.service.defaults.timeout = .seconds(3)
+    configuration.service.configure(service: "test.Notes", MethodConfiguration(timeout: .seconds(2)))
+    var small = MethodConfiguration()
+    small.maxRequestBytes = 10
+    configuration.service.configure(Notes.echo.descriptor, small)
+    #expect(configuration.service.configuration(of: Notes.count.descriptor).timeout == .seconds(2))
+    #expect(configuration.service.configuration(of: Notes.echo.descriptor).timeout == nil)
+    #expect(configuration.service.configuration(of: Health.check.descriptor).timeout == .seconds(3))
+    try await withPair(channel: configuration) {
+      $0.handle(Notes.echo) { request, _ in request }
+    } _: { channel, _ in
+      let reply = try await channel.call(Notes.echo, Note("12345678"))  // 10 bytes
+      #expect(reply.text == "12345678")
+      let error = await failure { _ = try await channel.call(Notes.echo, Note("123456789")) }
+      #expect(error?.code == .resourceExhausted)
+    }
+  }
+
+  @Test("Later attempts say how many there were")
+  func previousAttempts() async throws {
+    try await withPair { _ in
+    } _: { channel, _ in
+      let prepared = try channel.prepare(Notes.echo.descriptor, CallOptions())
+      let first = channel.requestFields(for: ClientCall(channel: channel, prepared))
+      let third = channel.requestFields(for: ClientCall(channel: channel, prepared, hedge: 2))
+      #expect(third.count == first.count + 1)
+    }
+  }
+}
