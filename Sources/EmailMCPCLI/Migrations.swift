@@ -10,6 +10,7 @@ enum Migrations {
     migration(5, "reports", PackageResources._005_reports_sql),
     migration(6, "audit_and_limits", PackageResources._006_audit_and_limits_sql),
     migration(7, "sending", PackageResources._007_sending_sql),
+    migration(8, "suppressions", PackageResources._008_suppressions_sql),
   ]
 
   private static func migration(_ version: Int, _ name: String, _ sql: [UInt8]) -> Migration {

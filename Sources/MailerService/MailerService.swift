@@ -23,6 +23,8 @@ enum MailerService: Service {
     var gmailURL: String
     var pace: MailboxPace.Terms
     var maxUnsent: Int
+    /// Where strangers reach the edge: the beginning of unsubscribe links.
+    var publicURL: String?
     var shared: SharedState
   }
 
@@ -32,6 +34,10 @@ enum MailerService: Service {
     let units = settings.integer("EMAILMCP_GMAIL_UNITS_PER_MINUTE", default: 6000, in: 100...1_000_000_000)
     let project = settings.integer(
       "EMAILMCP_GMAIL_PROJECT_UNITS_PER_MINUTE", default: 1_200_000, in: 100...1_000_000_000)
+    let publicURL = settings.optionalHTTPURL("EMAILMCP_PUBLIC_URL")
+    if let publicURL, publicURL.utf8.count > UnsubscribeLinks.maximumPublicURL {
+      settings.fail("EMAILMCP_PUBLIC_URL", "is longer than \(UnsubscribeLinks.maximumPublicURL) bytes")
+    }
     return Configuration(
       listen: common.listen, database: database, rpc: RPCSettings(settings),
       vaultKeys: settings.keyring("EMAILMCP_VAULT_KEYS"),
@@ -39,7 +45,7 @@ enum MailerService: Service {
       gmailURL: settings.httpURL("EMAILMCP_GMAIL_API_URL", default: "https://gmail.googleapis.com"),
       pace: MailboxPace.Terms(unitsPerMinute: units),
       maxUnsent: settings.integer("EMAILMCP_MAX_UNSENT_PER_TENANT", default: 100_000, in: 1...100_000_000),
-      shared: SharedState(projectUnitsPerMinute: project))
+      publicURL: publicURL, shared: SharedState(projectUnitsPerMinute: project))
   }
 
   static func start(on loop: ServiceLoop, _ configuration: Configuration) async throws -> any ServiceGraph {
@@ -84,15 +90,16 @@ final class MailerGraph: ServiceGraph {
       reactor: reactor, store: store, courier: courier, seal: seal, pause: shared.pause, name: workerName,
       logger: logger)
     let unsent = UnsentLimit(reactor: reactor, store: store, limit: configuration.maxUnsent)
+    let links = UnsubscribeLinks(keys: configuration.vaultKeys, publicURL: configuration.publicURL)
     let sender = MessageSender(
       reactor: reactor, store: store, tokens: tokens, courier: courier, worker: worker, seal: seal, shared: shared,
-      unsent: unsent, name: workerName, logger: logger)
+      unsent: unsent, links: links, name: workerName, logger: logger)
     server = loop.makeRPCServer(
       configuration.rpc, services: [Mailer.service], configuration: Self.serverConfiguration)
     server.register(
       MailerMethods(
         reactor: reactor, store: store, sender: sender,
-        watches: MessageWatches(reactor: reactor, store: store), metrics: metrics))
+        watches: MessageWatches(reactor: reactor, store: store), metrics: metrics, links: links))
     if loop.isFirst {
       let worker = worker
       watch = ConnectionWatch(

@@ -129,6 +129,10 @@ struct FakeServices: OAuth.Service, Mailer.Service, Reports.Service {
       throw RPCError(
         .aborted, reason: "idempotency_in_flight", domain: "emailmcp", "Still in flight.",
         details: [RetryInfo(retryDelay: .milliseconds(1500))])
+    case "suppressed":
+      throw RPCError(
+        .failedPrecondition, reason: "recipient_suppressed", domain: "emailmcp", "On the list.",
+        details: [BadRequest([.init(field: "to[0]", description: "This address is on the suppression list.")])])
     case "not connected": throw RPCError(.failedPrecondition, reason: "not_connected", "Connect first.")
     case "too large": throw RPCError(.invalidArgument, reason: "message_too_large", "Too large.")
     case "from": throw RPCError(.permissionDenied, reason: "from_not_allowed", "Not your address.")
@@ -201,6 +205,51 @@ struct FakeServices: OAuth.Service, Mailer.Service, Reports.Service {
   func watchMessages(
     _ request: Mailer.WatchMessagesRequest, _ writer: MessageWriter<Mailer.WatchMessagesResponse>, _ call: ServiceCall
   ) async throws {}
+
+  func addSuppression(
+    _ request: Mailer.AddSuppressionRequest, _ call: ServiceCall
+  ) async throws -> Mailer.AddSuppressionResponse {
+    seen.note(call)
+    guard request.entry.contains(".") else { throw RPCError.invalidField("entry", "The domain must be a full name.") }
+    return Mailer.AddSuppressionResponse {
+      var suppression = Mailer.Suppression()
+      suppression.entry = request.entry
+      suppression.reason = request.reason
+      suppression.source = .platform
+      suppression.createdAt = ProtobufTimestamp(Timestamp(seconds: 1_700_000_000))
+      $0.suppression = suppression
+      $0.added = request.entry != "old.example"
+    }
+  }
+
+  func listSuppressions(
+    _ request: Mailer.ListSuppressionsRequest, _ call: ServiceCall
+  ) async throws -> Mailer.ListSuppressionsResponse {
+    seen.note(call)
+    return Mailer.ListSuppressionsResponse {
+      var suppression = Mailer.Suppression()
+      suppression.entry = "a@b.example"
+      suppression.source = .unsubscribe
+      $0.suppressions = [suppression]
+      $0.nextCursor = request.limit == 1 ? "next" : ""
+    }
+  }
+
+  func removeSuppression(
+    _ request: Mailer.RemoveSuppressionRequest, _ call: ServiceCall
+  ) async throws -> Mailer.RemoveSuppressionResponse {
+    seen.note(call)
+    guard request.entry == "a@b.example" else { throw RPCError(.notFound, reason: "not_found", "Not there.") }
+    return Mailer.RemoveSuppressionResponse()
+  }
+
+  func unsubscribe(
+    _ request: Mailer.UnsubscribeRequest, _ call: ServiceCall
+  ) async throws -> Mailer.UnsubscribeResponse {
+    seen.note(call)
+    guard request.token == "good" else { throw RPCError(.notFound, reason: "not_found", "Leads nowhere.") }
+    return Mailer.UnsubscribeResponse()
+  }
 
   // MARK: Reports
 

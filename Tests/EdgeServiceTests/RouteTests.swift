@@ -177,7 +177,8 @@ struct RouteTests {
     "What the mailer says becomes its status and code",
     arguments: [
       ("fields", 400, "invalid_request", nil), ("in flight", 409, "idempotency_in_flight", "2"),
-      ("not connected", 409, "not_connected", nil), ("too large", 413, "message_too_large", nil),
+      ("not connected", 409, "not_connected", nil), ("suppressed", 422, "recipient_suppressed", nil),
+      ("too large", 413, "message_too_large", nil),
       ("from", 403, "from_not_allowed", nil), ("quota", 429, "too_many_unsent", "1"),
       ("rejected", 422, "gmail_rejected", nil), ("unknown", 502, "outcome_unknown", nil),
     ] as [(String, Int, String, String?)])

@@ -31,6 +31,7 @@ import Testing
     INSERT INTO platform_totals_15m (tenant_id, bucket) SELECT t, to_timestamp(0) FROM unnest('{a,b}'::text[]) t;
     INSERT INTO platform_totals (tenant_id) SELECT t FROM unnest('{a,b}'::text[]) t;
     INSERT INTO audit_events (tenant_id, actor, action) SELECT t, 'x', 'y' FROM unnest('{a,b}'::text[]) t;
+    INSERT INTO suppressions (tenant_id, entry, source) SELECT t, 'x@y.z', 'platform' FROM unnest('{a,b}'::text[]) t;
     INSERT INTO rate_limits (tenant_id, key, tat) SELECT t, 'k', now() FROM unnest('{a,b}'::text[]) t;
     """
 
@@ -48,7 +49,7 @@ import Testing
     let database = try await PostgresFixture.database()
     try database.execute(Self.fill)
     let tables = try database.execute(Self.tables).compactMap { $0[0] }
-    #expect(tables.count >= 16)
+    #expect(tables.count >= 17)
     #expect(try database.execute(Self.tables).allSatisfy { $0[1] == "t" })
     try await database.withPool(as: login == "service" ? .service : .owner) { pool in
       #expect(try await Self.leaks(pool, tables) == [])

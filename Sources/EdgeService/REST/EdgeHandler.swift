@@ -161,7 +161,7 @@ final class EdgeHandler {
 
   private func run(_ call: EdgeCall) async throws -> HTTPServerResponse {
     switch call.route.operation {
-    case .receiveCallback, .exportMessages: break
+    case .receiveCallback, .exportMessages, .showUnsubscribe, .unsubscribe: break
     default: guard call.accepts("application/json") else { throw Problem.notAcceptable }
     }
     return switch call.route.operation {
@@ -178,6 +178,11 @@ final class EdgeHandler {
     case .getUserReport: try await getUserReport(call)
     case .exportMessages: try await exportMessages(call)
     case .getSummary: try await getSummary(call)
+    case .listSuppressions: try await listSuppressions(call)
+    case .addSuppression: try await addSuppression(call)
+    case .removeSuppression: try await removeSuppression(call)
+    case .showUnsubscribe: UnsubscribePage.question.response
+    case .unsubscribe: try await unsubscribe(call)
     case .getHealth: HTTPServerResponse(AdminRoutes.health)
     case .getReadiness: HTTPServerResponse(AdminRoutes.ready(readiness))
     case .getOpenAPI: OpenAPI.response

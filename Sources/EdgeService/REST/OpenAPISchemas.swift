@@ -20,6 +20,11 @@ enum OpenAPISchemas {
     case .getUserReport: [("200", "The report.", json, "UserReport")]
     case .exportMessages: [("200", "The rows.", "text/csv", nil)]
     case .getSummary: [("200", "The report.", json, "Summary")]
+    case .listSuppressions: [("200", "A page.", json, "SuppressionPage")]
+    case .addSuppression:
+      [("201", "Suppressed.", json, "Suppression"), ("200", "It was suppressed already.", json, "Suppression")]
+    case .removeSuppression: [("204", "No longer suppressed.", nil, nil)]
+    case .showUnsubscribe, .unsubscribe: [("200", "A page for the recipient.", "text/html", nil)]
     case .getHealth, .getReadiness, .getOpenAPI: [("200", "Yes.", json, "Any")]
     }
   }
@@ -30,6 +35,15 @@ enum OpenAPISchemas {
     case .startAuthorization: schema = "AuthorizeRequest"
     case .mintUserToken: schema = "TokenRequest"
     case .sendMessage: schema = "SendRequest"
+    case .addSuppression: schema = "SuppressionRequest"
+    case .unsubscribe:
+      return [
+        "required": true,
+        "content": [
+          "application/x-www-form-urlencoded": ["schema": OpenAPI.reference("OneClick")],
+          "multipart/form-data": ["schema": OpenAPI.reference("OneClick")],
+        ],
+      ]
     case .completeAuthorization:
       let reference = OpenAPI.reference("CallbackRequest")
       return [
@@ -191,6 +205,7 @@ enum OpenAPISchemas {
           "headers": {"type": ["object", "null"], "additionalProperties": {"type": "string"}},
           "thread_id": {"type": ["string", "null"]}, "provider": {"enum": ["gmail_api", null]},
           "send_at": {"$ref": "#/components/schemas/NullableTime"}, "on_ambiguous": {"enum": ["hold", "retry", null]},
+          "one_click_unsubscribe": {"type": ["boolean", "null"]},
           "metadata": {"type": ["object", "null"], "maxProperties": 16, "additionalProperties": {"type": "string"}}
         }
       },
@@ -209,6 +224,31 @@ enum OpenAPISchemas {
         "properties": {
           "status": {"type": "string", "enum": ["queued", "scheduled", "sending"]},
           "id": {"type": "string", "format": "uuid"}, "send_at": {"$ref": "#/components/schemas/NullableTime"}
+        }
+      },
+      "OneClick": {
+        "type": "object", "required": ["List-Unsubscribe"], "properties": {"List-Unsubscribe": {"const": "One-Click"}}
+      },
+      "SuppressionRequest": {
+        "type": "object", "additionalProperties": false, "required": ["entry"],
+        "properties": {
+          "entry": {"type": "string", "maxLength": 320}, "reason": {"type": ["string", "null"], "maxLength": 255}
+        }
+      },
+      "Suppression": {
+        "type": "object", "required": ["entry", "kind", "reason", "source", "created_at"],
+        "properties": {
+          "entry": {"type": "string"}, "kind": {"type": "string", "enum": ["address", "domain"]},
+          "reason": {"$ref": "#/components/schemas/NullableString"},
+          "source": {"type": "string", "enum": ["platform", "unsubscribe"]},
+          "created_at": {"$ref": "#/components/schemas/NullableTime"}
+        }
+      },
+      "SuppressionPage": {
+        "type": "object", "required": ["suppressions", "next_cursor"],
+        "properties": {
+          "suppressions": {"type": "array", "items": {"$ref": "#/components/schemas/Suppression"}},
+          "next_cursor": {"$ref": "#/components/schemas/NullableString"}
         }
       },
       "MessageStatus": {

@@ -13,16 +13,17 @@ enum ProblemTable {
     "not_connected": 409, "reauth_required": 409, "idempotency_in_flight": 409, "too_late": 409,
     "message_too_large": 413,
     "scope_not_granted": 422, "unexpected_account": 422, "email_not_verified": 422, "idempotency_key_reused": 422,
-    "gmail_rejected": 422,
+    "gmail_rejected": 422, "recipient_suppressed": 422,
     "gmail_rate_limited": 429, "too_many_unsent": 429,
     "google_unavailable": 502, "invalid_id_token": 502, "no_refresh_token": 502, "outcome_unknown": 502,
     "google_error": 502,
     "unavailable": 503, "vault_unavailable": 503, "google_not_configured": 503, "gmail_not_configured": 503,
+    "unsubscribe_not_configured": 503,
   ]
 
   static func problem(for error: RPCError) -> Problem {
     var problem = base(for: error)
-    if let violations = error.badRequest?.fieldViolations, !violations.isEmpty, problem.status == 400 {
+    if let violations = error.badRequest?.fieldViolations, !violations.isEmpty, [400, 422].contains(problem.status) {
       problem.fields = violations.map { JSONFieldErrors.Item(field: $0.field, message: $0.description) }
     }
     if let delay = error.retryInfo?.retryDelay {

@@ -4,6 +4,7 @@ enum Operation: String, Sendable, CaseIterable {
   case getProfile, disconnectGmail, mintUserToken
   case sendMessage, listMessages, getMessage, cancelMessage
   case getUserReport, exportMessages, getSummary
+  case listSuppressions, addSuppression, removeSuppression, showUnsubscribe, unsubscribe
   case getHealth, getReadiness, getOpenAPI
 }
 
@@ -72,6 +73,21 @@ struct Route: Sendable {
     Route(
       operation: .getSummary, method: .get, path: "/v1/reports/summary", scope: .summary,
       summary: "The platform's report", query: range),
+    Route(
+      operation: .listSuppressions, method: .get, path: "/v1/suppressions", scope: .admin,
+      summary: "The tenant's suppression list, by entry", query: ["limit", "cursor"]),
+    Route(
+      operation: .addSuppression, method: .post, path: "/v1/suppressions", scope: .admin,
+      summary: "Suppresses an address, or a domain with all that is below it"),
+    Route(
+      operation: .removeSuppression, method: .delete, path: "/v1/suppressions/{entry}", scope: .admin,
+      summary: "Takes an entry off the suppression list"),
+    Route(
+      operation: .showUnsubscribe, method: .get, path: "/v1/unsubscribe/{token}", scope: nil,
+      summary: "A page that asks whether to unsubscribe; it changes nothing"),
+    Route(
+      operation: .unsubscribe, method: .post, path: "/v1/unsubscribe/{token}", scope: nil,
+      summary: "Unsubscribes the recipient of a mail (RFC 8058); the token is the capability"),
     Route(
       operation: .getHealth, method: .get, path: "/healthz", scope: nil, summary: "Whether the process is alive"),
     Route(

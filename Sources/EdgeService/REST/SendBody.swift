@@ -35,6 +35,7 @@ enum SendBody {
       return ProtobufTimestamp(time)
     }
     message.onAmbiguous = word(body, "on_ambiguous") ?? .unspecified
+    message.oneClickUnsubscribe = body.optionalBool("one_click_unsubscribe") ?? false
     message.metadata = WireMap(
       body.strings("metadata", maximumCount: 16, maximumScalars: 1024).map { ($0.name, $0.value) })
     try body.finish()

@@ -9,6 +9,9 @@ struct Tenants {
 
   init(url: String) throws { session = try BlockingSession(url: url) }
 
+  /// Over a session that another part of the program works with, for its checks and its audit events.
+  init(_ session: BlockingSession) { self.session = session }
+
   // MARK: Tenants
 
   func create(_ name: String, ifMissing: Bool = false) throws {
@@ -145,7 +148,7 @@ struct Tenants {
     return key
   }
 
-  private func requireTenant(_ name: String) throws {
+  func requireTenant(_ name: String) throws {
     guard try !session.execute("SELECT 1 FROM tenants WHERE id = $1", [name]).isEmpty else {
       throw ValidationError("there is no tenant \"\(name)\"; emailmcp tenant create \(name)")
     }
@@ -158,7 +161,7 @@ struct Tenants {
     }
   }
 
-  private func audit(_ tenant: String, _ action: String, target: String) throws {
+  func audit(_ tenant: String, _ action: String, target: String) throws {
     try session.execute(
       "INSERT INTO audit_events (tenant_id, actor, action, target) VALUES ($1, 'owner', $2, $3)",
       [tenant, action, target])

@@ -39,6 +39,7 @@ struct DevSettings {
       "EMAILMCP_GOOGLE_JWKS_URL": "\(sandboxURL)/oauth2/v3/certs",
       "EMAILMCP_GOOGLE_ISSUER": "https://accounts.google.com",
       "EMAILMCP_GMAIL_API_URL": sandboxURL,
+      "EMAILMCP_PUBLIC_URL": edgeURL,
       "EMAILMCP_SANDBOX_DATA": folder.sandbox,
     ]
   }

@@ -15,6 +15,12 @@ extension RPCError {
   static let keyReused = RPCError(
     .invalidArgument, reason: "idempotency_key_reused", "This idempotency key was used for another request.")
   static let notFound = RPCError(.notFound, reason: "not_found", "There is no such message.")
+  static let noSuppression = RPCError(
+    .notFound, reason: "not_found", "This is not on the suppression list.")
+  static let noLink = RPCError(.notFound, reason: "not_found", "This link leads nowhere.")
+  static let unsubscribeNotConfigured = RPCError(
+    .failedPrecondition, reason: "unsubscribe_not_configured",
+    "The operator has not said at which address unsubscribe links lead here.")
   static let tooLate = RPCError(.failedPrecondition, reason: "too_late", "The message can no longer be cancelled.")
   static let invalidCursor = RPCError(
     .invalidArgument, reason: "invalid_cursor", "The cursor does not belong to this request.")
@@ -30,6 +36,17 @@ extension RPCError {
       QuotaFailure([QuotaFailure.Violation(subject: "tenant", description: "accepted but unsent mails")]),
       RetryInfo(retryDelay: .seconds(5)),
     ])
+
+  /// - Parameter fields: which recipients, e.g. `to[3]`.
+  static func recipientSuppressed(_ fields: [String]) -> RPCError {
+    RPCError(
+      .failedPrecondition, reason: "recipient_suppressed", domain: ServiceError.domain,
+      "A recipient is on the suppression list.",
+      details: [
+        BadRequest(
+          fields.map { .init(field: $0, description: "This address is on the suppression list.") })
+      ])
+  }
 
   static func unavailable(_ cause: (any Error)? = nil) -> RPCError {
     RPCError(

@@ -11,19 +11,22 @@ final class MailerMethods: Mailer.Service {
   static let batchInFlight = 32
 
   private let reactor: Reactor
-  private let store: MailStore
+  let store: MailStore
   private let sender: MessageSender
   private let watches: MessageWatches
   private let metrics: MailerMetrics
+  let links: UnsubscribeLinks
 
   init(
-    reactor: Reactor, store: MailStore, sender: MessageSender, watches: MessageWatches, metrics: MailerMetrics
+    reactor: Reactor, store: MailStore, sender: MessageSender, watches: MessageWatches, metrics: MailerMetrics,
+    links: UnsubscribeLinks
   ) {
     self.reactor = reactor
     self.store = store
     self.sender = sender
     self.watches = watches
     self.metrics = metrics
+    self.links = links
   }
 
   func sendMessage(

@@ -26,12 +26,13 @@ final class MessageSender {
   private let queued: QueuedMailboxes
   private let pause: ProjectPause
   private let unsent: UnsentLimit
+  private let links: UnsubscribeLinks
   private let name: String
   private let logger: Logger
 
   init(
     reactor: Reactor, store: MailStore, tokens: TokenSource, courier: Courier, worker: QueueWorker, seal: PayloadSeal,
-    shared: SharedState, unsent: UnsentLimit, name: String, logger: Logger
+    shared: SharedState, unsent: UnsentLimit, links: UnsubscribeLinks, name: String, logger: Logger
   ) {
     self.reactor = reactor
     self.store = store
@@ -43,17 +44,18 @@ final class MessageSender {
     queued = shared.queued
     pause = shared.pause
     self.unsent = unsent
+    self.links = links
     self.name = name
     self.logger = logger
   }
 
   func send(_ request: Mailer.SendMessageRequest, _ call: ServiceCall) async throws -> Mailer.SendMessageResponse {
     let user = UserKey(tenantID: call.tenantID, userID: call.userID)
-    let order = try Order(request, credentialID: call.context.credentialID)
+    let order = try Order(request, of: user, links: links, credentialID: call.context.credentialID)
     do {
       return try await accept(order, of: user)
-    } catch let refusal as RPCError where refusal.isAboutAccount {
-      // The account may have gone since the first request with this key: its answer still stands.
+    } catch let refusal as RPCError where refusal.mayHaveComeSince {
+      // The account or a recipient may have gone since the first request with this key: its answer still stands.
       guard let idempotency = order.idempotency, let answer = try await replay(idempotency, of: user) else {
         throw refusal
       }
@@ -73,8 +75,11 @@ final class MessageSender {
 
     var isAwaited: Bool { wait > .zero && message.sendAt == nil }
 
-    init(_ request: Mailer.SendMessageRequest, credentialID: String) throws(RPCError) {
-      let draft = try MessageDraft(request)
+    init(
+      _ request: Mailer.SendMessageRequest, of user: UserKey, links: UnsubscribeLinks, credentialID: String
+    ) throws(RPCError) {
+      var draft = try MessageDraft(request)
+      if request.oneClickUnsubscribe { draft.headers += try links.headers(of: draft, user) }
       do throws(InvalidMessage) {
         message = try OutgoingMessage(draft, now: .now())
       } catch {
@@ -131,6 +136,9 @@ final class MessageSender {
         }
         return answer
       case .busy: throw RPCError.unavailable()
+      case .suppressed:
+        let suppressed = try await store.suppressed(order.message.recipientKeys, tenantID: user.tenantID)
+        throw RPCError.recipientSuppressed(order.message.places(of: suppressed))
       case .accountChanged: tokens.forget(user)
       }
     }
@@ -182,7 +190,7 @@ final class MessageSender {
   private enum Kept: Sendable {
     /// Sent at once, by this process.
     case answered(Mailer.SendMessageResponse)
-    case queued, duplicate, busy, accountChanged
+    case queued, duplicate, busy, suppressed, accountChanged
   }
 
   /// Stores the mail and, where it goes at once, sends it. In a task that its sender's hanging up does not end: the
@@ -198,6 +206,7 @@ final class MessageSender {
       case .queued: .queued
       case .duplicate: .duplicate
       case .busy: .busy
+      case .suppressed: .suppressed
       case .accountChanged: .accountChanged
       }
     }
@@ -417,7 +426,8 @@ private struct HearingReference: @unchecked Sendable {
 }
 
 extension RPCError {
-  fileprivate var isAboutAccount: Bool {
-    ["not_connected", "reauth_required", "from_not_allowed"].contains(errorInfo?.reason)
+  /// About the account or a recipient, which change, and not about the request itself.
+  fileprivate var mayHaveComeSince: Bool {
+    ["not_connected", "reauth_required", "from_not_allowed", "recipient_suppressed"].contains(errorInfo?.reason)
   }
 }

@@ -44,6 +44,8 @@ final class MailStore {
     case accountChanged
     /// Nothing was kept: the idempotency key is taken.
     case duplicate
+    /// Nothing was kept: a recipient is on the tenant's suppression list.
+    case suppressed
   }
 
   func accept(_ mail: Acceptance) async throws -> Accepted {
@@ -75,6 +77,7 @@ final class MailStore {
     case "queued": return .queued
     case "busy": return .busy
     case "duplicate": return .duplicate
+    case "suppressed": return .suppressed
     default: return .accountChanged
     }
   }

@@ -66,6 +66,10 @@ extension Mailer {
     /// the mailer takes a hash over this message's own fields.
     public var idempotencyFingerprint: [UInt8] = []
 
+    /// Adds List-Unsubscribe and List-Unsubscribe-Post (RFC 8058) with a link of our own. The mail must have exactly one
+    /// recipient, whom the link takes off.
+    public var oneClickUnsubscribe = false
+
     public init() {}
 
     public var encodedSizeHint: Int {
@@ -93,6 +97,7 @@ extension Mailer {
       w.message(17, wait)
       w.string(18, idempotencyKey)
       w.bytes(19, idempotencyFingerprint)
+      w.bool(20, oneClickUnsubscribe)
     }
 
     public mutating func decodeField(_ number: Int, from r: inout WireReader) throws(WireError) {
@@ -116,6 +121,7 @@ extension Mailer {
       case 17: try r.message(&wait)
       case 18: try r.string(&idempotencyKey)
       case 19: try r.bytes(&idempotencyFingerprint)
+      case 20: try r.bool(&oneClickUnsubscribe)
       default: try r.skip()
       }
     }

@@ -17,6 +17,15 @@ extension Mailer {
     func watchMessages(
       _ request: WatchMessagesRequest, _ writer: MessageWriter<WatchMessagesResponse>, _ call: ServiceCall
     ) async throws
+    func addSuppression(_ request: AddSuppressionRequest, _ call: ServiceCall) async throws -> AddSuppressionResponse
+    func listSuppressions(
+      _ request: ListSuppressionsRequest, _ call: ServiceCall
+    ) async throws -> ListSuppressionsResponse
+    func removeSuppression(
+      _ request: RemoveSuppressionRequest, _ call: ServiceCall
+    ) async throws -> RemoveSuppressionResponse
+    /// The context has neither tenant nor user.
+    func unsubscribe(_ request: UnsubscribeRequest, _ call: ServiceCall) async throws -> UnsubscribeResponse
   }
 }
 
@@ -39,6 +48,13 @@ extension RPCServer {
     let watch = MethodAccess(.edge, scope: "read", needsUser: false)
     registrar.serverStreaming(Mailer.watchMessages, watch, endsOnDrain: true) {
       try await service.watchMessages($0, $1, $2)
+    }
+    let admin = MethodAccess(.edge, scope: "admin", needsUser: false)
+    registrar.unary(Mailer.addSuppression, admin) { try await service.addSuppression($0, $1) }
+    registrar.unary(Mailer.listSuppressions, admin) { try await service.listSuppressions($0, $1) }
+    registrar.unary(Mailer.removeSuppression, admin) { try await service.removeSuppression($0, $1) }
+    registrar.unary(Mailer.unsubscribe, MethodAccess(.edge, needsTenant: false, needsUser: false)) {
+      try await service.unsubscribe($0, $1)
     }
   }
 }

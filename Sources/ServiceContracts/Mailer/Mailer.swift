@@ -10,7 +10,8 @@ public enum Mailer {
   /// once the mail is kept, the answer is OK and `status` and `error` say what became of it.
   ///
   /// Errors: INVALID_ARGUMENT `invalid_request` with a BadRequest, INVALID_ARGUMENT `idempotency_key_reused`,
-  /// `message_too_large`; PERMISSION_DENIED `from_not_allowed`; FAILED_PRECONDITION `not_connected`, `reauth_required`;
+  /// `message_too_large`; PERMISSION_DENIED `from_not_allowed`; FAILED_PRECONDITION `not_connected`, `reauth_required`,
+  /// `recipient_suppressed` with a BadRequest, `unsubscribe_not_configured`;
   /// ABORTED `idempotency_in_flight` with a RetryInfo; RESOURCE_EXHAUSTED `gmail_rate_limited`, `too_many_unsent` with
   /// QuotaFailure and RetryInfo; UNAVAILABLE `unavailable`.
   public static let sendMessage = UnaryMethod<SendMessageRequest, SendMessageResponse>(service, "SendMessage")
@@ -39,4 +40,28 @@ public enum Mailer {
   /// for as long as the call lasts. The first answer is `started`.
   public static let watchMessages = ServerStreamingMethod<WatchMessagesRequest, WatchMessagesResponse>(
     service, "WatchMessages")
+
+  /// Puts an address or a domain on the tenant's suppression list: mail to it is refused from now on. Already there: OK.
+  ///
+  /// Errors: INVALID_ARGUMENT `invalid_request`.
+  public static let addSuppression = UnaryMethod<AddSuppressionRequest, AddSuppressionResponse>(
+    service, "AddSuppression")
+
+  /// The tenant's suppression list, by entry, in pages.
+  ///
+  /// Errors: INVALID_ARGUMENT `invalid_request`, `invalid_cursor`.
+  public static let listSuppressions = UnaryMethod<ListSuppressionsRequest, ListSuppressionsResponse>(
+    service, "ListSuppressions")
+
+  /// Takes an entry off the tenant's suppression list.
+  ///
+  /// Errors: NOT_FOUND `not_found`.
+  public static let removeSuppression = UnaryMethod<RemoveSuppressionRequest, RemoveSuppressionResponse>(
+    service, "RemoveSuppression")
+
+  /// What a one-click unsubscribe link does (RFC 8058): puts the recipient on the list of the tenant whose mail it was.
+  /// The token is the capability; the context needs neither tenant nor user.
+  ///
+  /// Errors: NOT_FOUND `not_found` for a token that is not ours.
+  public static let unsubscribe = UnaryMethod<UnsubscribeRequest, UnsubscribeResponse>(service, "Unsubscribe")
 }

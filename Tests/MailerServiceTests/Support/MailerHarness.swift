@@ -88,7 +88,7 @@ final class MailerHarness {
       listen: .unix(path: path), database: try PostgresConfiguration(url: database.url()), rpc: rpc,
       vaultKeys: Self.keys, oauth: try ChannelTarget("unix:\(folder)/oauth"), gmailURL: gmailURL,
       pace: MailboxPace.Terms(unitsPerMinute: unitsPerMinute), maxUnsent: 100,
-      shared: SharedState(projectUnitsPerMinute: 1_000_000_000))
+      publicURL: "https://mail.acme.example/", shared: SharedState(projectUnitsPerMinute: 1_000_000_000))
     let loop = ServiceLoop(
       reactor: reactor, index: 0, count: 1, logger: Logger(label: "test") { _ in SwiftLogNoOpLogHandler() },
       readiness: Readiness(), metrics: MetricsRegistry())
@@ -133,9 +133,10 @@ final class MailerHarness {
   }
 
   func call<Request, Response>(
-    _ method: UnaryMethod<Request, Response>, _ request: Request, user: String = "ann"
+    _ method: UnaryMethod<Request, Response>, _ request: Request, user: String = "ann",
+    scopes: [String] = ["send", "read"]
   ) async throws -> Response {
-    try await mailers[0].channel.call(method, request, options: Self.options(user: user))
+    try await mailers[0].channel.call(method, request, options: Self.options(user: user, scopes: scopes))
   }
 
   func stream<Request, Response>(

@@ -38,6 +38,13 @@ struct OutgoingMessage: Sendable, Equatable {
     return (to + cc + bcc).map(\.key).filter { seen.insert($0).inserted }
   }
 
+  /// Where these recipients stand in the request, e.g. `to[3]`.
+  func places(of keys: Set<String>) -> [String] {
+    [("to", to), ("cc", cc), ("bcc", bcc)].flatMap { name, list in
+      list.indices.filter { keys.contains(list[$0].key) }.map { "\(name)[\($0)]" }
+    }
+  }
+
   init(_ draft: MessageDraft, now: Timestamp) throws(InvalidMessage) {
     var check = MessageCheck()
     to = check.addresses(draft.to, field: "to")

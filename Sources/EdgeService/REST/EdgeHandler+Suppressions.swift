@@ -1,0 +1,113 @@
+import HTTPServer
+import HTTPTypes
+import RPCRuntime
+import ServiceContracts
+import StrictJSON
+
+/// The tenant's suppression list, and the link by which a recipient puts himself on it.
+extension EdgeHandler {
+  static let suppressionPage = 1...1000
+
+  func listSuppressions(_ call: EdgeCall) async throws -> HTTPServerResponse {
+    var message = Mailer.ListSuppressionsRequest()
+    if let text = call.query["limit"] {
+      guard let limit = Int32(text), Self.suppressionPage.contains(Int(limit)), text.utf8.allSatisfy({ 48...57 ~= $0 })
+      else { throw Problem.invalid("limit", "must be a whole number from 1 to \(Self.suppressionPage.upperBound)") }
+      message.limit = limit
+    }
+    message.cursor = call.query["cursor"] ?? ""
+    let page = try await backends.mailer.call(
+      Mailer.listSuppressions, message, options: backends.options(for: call, timeout: .seconds(10)))
+    return .json(capacity: 128 * (page.suppressions.count + 1)) { json in
+      json.object { json in
+        json.member("suppressions") { json in json.array(of: page.suppressions) { $0.suppression($1) } }
+        json.member("next_cursor", page.nextCursor.isEmpty ? nil : page.nextCursor)
+      }
+    }
+  }
+
+  func addSuppression(_ call: EdgeCall) async throws -> HTTPServerResponse {
+    let body = try JSONFields(try await call.json().value)
+    var message = Mailer.AddSuppressionRequest()
+    message.entry = body.string("entry", maximumScalars: 320)
+    message.reason = body.optionalString("reason", maximumScalars: 255) ?? ""
+    try body.finish()
+    let answer = try await backends.mailer.call(
+      Mailer.addSuppression, message, options: backends.options(for: call, timeout: .seconds(10)))
+    let suppression = answer.suppression ?? Mailer.Suppression()
+    return .json(answer.added ? .created : .ok) { $0.suppression(suppression) }
+  }
+
+  func removeSuppression(_ call: EdgeCall) async throws -> HTTPServerResponse {
+    var message = Mailer.RemoveSuppressionRequest()
+    message.entry = call.parameters["entry"] ?? ""
+    _ = try await backends.mailer.call(
+      Mailer.removeSuppression, message, options: backends.options(for: call, timeout: .seconds(10)))
+    return HTTPServerResponse(.noContent)
+  }
+
+  /// The recipient's mail program, or the recipient on our page, says `List-Unsubscribe=One-Click`.
+  func unsubscribe(_ call: EdgeCall) async throws -> HTTPServerResponse {
+    let field = call.request.head.headerFields[.contentType] ?? ""
+    let bytes = try await call.request.body.collect(upTo: OneClick.maximumBody)
+    guard OneClick.isAsked(for: bytes, contentType: field) else {
+      throw Problem(400, "not_one_click", "The body must be the form field List-Unsubscribe=One-Click.")
+    }
+    var message = Mailer.UnsubscribeRequest()
+    message.token = call.parameters["token"] ?? ""
+    _ = try await backends.mailer.call(
+      Mailer.unsubscribe, message, options: backends.options(for: call, timeout: .seconds(10)))
+    return UnsubscribePage.done.response
+  }
+}
+
+extension JSONWriter {
+  fileprivate mutating func suppression(_ suppression: Mailer.Suppression) {
+    object { json in
+      json.member("entry", suppression.entry)
+      json.member("kind", suppression.entry.utf8.contains(UInt8(ascii: "@")) ? "address" : "domain")
+      json.member("reason", suppression.reason.isEmpty ? nil : suppression.reason)
+      json.member("source", suppression.source.word)
+      json.member("created_at", suppression.createdAt)
+    }
+  }
+}
+
+/// What the recipient sees. The question tells nothing of the token: whoever fetches links ahead of people learns and
+/// changes nothing.
+enum UnsubscribePage {
+  case question, done
+
+  var response: HTTPServerResponse {
+    HTTPServerResponse(
+      .ok,
+      headers: [
+        .contentType: "text/html; charset=utf-8", .cacheControl: "no-store", .referrerPolicy: "no-referrer",
+        .contentSecurityPolicy: "default-src 'none'; form-action 'self'; frame-ancestors 'none'; base-uri 'none'",
+      ], body: Array(text.utf8))
+  }
+
+  private var text: String {
+    let (title, content) =
+      switch self {
+      case .question:
+        (
+          "Unsubscribe",
+          """
+          <h1>Unsubscribe from these mails?</h1>
+          <form method="post"><input type="hidden" name="List-Unsubscribe" value="One-Click">
+          <button type="submit">Unsubscribe</button></form>
+          """
+        )
+      case .done: ("Unsubscribed", "<h1>You are unsubscribed</h1>\n<p>You will get no more of these mails.</p>")
+      }
+    return """
+      <!doctype html>
+      <html lang="en">
+      <head><meta charset="utf-8"><meta name="robots" content="noindex"><title>\(title)</title></head>
+      <body><main>\(content)</main></body>
+      </html>
+
+      """
+  }
+}

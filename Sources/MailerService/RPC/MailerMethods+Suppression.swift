@@ -1,0 +1,86 @@
+import RPCRuntime
+import ServiceContracts
+import TLSSession
+import WireCodec
+
+/// The suppression list, as the edge calls it.
+extension MailerMethods {
+  static let suppressionPage = 1...1000
+  static let defaultSuppressionPage = 100
+  /// Characters of a note; the table holds it to the same.
+  static let suppressionReason = 255
+
+  func addSuppression(
+    _ request: Mailer.AddSuppressionRequest, _ call: ServiceCall
+  ) async throws -> Mailer.AddSuppressionResponse {
+    let entry: SuppressionEntry
+    do throws(AddressError) {
+      entry = try SuppressionEntry(request.entry)
+    } catch {
+      throw RPCError.invalidField("entry", error.description)
+    }
+    guard request.reason.unicodeScalars.count <= Self.suppressionReason, HeaderText.isSafe(request.reason) else {
+      throw RPCError.invalidField(
+        "reason", "A note has at most \(Self.suppressionReason) characters and no control characters.")
+    }
+    do {
+      let (row, isNew) = try await store.suppress(
+        entry, tenantID: call.tenantID, reason: request.reason.isEmpty ? nil : request.reason, source: .platform,
+        actor: call.context.credentialID)
+      return Mailer.AddSuppressionResponse {
+        $0.suppression = row
+        $0.added = isNew
+      }
+    } catch {
+      throw RPCError.of(error)
+    }
+  }
+
+  func listSuppressions(
+    _ request: Mailer.ListSuppressionsRequest, _ call: ServiceCall
+  ) async throws -> Mailer.ListSuppressionsResponse {
+    let limit = request.limit == 0 ? Self.defaultSuppressionPage : Int(request.limit)
+    guard Self.suppressionPage.contains(limit) else {
+      throw RPCError.invalidField("limit", "A page has 1 to \(Self.suppressionPage.upperBound) entries.")
+    }
+    guard let cursor = Base64.decode(request.cursor, .urlSafe), cursor.count <= MailAddress.maximumLength,
+      let after = String(validating: cursor, as: UTF8.self), HeaderText.isPrintableASCII(after)
+    else { throw RPCError.invalidCursor }
+    do {
+      let rows = try await store.suppressions(tenantID: call.tenantID, after: after, limit: limit)
+      return Mailer.ListSuppressionsResponse {
+        $0.suppressions = Array(rows.prefix(limit))
+        if rows.count > limit { $0.nextCursor = Base64.encode(Array(rows[limit - 1].entry.utf8), .urlSafe) }
+      }
+    } catch {
+      throw RPCError.of(error)
+    }
+  }
+
+  func removeSuppression(
+    _ request: Mailer.RemoveSuppressionRequest, _ call: ServiceCall
+  ) async throws -> Mailer.RemoveSuppressionResponse {
+    guard let entry = try? SuppressionEntry(request.entry) else { throw RPCError.noSuppression }
+    do {
+      guard
+        try await store.removeSuppression(entry, tenantID: call.tenantID, actor: call.context.credentialID)
+      else { throw RPCError.noSuppression }
+      return Mailer.RemoveSuppressionResponse()
+    } catch {
+      throw RPCError.of(error)
+    }
+  }
+
+  /// The token says the tenant, and nothing else of the call is looked at.
+  func unsubscribe(
+    _ request: Mailer.UnsubscribeRequest, _ call: ServiceCall
+  ) async throws -> Mailer.UnsubscribeResponse {
+    guard let (tenantID, entry) = links.recipient(of: request.token) else { throw RPCError.noLink }
+    do {
+      _ = try await store.suppress(entry, tenantID: tenantID, reason: nil, source: .unsubscribe, actor: nil)
+      return Mailer.UnsubscribeResponse()
+    } catch {
+      throw RPCError.of(error)
+    }
+  }
+}
