@@ -111,8 +111,9 @@ let package = Package(
     tests("EmailMCPCLI", ["TestSupport"]),
 
     // The other side of foreign gRPC programs: see Tests/Interop.
-    .target(name: "InteropSchema", dependencies: ["RPCRuntime", "WireCodec", "TLSSession"], path: "Tests/Interop/Schema", swiftSettings: settings),
+    .target(name: "InteropSchema", dependencies: ["RPCRuntime", "WireCodec", "TLSSession", "EventLoop"], path: "Tests/Interop/Schema", swiftSettings: settings),
     .executableTarget(name: "interop-server", dependencies: ["InteropSchema", "RPCRuntime", "WireCodec", "EventLoop", "TLSSession"], path: "Tests/Interop/Server", swiftSettings: settings),
     .executableTarget(name: "interop-client", dependencies: ["InteropSchema", "RPCRuntime", "WireCodec", "EventLoop", "TLSSession"], path: "Tests/Interop/Client", swiftSettings: settings),
+    .executableTarget(name: "protocol-target", dependencies: ["InteropSchema", "RPCRuntime", "HTTPServer", "HTTP2Session", "ServiceKit", "Transport", "EventLoop", "TLSSession", httpTypes, metrics], path: "Tests/Protocol/Target", swiftSettings: settings),
   ]
 )

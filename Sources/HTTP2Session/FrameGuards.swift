@@ -42,10 +42,11 @@ struct FrameGuards {
 }
 
 /// Remembers which of the last 1,024 stream ids of the peer were used, to tell an id that was skipped (an error) from one
-/// that is closed (frames may still be under way).
+/// that is closed, and which of those the peer itself has ended: of the others frames may still be under way.
 struct OpenedStreamWindow {
   private static let words = 8
-  private var bits = InlineArray<8, UInt64>(repeating: 0)
+  private var opened = InlineArray<8, UInt64>(repeating: 0)
+  private var finished = InlineArray<8, UInt64>(repeating: 0)
   private(set) var highest: Int32 = 0
 
   /// Ids of one side are odd or even: two ids share a bit's place.
@@ -58,24 +59,43 @@ struct OpenedStreamWindow {
     guard id > highest else { return }
     // Ids passed over are unused; more than a whole window of them clears it.
     if id - highest >= Int32(Self.words * 64 * 2) {
-      bits = InlineArray(repeating: 0)
+      opened = InlineArray(repeating: 0)
+      finished = InlineArray(repeating: 0)
     } else {
       var skipped = highest + 2
       while skipped < id {
         let place = position(skipped)
-        bits[place.word] &= ~place.mask
+        opened[place.word] &= ~place.mask
+        finished[place.word] &= ~place.mask
         skipped += 2
       }
     }
     let place = position(id)
-    bits[place.word] |= place.mask
+    opened[place.word] |= place.mask
+    finished[place.word] &= ~place.mask
     highest = id
   }
 
+  /// The stream is closed, and the peer has sent END_STREAM or RST_STREAM on it.
+  mutating func finish(_ id: Int32) {
+    guard knows(id) else { return }
+    let place = position(id)
+    finished[place.word] |= place.mask
+  }
+
+  private func knows(_ id: Int32) -> Bool { id <= highest && highest - id < Int32(Self.words * 64 * 2) }
+
   /// Whether the id lies below the highest one and was never opened. Ids too old to tell count as opened.
   func wasSkipped(_ id: Int32) -> Bool {
-    guard id < highest, highest - id < Int32(Self.words * 64 * 2) else { return false }
+    guard id < highest, knows(id) else { return false }
     let place = position(id)
-    return bits[place.word] & place.mask == 0
+    return opened[place.word] & place.mask == 0
+  }
+
+  /// Whether the peer may send nothing more on the stream. Ids too old to tell may.
+  func isFinished(_ id: Int32) -> Bool {
+    guard knows(id) else { return false }
+    let place = position(id)
+    return finished[place.word] & place.mask != 0
   }
 }

@@ -49,6 +49,8 @@ package struct HTTP2Configuration: Sendable {
   package var headerTimeout: UInt64 = 10_000_000_000
   /// Nanoseconds that queued data may wait without any of it leaving.
   package var stallTimeout: UInt64 = 60_000_000_000
+  /// Nanoseconds that a peer which broke a limit has to take its GOAWAY.
+  package var farewellTimeout: UInt64 = 2_000_000_000
 
   package init() {}
 }

@@ -25,11 +25,29 @@ package enum HTTP2Limit: String, Sendable, CaseIterable {
   case windowStall = "window_stall"
   /// Nothing could be handed to the transport for too long.
   case writeStall = "write_stall"
+  /// Handlers that go on after their streams were reset: the owner's count, not the session's.
+  case runningHandlers = "running_handlers"
   /// HEADERS for a stream id that the peer had skipped (RFC 9113 section 5.1.1).
   case skippedStreamID = "skipped_stream_id"
+  /// HEADERS or DATA on a stream that the peer had ended or reset (RFC 9113 section 5.1).
+  case closedStream = "closed_stream"
+  /// PRIORITY without a stream (RFC 9113 section 6.3).
+  case connectionPriority = "connection_priority"
+
+  /// What the GOAWAY says.
+  package var errorCode: HTTP2ErrorCode {
+    switch self {
+    case .skippedStreamID, .connectionPriority: .protocolError
+    case .closedStream: .streamClosed
+    case .settingsTimeout: .settingsTimeout
+    default: .enhanceYourCalm
+    }
+  }
 
   /// Whether only the stream suffers, not the connection.
-  package var isStreamLevel: Bool { self == .headerListSize || self == .windowStall }
+  package var isStreamLevel: Bool {
+    self == .headerListSize || self == .windowStall || self == .runningHandlers
+  }
 }
 
 /// A rate a peer may use a kind of frame at: `burst` at once, `perSecond` sustained.

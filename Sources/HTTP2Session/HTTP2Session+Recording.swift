@@ -13,15 +13,21 @@ extension HTTP2Session {
       if role == .server, header.stream_id & 1 == 1, guards.opened.wasSkipped(header.stream_id) {
         fire(.skippedStreamID)
       }
+      checkFinished(header.stream_id)
     case NGHTTP2_CONTINUATION:
       guards.blockBytes += header.length
       if header.flags & UInt8(NGHTTP2_FLAG_END_HEADERS.rawValue) != 0 { guards.blockStarted = nil }
-    case NGHTTP2_DATA, NGHTTP2_RST_STREAM, NGHTTP2_SETTINGS, NGHTTP2_PUSH_PROMISE, NGHTTP2_PING, NGHTTP2_GOAWAY:
+    case NGHTTP2_DATA:
+      checkFinished(header.stream_id)
+      return 0
+    case NGHTTP2_RST_STREAM, NGHTTP2_SETTINGS, NGHTTP2_PUSH_PROMISE, NGHTTP2_PING, NGHTTP2_GOAWAY:
       return 0
     case NGHTTP2_WINDOW_UPDATE:
       if !guards.windowUpdates.take(now: now) { fire(.windowUpdates) }
       return 0
     case NGHTTP2_PRIORITY, NGHTTP2_PRIORITY_UPDATE:
+      // Without the old priorities nghttp2 does not look at the frame at all (RFC 9113 section 6.3).
+      if header.type == UInt8(NGHTTP2_PRIORITY.rawValue), header.stream_id == 0 { fire(.connectionPriority) }
       if !guards.priorities.take(now: now) { fire(.priorities) }
       return 0
     default:
@@ -34,6 +40,11 @@ extension HTTP2Session {
       return Self.fatal
     }
     return 0
+  }
+
+  /// nghttp2 forgets closed streams (by our option: they hold memory) and passes over what comes on them.
+  private func checkFinished(_ id: Int32) {
+    if role == .server, id & 1 == 1, guards.opened.isFinished(id) { fire(.closedStream) }
   }
 
   func beganHeaders(_ frame: UnsafePointer<nghttp2_frame>) -> Int32 {
@@ -95,6 +106,7 @@ extension HTTP2Session {
       if header.length == 0, !endStream, !guards.emptyData.take(now: now) { fire(.emptyData) }
       if endStream, let stream = stream(header.stream_id) { receivedEnd(stream) }
     case NGHTTP2_RST_STREAM:
+      stream(header.stream_id)?.resetByPeer = true
       if !guards.peerResets.take(now: now) { fire(.peerResets) }
     case NGHTTP2_SETTINGS:
       if header.flags & UInt8(NGHTTP2_FLAG_ACK.rawValue) != 0 {
@@ -224,6 +236,7 @@ extension HTTP2Session {
     guard let stream = stream(id) else { return 0 }
     if recent === stream { recent = nil }
     nghttp2_session_set_stream_user_data(session, id, nil)
+    if stream.remoteEnded || stream.resetByPeer { guards.opened.finish(id) }
     guard !stream.isClosed else { return 0 }
     stream.isClosed = true
     stream.dropPending()

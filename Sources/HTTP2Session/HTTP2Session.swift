@@ -21,6 +21,9 @@ package final class HTTP2Session {
   package let configuration: HTTP2Configuration
   /// The limit that ended the connection, if one did.
   @exclusivity(unchecked) package internal(set) var terminatedBy: HTTP2Limit?
+  @exclusivity(unchecked) private var terminatedAt: UInt64?
+  /// Nothing leaves any more, or a peer that was told to go does not take the words: close the transport. Set by `check`.
+  @exclusivity(unchecked) package private(set) var isAbandoned = false
   /// The peer has sent GOAWAY.
   @exclusivity(unchecked) package internal(set) var receivedGoAway = false
   /// We have sent, or are about to send, GOAWAY.
@@ -71,10 +74,7 @@ package final class HTTP2Session {
     recent = nil
     if consumed < 0 { throw fail(Int32(consumed)) }
     if nghttp2_session_get_outbound_queue_size(session) > configuration.maxOutboundQueue { fire(.outboundQueue) }
-    if let limit = terminatedBy {
-      nghttp2_session_terminate_session(
-        session, limit == .skippedStreamID ? NGHTTP2_PROTOCOL_ERROR.rawValue : NGHTTP2_ENHANCE_YOUR_CALM.rawValue)
-    }
+    if let limit = terminatedBy { nghttp2_session_terminate_session(session, limit.errorCode.rawValue) }
   }
 
   /// The next thing that happened. Holding on to a stream after its `closed` event keeps the object from reuse, no more.
@@ -113,17 +113,16 @@ package final class HTTP2Session {
   /// Reports limits that time alone breaks; call about once a second.
   package func check(now: UInt64) {
     self.now = now
-    guard terminatedBy == nil, failure == nil else { return }
+    guard terminatedBy == nil, failure == nil else { return checkTermination() }
     if let limit = guards.overdue(configuration, now: now) {
       fire(limit)
-      nghttp2_session_terminate_session(
-        session,
-        limit == .settingsTimeout ? NGHTTP2_SETTINGS_TIMEOUT.rawValue : NGHTTP2_ENHANCE_YOUR_CALM.rawValue)
+      nghttp2_session_terminate_session(session, limit.errorCode.rawValue)
       return
     }
     if let noticed = shutdownNoticeAt, now &- noticed > 1_000_000_000 { finishShutdown() }
     if wantsOutput, now &- lastOutput > configuration.stallTimeout, madeProgress == false {
       fire(.writeStall)
+      isAbandoned = true
       return
     }
     if !wantsOutput { lastOutput = now }
@@ -133,6 +132,15 @@ package final class HTTP2Session {
       record(.limit(.windowStall))
       reset(stream, .cancel)
     }
+  }
+
+  /// A peer that reads gets its GOAWAY at once; one that does not must not keep the connection by it.
+  private func checkTermination() {
+    guard let since = terminatedAt else {
+      terminatedAt = now
+      return
+    }
+    if now &- since > configuration.farewellTimeout { isAbandoned = true }
   }
 
   // MARK: State

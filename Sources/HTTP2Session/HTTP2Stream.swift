@@ -56,6 +56,7 @@ package final class HTTP2Stream {
   @exclusivity(unchecked) var drainMark = 0
   @exclusivity(unchecked) var unconsumed = 0
   @exclusivity(unchecked) var resetByOwner = false
+  @exclusivity(unchecked) var resetByPeer = false
   /// When bytes last left, or began to wait.
   @exclusivity(unchecked) var progress: UInt64 = 0
 
@@ -80,6 +81,7 @@ package final class HTTP2Stream {
     drainMark = 0
     unconsumed = 0
     resetByOwner = false
+    resetByPeer = false
   }
 
   func dropPending() {

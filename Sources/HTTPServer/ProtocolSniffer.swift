@@ -31,11 +31,16 @@ final class ProtocolSniffer: ConnectionDelegate, ServedConnection {
 
   func readClosed() { connection.close() }
 
-  func closed(_ error: (any Error)?) { server.remove(self) }
+  func closed(_ error: (any Error)?) {
+    if error as? TransportError == .handshakeTimedOut { server.configuration.onLimit("handshake_timeout") }
+    server.remove(self)
+  }
 
   func check(now: Instant, elapsed: Duration) {
     let limit = prefix.isEmpty ? server.configuration.idleTimeout : server.configuration.headerTimeout
-    if now - started > limit { connection.close() }
+    guard now - started > limit else { return }
+    if !prefix.isEmpty { server.configuration.onLimit("header_timeout") }
+    connection.close()
   }
 
   func beginDrain() { if prefix.isEmpty { connection.close() } }

@@ -33,6 +33,8 @@ package final class Connection {
     package var lowWater = 64 << 10
     /// From accept, or from the end of connect, to the end of the TLS handshake: a peer that dawdles holds a socket.
     package var handshake: Duration = .seconds(10)
+    /// How long `closeAfterFlush` waits for a peer that does not take the output.
+    package var flush: Duration = .seconds(30)
     /// How long a closed connection still takes what the peer has under way, so that the last answer is not lost to a
     /// reset (RFC 9112, 9.6).
     package var linger: Duration = .seconds(2)
@@ -151,7 +153,9 @@ package final class Connection {
   package func closeAfterFlush() {
     guard phase != .closed, phase != .lingering else { return }
     guard phase == .open else { return end(nil) }
+    guard !isClosingAfterFlush else { return setNeedsFlush() }
     isClosingAfterFlush = true
+    deadline = reactor.schedule(after: limits.flush) { [unowned self] in end(nil) }
     setNeedsFlush()
   }
 
@@ -314,6 +318,7 @@ extension Connection: ReadinessHandler, Flushable {
     phase = .lingering
     socket.shutdownWrite()
     if isReadClosed { return end(nil) }
+    deadline?.cancel()
     deadline = reactor.schedule(after: limits.linger) { [unowned self] in end(nil) }
   }
 }

@@ -178,6 +178,37 @@ struct HostilePeerTests {
     #expect(!window.wasSkipped(7) && window.wasSkipped(4999))
   }
 
+  @Test("HEADERS on a stream that the peer has reset end the connection; PRIORITY without a stream does too")
+  func closedStream() throws {
+    let peer = try RawPeer()
+    try peer.send(RawFrame.headers(1, RawFrame.post, endStream: false))
+    try peer.send(RawFrame.frame(3, 0, stream: 1, [0, 0, 0, 8]))
+    #expect(peer.limits.isEmpty)
+    try peer.send(RawFrame.headers(1))
+    #expect(peer.limits == [.closedStream])
+    #expect(peer.frames.contains { $0.type == 7 && $0.code == 5 })
+
+    let other = try RawPeer()
+    try other.send(RawFrame.frame(2, 0, stream: 0, [0, 0, 0, 0, 15]))
+    #expect(other.limits == [.connectionPriority])
+    #expect(other.frames.contains { $0.type == 7 && $0.code == 1 })
+  }
+
+  @Test("A peer that broke a limit and does not take its GOAWAY is abandoned after the farewell time")
+  func abandoned() throws {
+    var configuration = HTTP2Configuration()
+    configuration.handshakeTimeout = 10
+    configuration.farewellTimeout = 10
+    let server = HTTP2Session(role: .server, configuration: configuration, now: 0)
+    server.check(now: 11)
+    #expect(server.terminatedBy == .handshakeTimeout && !server.isAbandoned)
+    server.check(now: 12)
+    server.check(now: 22)
+    #expect(!server.isAbandoned)
+    server.check(now: 23)
+    #expect(server.isAbandoned)
+  }
+
   @Test("A malformed field ends the stream instead of being dropped")
   func malformedField() throws {
     let peer = try RawPeer()

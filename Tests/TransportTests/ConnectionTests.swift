@@ -110,6 +110,28 @@ func onLoop<T: Sendable>(_ body: @Sendable (Reactor) async throws -> T) async th
     }
   }
 
+  @Test("a peer that never takes the output does not keep a closing connection")
+  func farewellLimit() async throws {
+    try await onLoop { reactor in
+      let serverSide = Recorder(reactor)
+      let listener = try Listener(on: reactor, address: SocketAddress(numericHost: "127.0.0.1", port: 0)) {
+        serverSide.adopt($0)
+        $0.pauseReading()
+      }
+      var limits = Connection.Limits()
+      limits.flush = .milliseconds(100)
+      let client = Recorder(reactor)
+      client.connection = try .connect(to: listener.address, limits: limits, on: reactor, delegate: client)
+      try await client.until { client.isReady }
+      client.connection!.write([UInt8](repeating: 1, count: 16 << 20))
+      client.connection!.closeAfterFlush()
+      try await client.until { client.isClosed }
+      #expect(client.connection!.bufferedBytes == 0)
+      listener.close()
+      serverSide.connection?.close()
+    }
+  }
+
   @Test(
     "a megabyte crosses whole while the reader pauses, and the writer hears of the marks", arguments: [false, true])
   func backPressure(tls: Bool) async throws {

@@ -81,7 +81,6 @@ final class HTTP2ServerConnection: ConnectionDelegate, ServedConnection {
         if session.openStreamCount <= 1 { idleSince = server.reactor.now }
       case .limit(let limit):
         server.configuration.onLimit("http2_\(limit.rawValue)")
-        if limit == .writeStall { connection.close() }
       case .goAway, .remoteSettings, .pong: break
       }
     }
@@ -130,6 +129,7 @@ final class HTTP2ServerConnection: ConnectionDelegate, ServedConnection {
     }
     if session.openStreamCount == 0, now - idleSince > server.configuration.idleTimeout { session.beginShutdown() }
     dispatch()
+    if session.isAbandoned { return connection.close() }
     connection.setNeedsFlush()
   }
 

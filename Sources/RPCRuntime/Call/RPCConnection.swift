@@ -79,7 +79,7 @@ class RPCConnection: ConnectionDelegate {
     session.check(now: reactor.nanoseconds)
     deliverEvents()
     if session.wantsOutput { setNeedsFlush() }
-    if session.terminatedBy == .writeStall { transport.close() }
+    if session.isAbandoned { transport.close() }
   }
 
   // MARK: Overridden
@@ -185,4 +185,9 @@ class RPCConnection: ConnectionDelegate {
 extension Reactor {
   /// The tick's time as HTTP2Session counts it.
   var nanoseconds: UInt64 { UInt64(bitPattern: now.nanoseconds) }
+}
+
+extension Duration {
+  /// As HTTP2Session counts time; never negative.
+  var sessionNanoseconds: UInt64 { UInt64(max(0, wholeNanoseconds)) }
 }

@@ -61,6 +61,10 @@ public final class RPCServer {
     session.connectionWindow = Int32(clamping: configuration.connectionWindowBytes)
     // Room for the protocol's own fields beside the metadata, so that the metadata's limit can be answered by a status.
     session.maxHeaderListSize = configuration.maxMetadataBytes + 4096
+    session.handshakeTimeout = configuration.handshakeTimeout.sessionNanoseconds
+    session.settingsTimeout = session.handshakeTimeout
+    session.headerTimeout = session.handshakeTimeout
+    session.stallTimeout = configuration.stallTimeout.sessionNanoseconds
     sessionConfiguration = session
     var fields = HTTP2FieldList()
     fields.append(":status", "200")
@@ -129,9 +133,10 @@ public final class RPCServer {
   /// - Throws: `SocketAddressError` for a bad address, `SystemError` when it cannot be bound.
   @discardableResult
   public func listen(on address: String, tls: TLSServerContext? = nil) async throws -> SocketAddress {
-    let listener = try Listener(on: reactor, address: try await ListenAddress(address).resolve(on: reactor), tls: tls) {
-      self.accepted($0)
-    }
+    var limits = Connection.Limits()
+    limits.handshake = configuration.handshakeTimeout
+    let resolved = try await ListenAddress(address).resolve(on: reactor)
+    let listener = try Listener(on: reactor, address: resolved, tls: tls, limits: limits) { self.accepted($0) }
     listeners.append(listener)
     if ticker == nil { tick() }
     return listener.address

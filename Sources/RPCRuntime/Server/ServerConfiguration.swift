@@ -16,6 +16,11 @@ public struct ServerConfiguration: Sendable {
   public var responseEncoding = MessageEncoding.identity
   /// Request metadata that the calls made by a handler carry on.
   public var propagatedMetadata: [Metadata.Name] = ["traceparent", "tracestate", "x-request-id"]
+  /// How long a client may take for the TLS handshake, for its first SETTINGS, to acknowledge ours, and for one section of
+  /// header fields.
+  public var handshakeTimeout = Duration.seconds(10)
+  /// How long data may wait for a client that takes none of it; then the call, or the connection, ends.
+  public var stallTimeout = Duration.seconds(60)
   /// How long a drain waits for the handlers that it had to cancel.
   public var cancellationGrace = Duration.seconds(1)
 

@@ -31,6 +31,12 @@ final class ServerConnection: RPCConnection {
   }
 
   override func opened(_ stream: HTTP2Stream, _ block: HTTP2HeaderBlock) {
+    // Streams that were reset make room for others, handlers that do not heed their cancellation make none. Twice the
+    // limit: a client whose calls time out all at once may replace them.
+    guard calls.count < 2 * server.configuration.maxConcurrentStreams else {
+      limitExceeded(.runningHandlers)
+      return reset(stream, .refusedStream)
+    }
     let call = server.makeCall()
     call.place = calls.count
     calls.append(call)
@@ -53,5 +59,8 @@ final class ServerConnection: RPCConnection {
 
   override func limitExceeded(_ limit: HTTP2Limit) { server.limitExceeded(limit) }
 
-  override func ended(_ error: (any Error)?) { server.connectionEnded(self) }
+  override func ended(_ error: (any Error)?) {
+    if error as? TransportError == .handshakeTimedOut { limitExceeded(.handshakeTimeout) }
+    server.connectionEnded(self)
+  }
 }

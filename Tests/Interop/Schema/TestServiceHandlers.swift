@@ -1,13 +1,12 @@
 import EventLoop
-import InteropSchema
-import RPCRuntime
+public import RPCRuntime
 import WireCodec
 
 /// What the official description asks of a server.
 ///
 /// Spec: https://github.com/grpc/grpc/blob/master/doc/interop-test-descriptions.md
-enum TestServiceHandlers {
-  static func register(on server: RPCServer) {
+public enum TestServiceHandlers {
+  public static func register(on server: RPCServer) {
     server.handle(TestService.emptyCall) { _, _ in Empty() }
     server.handle(TestService.unaryCall) { request, context in
       echoMetadata(context)
