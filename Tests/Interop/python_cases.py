@@ -5,9 +5,10 @@ import queue
 import grpc
 
 from schema import (
-    INITIAL, TRAILING, EchoStatus, Empty, InputRequest, OutputRequest, SimpleRequest, stub, zeros)
+    INITIAL, TRAILING, BoolValue, EchoStatus, Empty, InputRequest, OutputRequest, SimpleRequest, stub, zeros)
 
 REQUESTS, RESPONSES = [27_182, 8, 1_828, 45_904], [31_415, 9, 2_653, 58_979]
+GZIP, PLAIN = grpc.Compression.Gzip, grpc.Compression.NoCompression
 LIMIT = 20  # seconds a call may take before its case fails
 
 
@@ -147,4 +148,45 @@ PLAIN_CASES = [
     empty_unary, large_unary, client_streaming, server_streaming, ping_pong, empty_stream, custom_metadata,
     status_code_and_message, special_status_message, unimplemented_method, unimplemented_service, cancel_after_begin,
     cancel_after_first_response, timeout_on_sleeping_server,
+]
+
+
+def refused(call):
+    assert failure(call).code() == grpc.StatusCode.INVALID_ARGUMENT, "the probe passed"
+
+
+def client_compressed_unary(channel):
+    call = stub(channel, "UnaryCall")
+    yes, no = (large(expect_compressed=BoolValue(value=value)) for value in (True, False))
+    refused(lambda: call(yes, compression=PLAIN, timeout=LIMIT))
+    fits(call(yes, compression=GZIP, timeout=LIMIT).payload, 314_159)
+    fits(call(no, compression=PLAIN, timeout=LIMIT).payload, 314_159)
+
+
+def server_compressed_unary(channel):
+    """grpcio does not say whether a response came compressed; that it reads both is what this shows."""
+    for value in (True, False):
+        request = large(response_compressed=BoolValue(value=value))
+        fits(stub(channel, "UnaryCall")(request, timeout=LIMIT).payload, 314_159)
+
+
+def client_compressed_streaming(channel):
+    """grpcio compresses all messages of a call or none."""
+    call = stub(channel, "StreamingInputCall")
+    first = InputRequest(payload=zeros(27_182), expect_compressed=BoolValue(value=True))
+    refused(lambda: call(iter([first]), compression=PLAIN, timeout=LIMIT))
+    second = InputRequest(payload=zeros(45_904), expect_compressed=BoolValue(value=True))
+    assert call(iter([first, second]), compression=GZIP, timeout=LIMIT).aggregated_payload_size == 73_086
+
+
+def server_compressed_streaming(channel):
+    request = OutputRequest()
+    for size, compressed in [(31_415, True), (92_653, False)]:
+        request.response_parameters.add(size=size, compressed=BoolValue(value=compressed))
+    responses = list(stub(channel, "StreamingOutputCall")(request, timeout=LIMIT))
+    assert [len(response.payload.body) for response in responses] == [31_415, 92_653]
+
+
+COMPRESSION_CASES = [
+    client_compressed_unary, server_compressed_unary, client_compressed_streaming, server_compressed_streaming,
 ]

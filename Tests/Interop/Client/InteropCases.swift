@@ -16,7 +16,7 @@ struct InteropCase: Sendable {
 }
 
 enum InteropCases {
-  static var all: [InteropCase] { unary + streaming + status + cancellation }
+  static var all: [InteropCase] { unary + streaming + status + cancellation + compression }
 }
 
 /// What does not hold.

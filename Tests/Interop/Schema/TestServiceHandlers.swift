@@ -10,7 +10,9 @@ public enum TestServiceHandlers {
     server.handle(TestService.emptyCall) { _, _ in Empty() }
     server.handle(TestService.unaryCall) { request, context in
       echoMetadata(context)
+      try expect(request.expectCompressed, context.isRequestCompressed)
       try refuseAsAsked(request.responseStatus)
+      if request.responseCompressed?.value == true { context.responseEncoding = .gzip }
       return try response(to: request)
     }
     server.handle(TestService.cacheableUnaryCall) { request, context in
@@ -18,11 +20,17 @@ public enum TestServiceHandlers {
       return try response(to: request)
     }
     server.handle(TestService.streamingOutputCall) { request, writer, context in
+      if request.responseParameters.contains(where: { $0.compressed?.value == true }) {
+        context.responseEncoding = .gzip
+      }
       try await respond(to: request, writer, context)
     }
     server.handle(TestService.streamingInputCall) { requests, context in
       var size = 0
-      for try await request in requests { size += request.payload?.body.count ?? 0 }
+      for try await request in requests {
+        try expect(request.expectCompressed, requests.isCompressed)
+        size += request.payload?.body.count ?? 0
+      }
       return StreamingInputCallResponse { $0.aggregatedPayloadSize = Int32(clamping: size) }
     }
     server.handle(TestService.fullDuplexCall) { requests, writer, context in
@@ -51,6 +59,11 @@ public enum TestServiceHandlers {
     }
   }
 
+  private static func expect(_ wanted: BoolValue?, _ isCompressed: Bool) throws(RPCError) {
+    guard let wanted, wanted.value != isCompressed else { return }
+    throw RPCError(.invalidArgument, "the request is \(isCompressed ? "" : "not ")compressed")
+  }
+
   private static func refuseAsAsked(_ status: EchoStatus?) throws(RPCError) {
     guard let status, status.code != 0 else { return }
     throw RPCError(StatusCode(rawValue: status.code), status.message)
@@ -68,7 +81,8 @@ public enum TestServiceHandlers {
     for parameters in request.responseParameters {
       if parameters.interval > 0 { try await context.reactor.sleep(for: .microseconds(Int64(parameters.interval))) }
       let payload = try payload(parameters.size)
-      try await writer.write(StreamingOutputCallResponse { $0.payload = payload })
+      try await writer.write(
+        StreamingOutputCallResponse { $0.payload = payload }, compress: parameters.compressed?.value ?? true)
     }
   }
 
