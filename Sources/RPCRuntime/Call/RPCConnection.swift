@@ -15,10 +15,13 @@ class RPCConnection: ConnectionDelegate {
   /// The transport is gone.
   @exclusivity(unchecked) private(set) final var isClosed = false
   @exclusivity(unchecked) private final var isFlushAsked = false
+  /// When bytes last came from the peer.
+  @exclusivity(unchecked) private(set) final var lastReceivedAt: Instant
 
   init(transport: Connection, role: HTTP2Session.Role, configuration: HTTP2Configuration) {
     self.transport = transport
     reactor = transport.reactor
+    lastReceivedAt = transport.reactor.now
     session = HTTP2Session(role: role, configuration: configuration, now: transport.reactor.nanoseconds)
   }
 
@@ -106,6 +109,7 @@ class RPCConnection: ConnectionDelegate {
   }
 
   final func received(_ bytes: UnsafeRawBufferPointer) {
+    lastReceivedAt = reactor.now
     var failure: HTTP2FatalError?
     do throws(HTTP2FatalError) {
       try session.receive(bytes, now: reactor.nanoseconds)

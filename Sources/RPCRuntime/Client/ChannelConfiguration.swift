@@ -30,6 +30,8 @@ public struct ChannelConfiguration: Sendable {
   public var resolution = ResolutionConfiguration()
   /// Balancing and what single methods want.
   public var service = ServiceConfiguration()
+  /// Pings to a silent server. Nil: none; gRPC's own default.
+  public var keepalive: KeepaliveConfiguration?
   /// Without calls for so long the connections are closed until the next call. gRPC's own default. Nil: never.
   public var idleTimeout: Duration? = .seconds(30 * 60)
   /// What a server may send on one stream before it is read, in bytes.

@@ -11,7 +11,8 @@ final class ClientCall: CallStream {
   let requestEncoding: MessageEncoding
   private let settings: MethodSettings
   private let takesOneResponse: Bool
-  /// Which of several parallel attempts this is; nil for a call that stands alone.
+  /// Which of several parallel attempts this is; nil for a call that stands alone. Such an attempt is nobody's call: it
+  /// is not retried, and neither interceptors nor the figures of calls hear of its end.
   private let hedge: Int?
   /// Called once, with the outcome.
   var onEnd: (() -> Void)?
@@ -38,6 +39,8 @@ final class ClientCall: CallStream {
   private var endWaiter: Waiter<Void>?
   private let startedAt = Instant.current()
   private var attemptStartedAt: Instant?
+  /// The balancer's link that the last attempt used.
+  private var link = 0
 
   init(channel: RPCChannel, _ prepared: PreparedCall, hedge: Int? = nil) {
     self.channel = channel
@@ -115,7 +118,7 @@ final class ClientCall: CallStream {
   }
 
   /// Gives the call its stream. False when the connection takes none.
-  func open(on connection: RPCConnection) -> Bool {
+  func open(on connection: ClientConnection) -> Bool {
     let fields = channel.requestFields(for: self)
     let endsAtOnce = state.isRequestEnded && kept.isEmpty
     guard let stream = connection.session.submitRequest(fields, endStream: endsAtOnce, owner: self) else {
@@ -123,6 +126,7 @@ final class ClientCall: CallStream {
     }
     self.stream = stream
     self.connection = connection
+    link = connection.link
     state.opened()
     settings.metrics.attemptStarted()
     attemptStartedAt = .current()
@@ -134,6 +138,7 @@ final class ClientCall: CallStream {
     }
     if state.isRequestEnded, !endsAtOnce { connection.end(stream) }
     connection.setNeedsFlush()
+    connection.callOpened()
     wakeWriters()
     return true
   }
@@ -304,11 +309,12 @@ final class ClientCall: CallStream {
   private func attemptEnded(_ code: StatusCode) {
     guard let attemptStartedAt else { return }
     self.attemptStartedAt = nil
+    channel.attemptEnded(link, code)
     settings.metrics.attemptEnded(code, .current() - attemptStartedAt, sent: sentBytes, received: receivedBytes)
   }
 
   override func streamClosed(_ code: HTTP2ErrorCode) {
-    let isConnectionLost = connection?.isClosed ?? false
+    let lostConnection = connection.flatMap { $0.isClosed ? $0 as? ClientConnection : nil }
     let neverSent = stream?.neverSent ?? false
     stream = nil
     connection = nil
@@ -321,9 +327,8 @@ final class ClientCall: CallStream {
     case .left: scheduleRetry()
     case .fail:
       attemptFailed(
-        isConnectionLost
-          ? RPCError(.unavailable, "the connection was lost")
-          : RPCError(StatusCode(streamReset: code.rawValue), "the server reset the stream with \(code)"))
+        lostConnection.map { RPCError(.unavailable, $0.closeReason ?? "the connection was lost") }
+          ?? RPCError(StatusCode(streamReset: code.rawValue), "the server reset the stream with \(code)"))
     }
   }
 

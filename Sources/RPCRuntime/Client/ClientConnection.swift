@@ -6,12 +6,18 @@ import Transport
 final class ClientConnection: RPCConnection {
   /// Gone when nobody holds the channel any more.
   private weak var channel: RPCChannel?
+  /// The balancer's link that it belongs to.
+  let link: Int
   private(set) var isReady = false
   /// GOAWAY came, or the end: calls in flight go on, others need another connection.
   private(set) var isRetired = false
-
-  /// The balancer's link that it belongs to.
-  let link: Int
+  /// Why we closed it; nil when the other side did.
+  private(set) var closeReason: String?
+  private var keepalive: Keepalive?
+  private var keepaliveTimer: Timer?
+  /// Nobody pings until a call begins.
+  private var isKeepaliveAsleep = false
+  private var healthWatch: HealthWatch?
 
   init(_ transport: Connection, channel: RPCChannel, link: Int) {
     self.channel = channel
@@ -25,15 +31,24 @@ final class ClientConnection: RPCConnection {
 
   var canOpenCall: Bool { isReady && !isRetired && session.canOpenStream }
 
+  /// Calls in flight; the health watch is none.
+  var callCount: Int { session.openStreamCount - (healthWatch?.isOpen == true ? 1 : 0) }
+
   /// No stream can be opened though the server would allow one: the stream ids are used up (2³⁰ calls).
   var isExhausted: Bool {
     isReady && !isRetired && !session.canOpenStream
       && session.openStreamCount < session.remoteMaxConcurrentStreams
   }
 
+  /// A call has its stream.
+  func callOpened() {
+    if isKeepaliveAsleep { runKeepalive() }
+  }
+
   /// Takes no more calls, and closes after the last.
   func retire() {
     isRetired = true
+    healthWatch?.stop()
     session.beginShutdown()
     setNeedsFlush()
   }
@@ -41,6 +56,7 @@ final class ClientConnection: RPCConnection {
   /// Sends what is queued, GOAWAY last, and closes.
   func closeInOrder() {
     isRetired = true
+    healthWatch?.stop()
     session.terminate(.noError)
     setNeedsFlush()
   }
@@ -48,10 +64,15 @@ final class ClientConnection: RPCConnection {
   override func receivedSettings() {
     guard !isReady else { channel?.serveWaiting(); return }
     isReady = true
+    if let configuration = channel?.keepalive {
+      keepalive = Keepalive(configuration)
+      runKeepalive()
+    }
     channel?.connected(self)
   }
 
   override func receivedGoAway(_ code: HTTP2ErrorCode) {
+    if code == .enhanceYourCalm { channel?.calmKeepalive() }
     guard !isRetired else { return }
     retire()
     channel?.retired(self)
@@ -61,6 +82,41 @@ final class ClientConnection: RPCConnection {
 
   override func ended(_ error: (any Error)?) {
     isRetired = true
+    keepaliveTimer?.cancel()
+    healthWatch?.stop()
+    healthWatch = nil
     channel?.ended(self, error)
   }
+
+  /// Watches the health of a service on this connection; the channel hears of it.
+  func watchHealth(of service: String) {
+    guard let channel else { return }
+    healthWatch = HealthWatch(service, on: self, of: channel)
+    healthWatch?.start()
+  }
+
+  private func runKeepalive() {
+    isKeepaliveAsleep = false
+    keepaliveTimer?.cancel()
+    while !isClosed {
+      let now = Instant.current()
+      switch keepalive?.next(now: now, lastRead: lastReceivedAt, hasCalls: callCount > 0) {
+      case .ping:
+        session.ping(Self.keepalivePing)
+        setNeedsFlush()
+      case .wait(let time):
+        keepaliveTimer = reactor.schedule(at: time) { [weak self] in self?.runKeepalive() }
+        return
+      case .sleep:
+        isKeepaliveAsleep = true
+        return
+      case .close:
+        closeReason = "the server did not answer a keepalive ping in time"
+        return transport.close()
+      case nil: return
+      }
+    }
+  }
+
+  private static let keepalivePing: UInt64 = 0x656d_6370_6c69_7665
 }

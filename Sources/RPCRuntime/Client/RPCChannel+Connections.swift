@@ -28,8 +28,12 @@ extension RPCChannel {
   }
 
   /// The calls that wait learn what has changed.
-  private func settle() {
+  func settle() {
     ready = balancer.ready.compactMap { subchannels[$0]?.connection }
+    if let outliers {
+      let sound = ready.filter { !outliers.isEjected($0.link) }
+      if !sound.isEmpty { ready = sound }
+    }
     if balancer.state == .failing {
       let hasty = waiting.filter { !$0.waitsForReady }
       guard !hasty.isEmpty else { return }
@@ -101,7 +105,9 @@ extension RPCChannel {
     let subchannel = Subchannel(id: id, address: address)
     subchannels[id] = subchannel
     let delegate = ConnectAttempt(
-      ready: { [weak self, unowned subchannel] in self?.transportReady(subchannel) },
+      ready: { [weak self, weak subchannel] in
+        if let self, let subchannel { transportReady(subchannel) }
+      },
       failed: { [weak self, weak subchannel] error in
         guard let self, let subchannel, subchannels[id] === subchannel else { return }
         failed(id, error)
@@ -146,6 +152,17 @@ extension RPCChannel {
     lastFailure = nil
     logger.debug("connected", metadata: ["target": "\(target)", "address": "\(connection.transport.peer)"])
     perform(balancer.connected(connection.link))
+    if balancer.checksHealth, let service = configuration.service.healthCheckedService {
+      connection.watchHealth(of: service)
+    }
+  }
+
+  /// The service behind the connection says whether it takes calls.
+  func reported(_ connection: ClientConnection, isServing: Bool) {
+    guard subchannels[connection.link]?.connection === connection else { return }
+    balancer.reported(connection.link, isServing: isServing)
+    if !isServing { note(RPCError(.unavailable, "\(connection.transport.peer) is not serving")) }
+    settle()
   }
 
   /// The server takes no more calls on this connection.
@@ -197,13 +214,14 @@ extension RPCChannel {
       guard let self else { return }
       for connection in connections { connection.check() }
       checkIdle(now: reactor.now)
+      if outliers?.evaluate(balancer.links.map(\.id), now: reactor.now) == true { settle() }
       tick()
     }
   }
 
   /// Gives the connections up when nobody has called for long.
   func checkIdle(now: Instant) {
-    if isUsed || !waiting.isEmpty || connections.contains(where: { $0.session.openStreamCount > 0 }) {
+    if isUsed || !waiting.isEmpty || connections.contains(where: { $0.callCount > 0 }) {
       isUsed = false
       idleSince = now
     }

@@ -46,6 +46,9 @@ public final class RPCChannel {
   /// The system's resolver; tests put another one here.
   var lookUp: (String, UInt16) async throws -> [SocketAddress]
 
+  /// Calmer than configured once a server found its pings too many.
+  private(set) var keepalive: KeepaliveConfiguration?
+  var outliers: OutlierDetector?
   /// The budget of retries and hedges.
   @exclusivity(unchecked) var throttle: RetryThrottle
   private var settingsByMethod: [ObjectIdentifier: MethodSettings] = [:]
@@ -64,10 +67,16 @@ public final class RPCChannel {
     self.logger = logger
     authority = configuration.authority ?? target.authority
     let policy = configuration.service.balancing
-    balancer = Balancer(policy: policy, backoff: configuration.backoff)
+    balancer = Balancer(
+      policy: policy, backoff: configuration.backoff,
+      checksHealth: policy.connectsToAll && configuration.service.healthCheckedService != nil)
     picker = Picker(policy: policy, turn: .random(in: 0..<1 << 16))
     schedule = ResolutionSchedule(configuration.resolution)
     throttle = configuration.service.retryThrottle
+    keepalive = configuration.keepalive
+    if policy.connectsToAll {
+      outliers = configuration.service.outlierDetection.map { OutlierDetector($0, now: .current()) }
+    }
     idleSince = .current()
     lookUp = { [unowned reactor] in try await reactor.resolve(host: $0, port: $1) }
   }
@@ -157,6 +166,17 @@ public final class RPCChannel {
     for interceptor in interceptors { interceptor.ended(call.method, call.options, error, duration) }
   }
 
+  /// An attempt has ended on this link.
+  func attemptEnded(_ link: Int, _ code: StatusCode) {
+    guard outliers != nil else { return }
+    let failed = OutlierDetection.failures.contains(code)
+    guard outliers!.record(link, failed: failed, of: balancer.links.count, now: reactor.now) else { return }
+    logger.info("a server is ejected", metadata: ["target": "\(target)", "last_status": "\(code)"])
+    settle()
+  }
+
+  func calmKeepalive() { keepalive = keepalive?.calmer }
+
   /// Opens streams for calls that wait, in order.
   func serveWaiting() {
     while !waiting.isEmpty, let connection = pick(), let call = waiting.popFirst() {
@@ -171,7 +191,7 @@ public final class RPCChannel {
     let count = ready.count
     guard count > 1 else { return count == 1 && ready[0].canOpenCall ? ready[0] : nil }
     let first = picker.next(
-      of: count, load: { ready[$0].session.openStreamCount }, random: { .random(in: 0..<$0) })
+      of: count, load: { ready[$0].callCount }, random: { .random(in: 0..<$0) })
     for offset in 0..<count {
       let connection = ready[(first + offset) % count]
       if connection.canOpenCall { return connection }

