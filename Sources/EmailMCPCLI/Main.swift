@@ -7,7 +7,7 @@ struct EmailMCP: AsyncParsableCommand {
     abstract: "Runs and administers EmailMCP: users' own Gmail accounts, connected once, sending for a platform.",
     subcommands: [
       DevCommand.self, InitCommand.self, MigrateCommand.self, TenantCommand.self, KeyCommand.self,
-      SuppressionCommand.self,
+      SuppressionCommand.self, WebhookCommand.self,
       DoctorCommand.self, SendCommand.self, ReportCommand.self,
     ])
 }

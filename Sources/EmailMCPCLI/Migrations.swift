@@ -11,6 +11,7 @@ enum Migrations {
     migration(6, "audit_and_limits", PackageResources._006_audit_and_limits_sql),
     migration(7, "sending", PackageResources._007_sending_sql),
     migration(8, "suppressions", PackageResources._008_suppressions_sql),
+    migration(9, "webhooks", PackageResources._009_webhooks_sql),
   ]
 
   private static func migration(_ version: Int, _ name: String, _ sql: [UInt8]) -> Migration {

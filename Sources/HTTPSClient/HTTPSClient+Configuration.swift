@@ -1,3 +1,4 @@
+package import EventLoop
 package import HTTPTypes
 
 extension HTTPSClient {
@@ -46,6 +47,9 @@ extension HTTPSClient {
     package var maxRequestBytes = 48 << 20
     package var maxHeadBytes = 32 << 10
     package var maxBodyBytes = 1 << 20
+    /// Connect here, whatever the name in the URL resolves to; TLS and Host go by the name all the same. The port is the
+    /// URL's. Nil: by the system's resolver.
+    package var address: SocketAddress?
 
     package init() {}
   }

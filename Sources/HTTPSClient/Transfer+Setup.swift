@@ -1,4 +1,5 @@
 import CLibCurl
+import EventLoop
 import HTTPTypes
 
 extension Transfer {
@@ -22,16 +23,20 @@ extension Transfer {
     handle.set(CURLOPT_CONNECTTIMEOUT_MS, max(1, min(options.connectTimeout, options.timeout).wholeMilliseconds))
     setMethod(handle)
     setFields(handle)
+    setAddress(handle)
   }
 
   /// Takes the request off its handle.
   func release() {
     if let handle {
       emcurl_set_list(handle.curl, CURLOPT_HTTPHEADER, nil)
+      emcurl_set_list(handle.curl, CURLOPT_CONNECT_TO, nil)
       handle.set(CURLOPT_PRIVATE, pointer: nil)
     }
     curl_slist_free_all(headerList)
     headerList = nil
+    curl_slist_free_all(addressList)
+    addressList = nil
     handle = nil
   }
 
@@ -55,6 +60,14 @@ extension Transfer {
     // With no body bytes there is nothing to rewind, and libcurl would repeat the request: a connection of its own prevents it.
     let isRepeatable = method == .get || method == .head || body.count > 0
     handle.set(CURLOPT_FRESH_CONNECT, !isRepeatable)
+  }
+
+  /// libcurl keeps a connection made so apart from those made by the name alone, so the address also holds for reuse.
+  private func setAddress(_ handle: EasyHandle) {
+    guard let address = options.address else { return }
+    let host = address.family == .ipv6 ? "[\(address.host)]" : address.host
+    addressList = curl_slist_append(nil, "::\(host):")
+    emcurl_set_list(handle.curl, CURLOPT_CONNECT_TO, addressList)
   }
 
   private func setFields(_ handle: EasyHandle) {

@@ -15,6 +15,7 @@ final class Transfer {
   private var streams = StreamNotes()
   var handle: EasyHandle?
   var headerList: UnsafeMutablePointer<curl_slist>?
+  var addressList: UnsafeMutablePointer<curl_slist>?
   var deadline: Timer?
   var continuation: CheckedContinuation<Result<HTTPSClient.Response, HTTPSClientError>, Never>?
 

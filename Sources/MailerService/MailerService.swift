@@ -4,6 +4,7 @@ import HTTPSClient
 import Logging
 import PostgresClient
 import RPCRuntime
+import SecretVault
 import ServiceContracts
 import ServiceKit
 import TLSSession
@@ -25,6 +26,7 @@ enum MailerService: Service {
     var maxUnsent: Int
     /// Where strangers reach the edge: the beginning of unsubscribe links.
     var publicURL: String?
+    var allowsLoopbackWebhooks: Bool
     var shared: SharedState
   }
 
@@ -45,7 +47,9 @@ enum MailerService: Service {
       gmailURL: settings.httpURL("EMAILMCP_GMAIL_API_URL", default: "https://gmail.googleapis.com"),
       pace: MailboxPace.Terms(unitsPerMinute: units),
       maxUnsent: settings.integer("EMAILMCP_MAX_UNSENT_PER_TENANT", default: 100_000, in: 1...100_000_000),
-      publicURL: publicURL, shared: SharedState(projectUnitsPerMinute: project))
+      publicURL: publicURL,
+      allowsLoopbackWebhooks: settings.toggle("EMAILMCP_WEBHOOK_LOOPBACK", default: false),
+      shared: SharedState(projectUnitsPerMinute: project))
   }
 
   static func start(on loop: ServiceLoop, _ configuration: Configuration) async throws -> any ServiceGraph {
@@ -67,6 +71,7 @@ final class MailerGraph: ServiceGraph {
   private let server: RPCServer
   private let watch: ConnectionWatch?
   private let upkeep: Upkeep?
+  private let webhooks: WebhookWorker?
 
   init(_ loop: ServiceLoop, _ configuration: MailerService.Configuration) throws {
     guard let database = configuration.database else { throw PostgresError(.configuration, "no database") }
@@ -108,9 +113,15 @@ final class MailerGraph: ServiceGraph {
         if let count = try? await store.unpark(user), count > 0 { worker.hint() }
       }
       upkeep = Upkeep(reactor: reactor, store: store, metrics: metrics, logger: logger)
+      webhooks = WebhookWorker(
+        reactor: reactor, store: WebhookStore(pool: pool),
+        sender: WebhookSender(
+          reactor: reactor, http: http, seal: ColumnSeal(configuration.vaultKeys),
+          allowsLoopback: configuration.allowsLoopbackWebhooks), logger: logger)
     } else {
       watch = nil
       upkeep = nil
+      webhooks = nil
     }
   }
 
@@ -131,6 +142,7 @@ final class MailerGraph: ServiceGraph {
     worker.start()
     watch?.start()
     upkeep?.start()
+    webhooks?.start()
   }
 
   /// New calls are refused first; those in hand and the mails that are leaving are finished; then everything closes.
@@ -138,6 +150,7 @@ final class MailerGraph: ServiceGraph {
     let deadline = Instant.current() + limit
     await watch?.stop()
     await upkeep?.stop()
+    await webhooks?.stop()
     let draining = reactor.spawn { [server] in await server.drain(within: limit) }
     await worker.stop()
     _ = await draining.result

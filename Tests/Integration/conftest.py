@@ -56,6 +56,7 @@ class System:
             "PATH": os.environ["PATH"],
             "DATABASE_URL": self.summary["owner_database_url"],
             "EMAILMCP_KEY_PEPPER_FILE": f"{self.summary['identities']}/key-pepper",
+            "EMAILMCP_VAULT_KEYS_FILE": f"{self.summary['identities']}/vault-keys",
         }
         answer = subprocess.run([f"{BIN}/emailmcp", *arguments], env=environment, capture_output=True, text=True)
         assert answer.returncode == 0, answer.stderr

@@ -32,6 +32,10 @@ import Testing
     INSERT INTO platform_totals (tenant_id) SELECT t FROM unnest('{a,b}'::text[]) t;
     INSERT INTO audit_events (tenant_id, actor, action) SELECT t, 'x', 'y' FROM unnest('{a,b}'::text[]) t;
     INSERT INTO suppressions (tenant_id, entry, source) SELECT t, 'x@y.z', 'platform' FROM unnest('{a,b}'::text[]) t;
+    INSERT INTO webhook_endpoints (tenant_id, id, url, secret_sealed)
+      SELECT t, 'we_' || t || repeat('0', 20), 'https://x.example', '' FROM unnest('{a,b}'::text[]) t;
+    INSERT INTO webhook_deliveries (tenant_id, endpoint_id, id, subject, type, payload)
+      SELECT t, 'we_' || t || repeat('0', 20), 'msg', 's', 't', '{}' FROM unnest('{a,b}'::text[]) t;
     INSERT INTO rate_limits (tenant_id, key, tat) SELECT t, 'k', now() FROM unnest('{a,b}'::text[]) t;
     """
 
@@ -49,7 +53,7 @@ import Testing
     let database = try await PostgresFixture.database()
     try database.execute(Self.fill)
     let tables = try database.execute(Self.tables).compactMap { $0[0] }
-    #expect(tables.count >= 17)
+    #expect(tables.count >= 19)
     #expect(try database.execute(Self.tables).allSatisfy { $0[1] == "t" })
     try await database.withPool(as: login == "service" ? .service : .owner) { pool in
       #expect(try await Self.leaks(pool, tables) == [])

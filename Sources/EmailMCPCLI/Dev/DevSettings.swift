@@ -40,6 +40,7 @@ struct DevSettings {
       "EMAILMCP_GOOGLE_ISSUER": "https://accounts.google.com",
       "EMAILMCP_GMAIL_API_URL": sandboxURL,
       "EMAILMCP_PUBLIC_URL": edgeURL,
+      "EMAILMCP_WEBHOOK_LOOPBACK": "on",
       "EMAILMCP_SANDBOX_DATA": folder.sandbox,
     ]
   }

@@ -21,7 +21,7 @@ package enum KnownSettings {
     "EMAILMCP_REPORT_TARGET", "EMAILMCP_RPC_TLS", "EMAILMCP_SANDBOX_DATA", "EMAILMCP_TEST_PYTHON", "EMAILMCP_TLS_CA",
     "EMAILMCP_TLS_CERT",
     "EMAILMCP_TLS_KEY", "EMAILMCP_TOKEN_KEYS", "EMAILMCP_URL", "EMAILMCP_API_KEY", "EMAILMCP_VAULT",
-    "EMAILMCP_VAULT_KEYS",
+    "EMAILMCP_VAULT_KEYS", "EMAILMCP_WEBHOOK_LOOPBACK",
   ]
 
   /// A problem for each `EMAILMCP_*` name that nothing reads, with the nearest name that something does.

@@ -23,7 +23,7 @@ final class MailerHarness {
   private let gmailURL: String
   private let unitsPerMinute: Int
   private var mailers: [(graph: any ServiceGraph, channel: RPCChannel)] = []
-  private static let keys = Keyring(generating: "test")
+  static let keys = Keyring(generating: "test")
 
   private init(
     _ reactor: Reactor, _ database: TestDatabase, folder: String, unitsPerMinute: Int
@@ -88,7 +88,8 @@ final class MailerHarness {
       listen: .unix(path: path), database: try PostgresConfiguration(url: database.url()), rpc: rpc,
       vaultKeys: Self.keys, oauth: try ChannelTarget("unix:\(folder)/oauth"), gmailURL: gmailURL,
       pace: MailboxPace.Terms(unitsPerMinute: unitsPerMinute), maxUnsent: 100,
-      publicURL: "https://mail.acme.example/", shared: SharedState(projectUnitsPerMinute: 1_000_000_000))
+      publicURL: "https://mail.acme.example/", allowsLoopbackWebhooks: true,
+      shared: SharedState(projectUnitsPerMinute: 1_000_000_000))
     let loop = ServiceLoop(
       reactor: reactor, index: 0, count: 1, logger: Logger(label: "test") { _ in SwiftLogNoOpLogHandler() },
       readiness: Readiness(), metrics: MetricsRegistry())

@@ -22,6 +22,8 @@ final class ScriptedGmail {
     var path: String
     var token: String
     var body: [UInt8]
+    /// By lower-case name.
+    var fields: [String: String] = [:]
   }
 
   private(set) var requests: [Request] = []
@@ -135,15 +137,19 @@ final class ScriptedGmail {
       let lines = String(decoding: input[..<end.lowerBound], as: UTF8.self).split(separator: "\r\n")
       var length = 0
       var token = ""
+      var fields: [String: String] = [:]
       for line in lines.dropFirst() {
         let lowered = line.lowercased()
+        if let colon = line.firstIndex(of: ":") {
+          fields[line[..<colon].lowercased()] = String(line[line.index(after: colon)...].drop { $0 == " " })
+        }
         if lowered.hasPrefix("content-length:") { length = Int(line.dropFirst(15).drop { $0 == " " }) ?? 0 }
         if lowered.hasPrefix("authorization: bearer ") { token = String(line.dropFirst(22)) }
       }
       guard input.count >= end.upperBound + length else { return nil }
       let body = Array(input[end.upperBound..<end.upperBound + length])
       input.removeFirst(end.upperBound + length)
-      return Request(path: String(lines[0].split(separator: " ")[1]), token: token, body: body)
+      return Request(path: String(lines[0].split(separator: " ")[1]), token: token, body: body, fields: fields)
     }
   }
 }

@@ -1,0 +1,124 @@
+import ArgumentParser
+import PostgresClient
+import SecretVault
+import ServiceKit
+import TLSSession
+
+/// A tenant's webhook endpoints and their deliveries, as the owner of the database administers them.
+struct Webhooks {
+  private let session: BlockingSession
+  private let tenants: Tenants
+
+  init(url: String) throws {
+    session = try BlockingSession(url: url)
+    tenants = Tenants(session)
+  }
+
+  func add(_ tenant: String, _ text: String, finalOnly: Bool, seal: ColumnSeal) throws -> (
+    id: String, secret: WebhookSecret
+  ) {
+    guard let url = WebhookURL(text) else {
+      throw ValidationError("a webhook's URL is https://…, at most 2048 bytes, without user name and fragment")
+    }
+    let id = "we_" + Hex.encode(SecureRandom.bytes(12))
+    let secret = WebhookSecret()
+    let sealed = try seal.seal(secret.bytes, for: WebhookSecret.place(tenantID: tenant, endpointID: id))
+    try session.transaction(tenant: tenant) {
+      try tenants.requireTenant(tenant)
+      let added = try session.execute(
+        "SELECT emailmcp.add_webhook($1, $2, $3, $4::boolean, decode($5, 'hex'))",
+        [tenant, id, url.description, finalOnly ? "true" : "false", Hex.encode(sealed)])
+      guard added.first?[0] == "t" else { throw ValidationError("\(tenant) has 16 endpoints already") }
+      try tenants.audit(tenant, "webhook.added", target: id)
+    }
+    return (id, secret)
+  }
+
+  func list(_ tenant: String) throws -> [[String?]] {
+    try session.transaction(tenant: tenant) {
+      try session.execute(
+        """
+        SELECT e.id, e.url, CASE WHEN e.final_only THEN 'final' ELSE 'all' END,
+          CASE WHEN e.disabled_at IS NULL THEN 'enabled' ELSE 'disabled' END,
+          (SELECT count(*) FROM webhook_deliveries d WHERE d.tenant_id = e.tenant_id AND d.endpoint_id = e.id
+            AND d.state = 'pending'),
+          (SELECT count(*) FROM webhook_deliveries d WHERE d.tenant_id = e.tenant_id AND d.endpoint_id = e.id
+            AND d.state = 'dead')
+        FROM webhook_endpoints e WHERE e.tenant_id = $1 ORDER BY e.created_at, e.id
+        """, [tenant])
+    }
+  }
+
+  func remove(_ tenant: String, _ id: String) throws {
+    try session.transaction(tenant: tenant) {
+      guard
+        try !session.execute(
+          "DELETE FROM webhook_endpoints WHERE tenant_id = $1 AND id = $2 RETURNING id", [tenant, id]
+        ).isEmpty
+      else { throw Self.unknown(tenant, id) }
+      try tenants.audit(tenant, "webhook.removed", target: id)
+    }
+  }
+
+  /// Lets a disabled endpoint have webhooks again.
+  func enable(_ tenant: String, _ id: String) throws {
+    try session.transaction(tenant: tenant) {
+      guard
+        try !session.execute(
+          "UPDATE webhook_endpoints SET disabled_at = NULL WHERE tenant_id = $1 AND id = $2 RETURNING id", [tenant, id]
+        ).isEmpty
+      else { throw Self.unknown(tenant, id) }
+      try tenants.audit(tenant, "webhook.enabled", target: id)
+    }
+  }
+
+  /// A new secret; the old one signs beside it for `overlap`.
+  func rotate(_ tenant: String, _ id: String, overlap: Duration, seal: ColumnSeal) throws -> WebhookSecret {
+    let secret = WebhookSecret()
+    let sealed = try seal.seal(secret.bytes, for: WebhookSecret.place(tenantID: tenant, endpointID: id))
+    try session.transaction(tenant: tenant) {
+      guard
+        try !session.execute(
+          """
+          UPDATE webhook_endpoints SET previous_sealed = secret_sealed, secret_sealed = decode($3, 'hex'),
+            previous_until = now() + make_interval(secs => $4::float8)
+          WHERE tenant_id = $1 AND id = $2 RETURNING id
+          """, [tenant, id, Hex.encode(sealed), String(overlap.components.seconds)]
+        ).isEmpty
+      else { throw Self.unknown(tenant, id) }
+      try tenants.audit(tenant, "webhook.rotated", target: id)
+    }
+    return secret
+  }
+
+  /// The newest deliveries in a state.
+  func deliveries(_ tenant: String, _ id: String, state: String, limit: Int) throws -> [[String?]] {
+    try session.transaction(tenant: tenant) {
+      try session.execute(
+        """
+        SELECT id, type, subject, attempts, created_at::timestamptz(0)::text, coalesce(last_error, '')
+        FROM webhook_deliveries WHERE tenant_id = $1 AND endpoint_id = $2 AND state = $3
+        ORDER BY seq DESC LIMIT $4::integer
+        """, [tenant, id, state, String(limit)])
+    }
+  }
+
+  /// Tells again what is dead (all of it, or one event in whatever state); answers how many.
+  func replay(_ tenant: String, _ id: String, event: String?) throws -> Int {
+    try session.transaction(tenant: tenant) {
+      let replayed = try session.execute(
+        """
+        UPDATE webhook_deliveries SET state = 'pending', attempts = 0, next_at = now(), done_at = NULL
+        WHERE tenant_id = $1 AND endpoint_id = $2 AND state <> 'pending' AND ($3::text IS NULL AND state = 'dead' OR id = $3)
+        RETURNING 1
+        """, [tenant, id, event]
+      ).count
+      if replayed > 0 { try tenants.audit(tenant, "webhook.replayed", target: id) }
+      return replayed
+    }
+  }
+
+  private static func unknown(_ tenant: String, _ id: String) -> ValidationError {
+    ValidationError("\(tenant) has no webhook endpoint \(id); emailmcp webhook list --tenant \(tenant)")
+  }
+}

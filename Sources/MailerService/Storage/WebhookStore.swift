@@ -1,0 +1,58 @@
+import CivilTime
+import PostgresClient
+
+/// The outbox of webhooks, which the database's triggers fill.
+final class WebhookStore {
+  private let pool: PostgresPool
+
+  init(pool: PostgresPool) { self.pool = pool }
+
+  struct Claim: Sendable {
+    var tenantID: String
+    var endpointID: String
+    var sequence: Int64
+    /// The `webhook-id`.
+    var id: String
+    var type: String
+    var payload: [UInt8]
+    var attempt: Int
+    var url: String
+    var sealedSecret: [UInt8]
+    var previousSecret: [UInt8]?
+  }
+
+  /// - Parameter busy: endpoints that have enough under way.
+  func claim(perEndpoint: Int, limit: Int, lease: Duration, busy: [String]) async throws -> [Claim] {
+    try await pool.query(
+      """
+      SELECT tenant_id, endpoint_id, seq, id, type, payload, attempts, url, secret_sealed, previous_sealed
+      FROM emailmcp.claim_webhooks($1, $2, make_interval(secs => $3), $4) ORDER BY seq
+      """, [.int4(Int32(perEndpoint)), .int4(Int32(limit)), .seconds(lease), .textArray(busy)]
+    ).map { row in
+      Claim(
+        tenantID: try row[0], endpointID: try row[1], sequence: try row[2], id: try row[3], type: try row[4],
+        payload: Array(try row.column(5, as: String.self).utf8), attempt: try row[6], url: try row[7],
+        sealedSecret: try row[8], previousSecret: try row[9])
+    }
+  }
+
+  func finish(_ claim: Claim, _ verdict: WebhookAttempt.Verdict, status: Int?, error: String?) async throws {
+    let (state, delay, disables): (String, Duration, Bool) =
+      switch verdict {
+      case .delivered: ("delivered", .zero, false)
+      case .retry(let delay): ("pending", delay, false)
+      case .dead(let disables): ("dead", .zero, disables)
+      }
+    try await pool.query(
+      "SELECT emailmcp.finish_webhook($1, $2, $3, $4, $5, make_interval(secs => $6), $7, $8, $9)",
+      [
+        .text(claim.tenantID), .text(claim.endpointID), .int8(claim.sequence), .int4(Int32(claim.attempt)),
+        .text(state), .seconds(delay), .int4(status.map { Int32($0) }), .text(error), .bool(disables),
+      ])
+  }
+
+  /// Deliveries that wait, counted to 100,000.
+  func pending() async throws -> Int { try await pool.query("SELECT emailmcp.count_webhooks()").only()[0] }
+
+  func purge() async throws { try await pool.query("SELECT emailmcp.purge_webhooks()", timeout: .seconds(20)) }
+}

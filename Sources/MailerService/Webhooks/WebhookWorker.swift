@@ -1,0 +1,132 @@
+import EventLoop
+import Logging
+import Metrics
+
+/// Tells platforms what has happened: claims due webhooks, sends them, records what became of them. On one loop of each
+/// mailer; any number may run. In the mailer because it has the HTTP client and the keys, and makes most of the events.
+final class WebhookWorker {
+  /// How often due webhooks are looked for, where no full batch says that more wait.
+  static let interval: Duration = .seconds(1)
+  /// Under way at once in this process, and to one endpoint: a slow one leaves room for the rest.
+  static let inFlight = 64
+  static let inFlightPerEndpoint = 8
+  /// A claim counts as dead after this; longer than any attempt.
+  static let lease: Duration = .seconds(60)
+
+  private let reactor: Reactor
+  private let store: WebhookStore
+  private let sender: WebhookSender
+  private let logger: Logger
+  private let outcomes: [String: Counter]
+  private let waiting = Gauge(label: "emailmcp_webhooks_pending")
+  private var tasks: [Task<Void, any Error>] = []
+  private var sending: [Int64: Task<Void, any Error>] = [:]
+  private var busy: [String: Int] = [:]
+
+  init(reactor: Reactor, store: WebhookStore, sender: WebhookSender, logger: Logger) {
+    self.reactor = reactor
+    self.store = store
+    self.sender = sender
+    self.logger = logger
+    outcomes = Dictionary(
+      uniqueKeysWithValues: ["delivered", "retried", "dead"].map {
+        ($0, Counter(label: "emailmcp_webhook_attempts_total", dimensions: [("outcome", $0)]))
+      })
+  }
+
+  func start() {
+    tasks.append(
+      reactor.spawn { [self] in
+        while true {
+          let isFull = await claim()
+          try await reactor.sleep(for: isFull ? .milliseconds(10) : Self.interval * Double.random(in: 0.9..<1.1))
+        }
+      })
+    tasks.append(
+      reactor.spawn { [self] in
+        while true {
+          if let count = try? await store.pending() { waiting.record(count) }
+          try? await store.purge()
+          try await reactor.sleep(for: .seconds(30))
+        }
+      })
+  }
+
+  /// What is under way is given up: its claim lapses, and another attempt carries it. An endpoint sees an event again
+  /// by its id.
+  func stop() async {
+    for task in tasks + Array(sending.values) { task.cancel() }
+    for task in tasks + Array(sending.values) { _ = await task.result }
+  }
+
+  /// Whether there may be more at once.
+  private func claim() async -> Bool {
+    let room = Self.inFlight - sending.count
+    guard room > 0 else { return false }
+    let full = busy.filter { $0.value >= Self.inFlightPerEndpoint }.map(\.key)
+    do {
+      let claims = try await store.claim(
+        perEndpoint: Self.inFlightPerEndpoint, limit: room, lease: Self.lease, busy: full)
+      for claim in claims { begin(claim) }
+      return claims.count >= Self.inFlightPerEndpoint && sending.count < Self.inFlight
+    } catch {
+      logger.debug("webhooks could not be claimed", metadata: ["error": "\(error)"])
+      return false
+    }
+  }
+
+  private func begin(_ claim: WebhookStore.Claim) {
+    busy[claim.endpointID, default: 0] += 1
+    sending[claim.sequence] = reactor.spawn { [self] in
+      defer {
+        sending[claim.sequence] = nil
+        busy[claim.endpointID, default: 1] -= 1
+        if busy[claim.endpointID] == 0 { busy[claim.endpointID] = nil }
+      }
+      try await carry(claim)
+    }
+  }
+
+  private func carry(_ claim: WebhookStore.Claim) async throws {
+    let answer: WebhookAnswer
+    do {
+      answer = try await sender.send(claim)
+    } catch is CancellationError {
+      return
+    } catch {
+      answer = .failure("the secret does not open")
+    }
+    let verdict = WebhookAttempt(number: claim.attempt).verdict(on: answer, jitter: .random(in: 0..<1))
+    var status: Int?
+    var words: String?
+    switch answer {
+    case .status(let code, _):
+      status = code
+      if verdict != .delivered { words = "HTTP \(code)" }
+    case .failure(let text), .refused(let text): words = text
+    }
+    note(claim, verdict, words)
+    do {
+      try await store.finish(claim, verdict, status: status, error: words)
+    } catch {
+      // The claim lapses and the event goes again, under the same id.
+      logger.debug("a webhook's outcome could not be recorded", metadata: ["error": "\(error)"])
+    }
+  }
+
+  private func note(_ claim: WebhookStore.Claim, _ verdict: WebhookAttempt.Verdict, _ words: String?) {
+    let metadata: Logger.Metadata = [
+      "tenant": "\(claim.tenantID)", "endpoint": "\(claim.endpointID)", "webhook": "\(claim.id)",
+      "type": "\(claim.type)", "attempt": "\(claim.attempt)", "reason": "\(words ?? "")",
+    ]
+    switch verdict {
+    case .delivered: outcomes["delivered"]?.increment()
+    case .retry:
+      outcomes["retried"]?.increment()
+      logger.info("a webhook will be tried again", metadata: metadata)
+    case .dead:
+      outcomes["dead"]?.increment()
+      logger.warning("a webhook was given up; emailmcp webhook replay", metadata: metadata)
+    }
+  }
+}

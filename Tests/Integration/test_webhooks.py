@@ -1,0 +1,95 @@
+"""Webhooks to the platform, received over a real socket and judged by the reference library of Standard Webhooks."""
+
+import json
+import threading
+import time
+from http.server import BaseHTTPRequestHandler, ThreadingHTTPServer
+
+import pytest
+from standardwebhooks.webhooks import Webhook, WebhookVerificationError
+
+
+class Receiver:
+    """Keeps what it was posted; answers what `answer` says for the number of the request."""
+
+    def __init__(self):
+        self.received, self.answer = [], lambda number: 200
+        receiver = self
+
+        class Handler(BaseHTTPRequestHandler):
+            def do_POST(self):
+                body = self.rfile.read(int(self.headers["Content-Length"]))
+                receiver.received.append((dict(self.headers.items()), body))
+                self.send_response(receiver.answer(len(receiver.received)))
+                self.send_header("Content-Length", "0")
+                self.end_headers()
+
+            def log_message(self, *arguments):
+                pass
+
+        self.server = ThreadingHTTPServer(("127.0.0.1", 0), Handler)
+        self.url = f"http://127.0.0.1:{self.server.server_port}/hooks"
+        threading.Thread(target=self.server.serve_forever, daemon=True).start()
+
+    def about(self, user):
+        events = [(headers, body, json.loads(body)) for headers, body in list(self.received)]
+        return [event for event in events if event[2]["data"]["user_id"] == user]
+
+    def wait_for(self, user, count):
+        deadline = time.monotonic() + 30
+        while len(self.about(user)) < count:
+            assert time.monotonic() < deadline, [event[2] for event in self.about(user)]
+            time.sleep(0.05)
+        return self.about(user)
+
+
+@pytest.fixture
+def receiver():
+    running = Receiver()
+    yield running
+    running.server.shutdown()
+
+
+def test_the_platform_is_told_of_connections_and_of_every_status_of_a_mail(system, crm, browser, user, account, receiver):
+    endpoint, secret = system.cli("webhook", "add", "--tenant", "default", receiver.url).split("\t")
+    try:
+        crm.connect(user, browser, account)
+        assert crm.send(user, {"to": ["grace@example.com"], "subject": "Told", "body": "x"})[0]
+        judge = Webhook(secret)
+        events = receiver.wait_for(user, 3)
+        for headers, body, event in events:
+            assert judge.verify(body, {name.lower(): value for name, value in headers.items()}) == event
+        with pytest.raises(WebhookVerificationError):
+            judge.verify(events[0][1] + b" ", {name.lower(): value for name, value in events[0][0].items()})
+        assert [event["type"] for _, _, event in events] == ["account.connected", "message.sending", "message.success"]
+        assert "Told" not in events[-1][1].decode() and "grace" not in events[-1][1].decode()
+
+        new = system.cli("webhook", "rotate", "--tenant", "default", endpoint)
+        crm.disconnect(user)
+        headers, body, event = receiver.wait_for(user, 4)[-1]
+        assert event["type"] == "account.disconnected"
+        for known in (secret, new):
+            assert Webhook(known).verify(body, {name.lower(): value for name, value in headers.items()})
+    finally:
+        system.cli("webhook", "remove", "--tenant", "default", endpoint)
+    assert endpoint not in system.cli("webhook", "list", "--tenant", "default")
+
+
+def test_what_was_given_up_is_listed_and_told_again_under_its_id(system, crm, connected, receiver):
+    receiver.answer = lambda number: 410 if number == 1 else 200
+    endpoint, _ = system.cli("webhook", "add", "--tenant", "default", "--final-only", receiver.url).split("\t")
+    try:
+        crm.send(connected, {"to": ["grace@example.com"], "subject": "s", "body": "x"})
+        first = receiver.wait_for(connected, 1)[0]
+        assert first[2]["type"] == "message.success"
+        deadline = time.monotonic() + 30
+        while not (dead := system.cli("webhook", "deliveries", "--tenant", "default", endpoint)):
+            assert time.monotonic() < deadline
+        assert dead.split("\t")[0] == first[0]["webhook-id"]
+        assert "disabled" in system.cli("webhook", "list", "--tenant", "default")
+        system.cli("webhook", "enable", "--tenant", "default", endpoint)
+        assert system.cli("webhook", "replay", "--tenant", "default", endpoint) == "1"
+        again = receiver.wait_for(connected, 2)[1]
+        assert again[0]["webhook-id"] == first[0]["webhook-id"] and again[1] == first[1]
+    finally:
+        system.cli("webhook", "remove", "--tenant", "default", endpoint)

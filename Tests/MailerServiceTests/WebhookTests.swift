@@ -1,0 +1,301 @@
+import HTTPSClient
+import SecretVault
+import ServiceContracts
+import ServiceKit
+import StrictJSON
+import TLSSession
+import TestSupport
+import Testing
+import WireCodec
+
+@testable import MailerService
+
+@Suite("Webhooks: values")
+struct WebhookValueTests {
+  @Test("Ten attempts by the schedule of Standard Webhooks, then dead")
+  func schedule() {
+    var waits: [Duration] = []
+    for number in 1...9 {
+      guard case .retry(let wait) = WebhookAttempt(number: number).verdict(on: .failure("timeout"), jitter: 0) else {
+        Issue.record("attempt \(number) is the last")
+        return
+      }
+      waits.append(wait)
+    }
+    #expect(waits == [5, 300, 1800, 7200, 18_000, 36_000, 50_400, 72_000, 86_400].map { .seconds($0) })
+    #expect(WebhookAttempt(number: 10).verdict(on: .failure("timeout"), jitter: 0) == .dead(disables: false))
+  }
+
+  @Test(
+    "What an answer means",
+    arguments: [
+      (.status(200, retryAfter: nil), .delivered), (.status(299, retryAfter: 9), .delivered),
+      (.status(199, retryAfter: nil), .retry(after: .seconds(5))),
+      (.status(301, retryAfter: nil), .retry(after: .seconds(5))),
+      (.status(410, retryAfter: nil), .dead(disables: true)),
+      (.status(429, retryAfter: 60), .retry(after: .seconds(60))),
+      (.status(503, retryAfter: 1), .retry(after: .seconds(5))),
+      (.status(503, retryAfter: 999_999), .retry(after: .seconds(86_400))),
+      (.status(503, retryAfter: -1), .retry(after: .seconds(5))),
+      (.refused("private"), .retry(after: .seconds(5))),
+    ] as [(WebhookAnswer, WebhookAttempt.Verdict)])
+  func verdicts(_ answer: WebhookAnswer, _ expected: WebhookAttempt.Verdict) {
+    #expect(WebhookAttempt(number: 1).verdict(on: answer, jitter: 0) == expected)
+  }
+
+  @Test(
+    "Addresses that are not of the public internet",
+    arguments: [
+      "0.0.0.0", "10.0.0.1", "10.255.255.255", "100.64.0.1", "100.127.255.255", "127.0.0.1", "127.255.255.255",
+      "169.254.169.254", "172.16.0.1", "172.31.255.255", "192.0.0.1", "192.0.2.1", "192.88.99.1", "192.168.0.1",
+      "198.18.0.1", "198.19.255.255", "198.51.100.7", "203.0.113.9", "224.0.0.1", "239.1.1.1", "240.0.0.1",
+      "255.255.255.255", "::", "::1", "::ffff:127.0.0.1", "::ffff:8.8.8.8", "::ffff:169.254.169.254", "::8.8.8.8",
+      "64:ff9b::7f00:1", "64:ff9b:1::1", "100::1", "2001::1", "2001:1ff::1", "2001:db8::1", "2002:7f00:1::",
+      "3fff::1", "3fff:fff::1", "fc00::1", "fd00:ec2::254", "fe80::1", "fec0::1", "ff02::1", "example.com", "",
+    ])
+  func notPublic(_ host: String) { #expect(!PublicAddress.contains(host)) }
+
+  @Test(
+    "Addresses of the public internet, next to the ranges that are not",
+    arguments: [
+      "1.1.1.1", "9.255.255.255", "11.0.0.0", "100.63.255.255", "100.128.0.0", "126.255.255.255", "128.0.0.0",
+      "169.253.255.255", "169.255.0.0", "172.15.255.255", "172.32.0.0", "192.0.1.0", "192.167.255.255", "192.169.0.0",
+      "198.17.255.255", "198.20.0.0", "223.255.255.255", "2001:200::1", "2001:4860:4860::8888", "2a00:1450::1",
+      "2003::1", "3fff:1000::1",
+    ])
+  func isPublic(_ host: String) { #expect(PublicAddress.contains(host)) }
+
+  @Test(
+    "A URL that webhooks may go to",
+    arguments: [
+      ("https://a.example/x?y=1", "a.example", 443, "/x?y=1"), ("https://A.example", "a.example", 443, "/"),
+      ("https://a.example:8443?q", "a.example", 8443, "/?q"), ("https://[2001:db8::1]:1/", "2001:db8::1", 1, "/"),
+      ("http://127.0.0.1:9/h", "127.0.0.1", 9, "/h"), ("http://localhost", "localhost", 80, "/"),
+    ] as [(String, String, UInt16, String)])
+  func urls(_ text: String, _ host: String, _ port: UInt16, _ path: String) throws {
+    let url = try #require(WebhookURL(text))
+    #expect(url.host == host && url.port == port && url.path == path)
+  }
+
+  @Test(
+    "A URL that they may not go to",
+    arguments: [
+      "", "https://", "ftp://a.example", "http://a.example", "https://u@a.example", "https://u:p@a.example/",
+      "https://a.example#f", "https://a.example:0", "https://a.example:65536", "https://a.example:+1", "https://[::1",
+      "https://[::1]x", "https://a b.example", "https://ä.example", "//a.example", "https://a.example/\u{7}",
+      "https://a.example/" + String(repeating: "a", count: 2048),
+    ])
+  func badURLs(_ text: String) { #expect(WebhookURL(text) == nil) }
+
+  @Test("The signature agrees with the specification's example; a secret's text is hidden")
+  func signature() throws {
+    let key = try #require(Base64.decode("MfKQ9r8GKYqrTwjUPD8ILPZIo2LaLaSw"))
+    let secret = try #require(WebhookSecret(bytes: SecretBytes(key)))
+    let signature = secret.signature(
+      id: "msg_p5jXN8AQM9LWM0D4loKWxJek", timestamp: 1_614_265_330, body: Array(#"{"test": 2432232314}"#.utf8))
+    #expect(signature == "v1,g0hM9SsE+OTPJTGt/tmIKtSyZlE3uFJELVlNIOLJ1OE=")
+    #expect("\(secret)" == "<redacted>" && secret.revealed == "whsec_MfKQ9r8GKYqrTwjUPD8ILPZIo2LaLaSw")
+    #expect(WebhookSecret(bytes: SecretBytes(randomCount: 23)) == nil)
+    #expect(WebhookSecret(bytes: SecretBytes(randomCount: 65)) == nil)
+  }
+}
+
+@Suite("Webhooks, through a real database to a real receiver")
+struct WebhookTests {
+  private static func addEndpoint(
+    _ harness: MailerHarness, _ url: String, finalOnly: Bool = false, _ secret: WebhookSecret = WebhookSecret()
+  ) throws {
+    let id = "we_0123456789abcdef"
+    let sealed = try ColumnSeal(MailerHarness.keys).seal(
+      secret.bytes, for: WebhookSecret.place(tenantID: "acme", endpointID: id))
+    try harness.database.execute(
+      """
+      SELECT emailmcp.add_webhook('acme', '\(id)', '\(url)', \(finalOnly), decode('\(Hex.encode(sealed))', 'hex'))
+      """)
+  }
+
+  private static func types(_ receiver: ScriptedGmail) throws -> [String] {
+    try receiver.requests.map { try JSONValue(parsing: $0.body)["type"]?.stringValue ?? "" }
+  }
+
+  @Test("Every status of a mail arrives, signed, in order, though the first attempt fails")
+  func statuses() async throws {
+    try await MailerHarness.run { harness in
+      let receiver = ScriptedGmail(harness.reactor)
+      receiver.script = { number, _ in number == 1 ? .status(500) : .status(204) }
+      let secret = WebhookSecret()
+      try Self.addEndpoint(harness, try receiver.start() + "/hook?x=1", secret)
+      let sent = try await harness.send { $0.metadata = WireMap([("deal", "7")]) }
+      // The other events of this mail wait behind the first one.
+      #expect(
+        try await harness.eventually {
+          try harness.value("SELECT max(last_status) FROM webhook_deliveries") == "500"
+        })
+      #expect(receiver.requests.count == 1)
+      try harness.database.execute("UPDATE webhook_deliveries SET next_at = now()")
+      #expect(
+        try await harness.eventually {
+          try harness.value("SELECT count(*) FROM webhook_deliveries WHERE state = 'delivered'") == "2"
+        })
+      #expect(try Self.types(receiver) == ["message.sending", "message.sending", "message.success"])
+      #expect(receiver.requests[0].fields["webhook-id"] == receiver.requests[1].fields["webhook-id"])
+      let last = try #require(receiver.requests.last)
+      #expect(last.path == "/hook?x=1" && last.fields["content-type"] == "application/json")
+      let time = try #require(last.fields["webhook-timestamp"].flatMap { Int64($0) })
+      #expect(
+        last.fields["webhook-signature"]
+          == secret.signature(id: last.fields["webhook-id"] ?? "", timestamp: time, body: last.body))
+      let data = try JSONValue(parsing: last.body)["data"]
+      #expect(data?["id"]?.stringValue == sent.id && data?["message_id"]?.stringValue == sent.messageID)
+      #expect(data?["metadata"]?["deal"]?.stringValue == "7" && data?["user_id"]?.stringValue == "ann")
+      receiver.stop()
+    }
+  }
+
+  @Test("An endpoint that wants the last statuses only gets those; 410 ends it; two secrets sign after a rotation")
+  func finalOnly() async throws {
+    try await MailerHarness.run { harness in
+      let receiver = ScriptedGmail(harness.reactor)
+      receiver.script = { number, _ in number < 2 ? .status(200) : .status(410) }
+      let (old, new) = (WebhookSecret(), WebhookSecret())
+      try Self.addEndpoint(harness, try receiver.start(), finalOnly: true, old)
+      let sealed = try ColumnSeal(MailerHarness.keys).seal(
+        new.bytes, for: WebhookSecret.place(tenantID: "acme", endpointID: "we_0123456789abcdef"))
+      try harness.database.execute(
+        """
+        UPDATE webhook_endpoints SET previous_sealed = secret_sealed, previous_until = now() + interval '1 h',
+          secret_sealed = decode('\(Hex.encode(sealed))', 'hex')
+        """)
+      _ = try await harness.send()
+      #expect(try await harness.eventually { receiver.requests.count == 1 })
+      #expect(try Self.types(receiver) == ["message.success"])
+      let first = receiver.requests[0]
+      let time = Int64(first.fields["webhook-timestamp"] ?? "") ?? 0
+      let expected = [new, old].map {
+        $0.signature(id: first.fields["webhook-id"] ?? "", timestamp: time, body: first.body)
+      }
+      #expect(first.fields["webhook-signature"] == expected.joined(separator: " "))
+      _ = try await harness.send()
+      #expect(
+        try await harness.eventually {
+          try harness.value("SELECT count(*) FROM webhook_endpoints WHERE disabled_at IS NOT NULL") == "1"
+        })
+      #expect(try harness.value("SELECT state FROM webhook_deliveries ORDER BY seq DESC LIMIT 1") == "dead")
+      _ = try await harness.send()
+      #expect(try harness.value("SELECT count(*) FROM webhook_deliveries") == "2")
+      receiver.stop()
+    }
+  }
+
+  @Test("Accounts: connected, reauth required, disconnected; without an endpoint nothing is written")
+  func accounts() async throws {
+    let database = try await PostgresFixture.database()
+    try database.createTenant("acme")
+    let connect = """
+      INSERT INTO user_email_accounts (tenant_id, user_id, email_address, google_sub, status)
+      VALUES ('acme', 'u', 'u@example.com', 's', 'active')
+      ON CONFLICT (tenant_id, user_id, provider) DO UPDATE SET status = 'active', connected_at = clock_timestamp();
+      """
+    try database.execute(connect)
+    #expect(try database.execute("SELECT count(*) FROM webhook_deliveries")[0][0] == "0")
+    try database.execute("SELECT emailmcp.add_webhook('acme', 'we_0123456789abcdef', 'https://x.example/', true, '')")
+    try database.execute(connect)
+    try database.execute("UPDATE user_email_accounts SET status = 'reauth_required', reauth_reason = 'revoked'")
+    try database.execute("UPDATE user_email_accounts SET last_used_at = now()")
+    try database.execute("UPDATE user_email_accounts SET status = 'disconnected'")
+    let rows = try database.execute(
+      "SELECT type, payload::jsonb->'data'->>'email_address' FROM webhook_deliveries ORDER BY seq")
+    #expect(rows.map { $0[0] } == ["account.connected", "account.reauth_required", "account.disconnected"])
+    #expect(rows.map { $0[1] } == ["u@example.com", "u@example.com", nil])
+  }
+
+  @Test("A tenant has at most 16 endpoints; a late result changes nothing; what is done goes after its time")
+  func limits() async throws {
+    let database = try await PostgresFixture.database()
+    try database.createTenant("acme")
+    for index in 0...16 {
+      let id = "we_" + String(repeating: "0", count: 16) + "\(index)"
+      let added = try database.execute("SELECT emailmcp.add_webhook('acme', '\(id)', 'https://x.example/', false, '')")
+      #expect(added[0][0] == (index < 16 ? "t" : "f"))
+    }
+    try database.execute("DELETE FROM webhook_endpoints WHERE id <> 'we_00000000000000000'")
+    for _ in 0..<2 {
+      try database.execute(
+        "BEGIN; SELECT set_config('emailmcp.tenant_id', 'acme', true); SELECT emailmcp.tell_platform('acme', 's', 't', true, '{}'); COMMIT"
+      )
+    }
+    let claim = "SELECT seq, attempts FROM emailmcp.claim_webhooks(8, 64, interval '60 s', '{}')"
+    let first = try database.execute(claim, as: .service)
+    #expect(first.count == 1 && first[0][1] == "1")
+    #expect(try database.execute(claim, as: .service).isEmpty, "the second event waits for the first")
+    try database.execute("UPDATE webhook_deliveries SET next_at = now()")
+    #expect(try database.execute(claim, as: .service)[0][1] == "2", "the claim lapsed")
+    let seq = first[0][0]!
+    func finish(_ attempt: Int) throws -> String? {
+      try database.execute(
+        """
+        SELECT emailmcp.finish_webhook('acme', 'we_00000000000000000', \(seq), \(attempt), 'delivered', interval '0',
+          200, NULL, false)
+        """, as: .service)[0][0]
+    }
+    #expect(try finish(1) == "f")
+    #expect(try finish(2) == "t")
+    #expect(try finish(2) == "f")
+    #expect(try database.execute(claim, as: .service).count == 1)
+    #expect(try database.execute(claim.replacing("'{}'", with: "'{we_00000000000000000}'"), as: .service).isEmpty)
+    #expect(try database.execute("SELECT emailmcp.purge_webhooks()", as: .service)[0][0] == "0")
+    try database.execute("UPDATE webhook_deliveries SET done_at = now() - interval '4 days' WHERE state = 'delivered'")
+    #expect(try database.execute("SELECT emailmcp.purge_webhooks()", as: .service)[0][0] == "1")
+  }
+
+  @Test("Without the development flag nothing goes to this machine, by no way to write it")
+  func serverSideRequests() async throws {
+    try await MailerHarness.run { harness in
+      let receiver = ScriptedGmail(harness.reactor)
+      let base = try receiver.start()
+      let port = base.split(separator: ":").last ?? ""
+      for (host, allowed) in [
+        ("http://127.0.0.1:\(port)", false), ("https://127.0.0.1:\(port)", false), ("https://localhost:\(port)", false),
+        ("https://[::ffff:127.0.0.1]:\(port)", false), ("https://[::1]:\(port)", false),
+        ("https://169.254.169.254", false), ("https://0x7f000001:\(port)", false),
+        ("https://2130706433:\(port)", false),
+        ("https://127.1:\(port)", false), ("https://10.0.0.1", true), ("https://[::ffff:10.0.0.1]", true),
+      ] {
+        let answer = try await harness.sendWebhook(to: host, allowsLoopback: allowed)
+        guard case .refused = answer else {
+          Issue.record("\(host): \(answer)")
+          continue
+        }
+      }
+      #expect(receiver.requests.isEmpty)
+      #expect(try await harness.sendWebhook(to: base, allowsLoopback: true) == .status(200, retryAfter: nil))
+      receiver.script = { _, _ in .status(302, headers: "Location: \(base)/elsewhere\r\n") }
+      #expect(try await harness.sendWebhook(to: base, allowsLoopback: true) == .status(302, retryAfter: nil))
+      receiver.script = { _, _ in .status(200, message: String(repeating: "x", count: WebhookSender.maximumAnswer)) }
+      #expect(try await harness.sendWebhook(to: base, allowsLoopback: true) == .status(200, retryAfter: nil))
+      receiver.script = { _, _ in .status(503, headers: "Retry-After: 7\r\n") }
+      #expect(try await harness.sendWebhook(to: base, allowsLoopback: true) == .status(503, retryAfter: 7))
+      receiver.script = { _, _ in .close }
+      #expect(try await harness.sendWebhook(to: base, allowsLoopback: true) == .failure("connection_lost"))
+      #expect(receiver.requests.count == 5)
+      receiver.stop()
+    }
+  }
+}
+
+extension MailerHarness {
+  /// The sender alone.
+  fileprivate func sendWebhook(to url: String, allowsLoopback: Bool) async throws -> WebhookAnswer {
+    let secret = WebhookSecret()
+    let seal = ColumnSeal(Self.keys)
+    let http = try HTTPSClient(reactor: reactor)
+    defer { http.close() }
+    let sender = WebhookSender(reactor: reactor, http: http, seal: seal, allowsLoopback: allowsLoopback)
+    return try await sender.send(
+      WebhookStore.Claim(
+        tenantID: "acme", endpointID: "we_1", sequence: 1, id: "msg_1", type: "t", payload: Array("{}".utf8),
+        attempt: 1, url: url,
+        sealedSecret: try seal.seal(secret.bytes, for: WebhookSecret.place(tenantID: "acme", endpointID: "we_1")),
+        previousSecret: nil))
+  }
+}
