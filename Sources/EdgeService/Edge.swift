@@ -46,7 +46,8 @@ final class EdgeGraph: ServiceGraph {
       contextKeys: configuration.rpc.contextKeys)
     let clock = { UInt64(Instant.current().nanoseconds) }
     let handler = EdgeHandler(
-      store: CachingEdgeStore(PostgresEdgeStore(pool), now: clock), backends: backends, access: configuration.access,
+      store: CachingEdgeStore(PostgresEdgeStore(pool), background: { reactor.spawn($0) }, now: clock),
+      backends: backends, access: configuration.access,
       readiness: loop.readiness, logger: loop.logger, now: clock)
     server = HTTPServer(on: reactor, configuration: Self.serverConfiguration()) { await handler.respond(to: $0) }
     try server.listen(

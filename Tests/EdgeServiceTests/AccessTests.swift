@@ -196,7 +196,7 @@ struct AccessTests {
   func cache() async throws {
     nonisolated(unsafe) var now: UInt64 = 0
     let memory = MemoryStore()
-    let cached = CachingEdgeStore(memory) { now }
+    let cached = CachingEdgeStore(memory, background: { _ in }) { now }
     _ = try await cached.key("k")
     now = 4_999_999_999
     _ = try await cached.key("k")
@@ -204,5 +204,31 @@ struct AccessTests {
     now = 5_000_000_000
     _ = try await cached.key("k")
     #expect(memory.questions == 2)
+  }
+
+  @Test("A key's use is written at most once a minute, and no request waits for it")
+  func uses() async throws {
+    nonisolated(unsafe) var now: UInt64 = 5
+    let memory = MemoryStore()
+    var waiting: [() async throws -> Void] = []
+    let cached = CachingEdgeStore(memory, background: { waiting.append($0) }) { now }
+    for key in ["a", "b", "a"] { cached.noteUse(of: key, tenant: "t") }
+    now += CachingEdgeStore.useInterval - 1
+    cached.noteUse(of: "a", tenant: "t")
+    #expect(waiting.count == 2 && memory.uses.isEmpty)
+    now += 1
+    cached.noteUse(of: "a", tenant: "t")
+    for write in waiting { try await write() }
+    #expect(memory.uses == ["a", "b", "a"])
+  }
+
+  @Test("Only a credential that was proven counts as a use of its key")
+  func provenUses() async throws {
+    let site = try await EdgeSite()
+    #expect(await site.send("GET", "/v1/users/u/profile").status == 200)
+    let forged = "emcp_live_\(site.key.id)_\(String(repeating: "A", count: 43))"
+    #expect(await site.send("GET", "/v1/users/u/profile", key: forged).status == 401)
+    #expect(await site.usesWritten() == [site.key.id])
+    await site.stop()
   }
 }

@@ -19,12 +19,16 @@ final class MemoryStore: EdgeStore {
   /// Requests that each bucket still grants.
   var budget = Int.max
   var questions = 0
+  /// Keys whose use was to be written.
+  var uses: [String] = []
 
   func key(_ id: String) async throws -> StoredKey? {
     questions += 1
     if isAway { throw CocoaError(.fileReadUnknown) }
     return keys[id]
   }
+
+  func noteUse(of keyID: String, tenant: String) async throws { uses.append(keyID) }
 
   func allowsOrigin(_ origin: String, tenant: String?) async throws -> Bool {
     guard let owner = origins[origin] else { return false }
@@ -121,6 +125,9 @@ final class EdgeSite: Sendable {
       tenant: "default", environment: "live", authenticator: key.authenticator(pepper: pepper), scopes: scopes,
       expiresAt: nil, isRevoked: isRevoked)
   }
+
+  /// Keys whose use was to be written.
+  func usesWritten() async -> [String] { await loop.run { _ in parts.store.uses } }
 
   /// Changes the store, on the loop.
   func change(_ body: @Sendable (MemoryStore) -> Void) async { await loop.run { _ in body(parts.store) } }

@@ -24,6 +24,9 @@ struct PostgresStoreTests {
       let found = try #require(try await store.key(key.id))
       #expect(found.tenant == "acme" && found.environment == "live" && found.authenticator == hmac)
       #expect(found.scopes == [.read, .send] && found.expiresAt == nil && !found.isRevoked)
+      for _ in 0..<2 { try await store.noteUse(of: key.id, tenant: "acme") }
+      let used = try await pool.query("SELECT last_used_at > now() - interval '1 hour' FROM api_keys", tenant: "acme")
+      #expect(try used.only()[0] == true)
       let nobody = try await store.key("nobodysKey1234567")
       #expect(nobody == nil)
     }

@@ -20,6 +20,8 @@ struct Authenticator {
     guard let key = APIKey(credential), let stored = try await storedKey(key.id, now),
       stored.environment == key.environment.rawValue, key.matches(stored.authenticator, pepper: pepper)
     else { throw Self.refusal(isMissing: false) }
+    // In the cache in front of the database, this only looks at a clock.
+    try? await store.noteUse(of: key.id, tenant: stored.tenant)
     return Caller(tenant: stored.tenant, keyID: key.id, scopes: stored.scopes, boundUser: nil)
   }
 

@@ -8,6 +8,8 @@ protocol EdgeStore: AnyObject {
   func takeTokens(
     tenant: String, bucket: String, perSecond: Double, burst: Int, want: Int
   ) async throws -> (granted: Int, retryAfter: Duration)
+  /// Writes that a key was used just now.
+  func noteUse(of keyID: String, tenant: String) async throws
 }
 
 /// Answers of the database for some seconds, so that most requests need no trip. Bounded: a flood of unknown names does
@@ -16,6 +18,8 @@ final class CachingEdgeStore: EdgeStore {
   /// How long a revoked key may still be taken.
   static let lifetime: UInt64 = 5_000_000_000
   static let capacity = 10_000
+  /// A key's "last used" is right to this: one write a minute and loop, however many requests.
+  static let useInterval: UInt64 = 60_000_000_000
 
   private struct Entry<Value> {
     let value: Value
@@ -26,9 +30,16 @@ final class CachingEdgeStore: EdgeStore {
   private let now: () -> UInt64
   private var keys: [String: Entry<StoredKey?>] = [:]
   private var origins: [String: Entry<Bool>] = [:]
+  private var uses: [String: UInt64] = [:]
+  private let background: (@escaping () async throws -> Void) -> Void
 
-  init(_ store: any EdgeStore, now: @escaping () -> UInt64) {
+  /// - Parameter background: runs what no request waits for.
+  init(
+    _ store: any EdgeStore, background: @escaping (@escaping () async throws -> Void) -> Void,
+    now: @escaping () -> UInt64
+  ) {
     self.store = store
+    self.background = background
     self.now = now
   }
 
@@ -56,5 +67,14 @@ final class CachingEdgeStore: EdgeStore {
     tenant: String, bucket: String, perSecond: Double, burst: Int, want: Int
   ) async throws -> (granted: Int, retryAfter: Duration) {
     try await store.takeTokens(tenant: tenant, bucket: bucket, perSecond: perSecond, burst: burst, want: want)
+  }
+
+  /// At most once a minute a key, and beside the request. A write that fails costs a minute of freshness.
+  func noteUse(of keyID: String, tenant: String) {
+    let moment = now()
+    if let last = uses[keyID], moment < last + Self.useInterval { return }
+    if uses.count >= Self.capacity { uses.removeAll(keepingCapacity: true) }
+    uses[keyID] = moment
+    background { [store] in try await store.noteUse(of: keyID, tenant: tenant) }
   }
 }

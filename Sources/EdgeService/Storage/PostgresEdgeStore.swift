@@ -24,6 +24,15 @@ final class PostgresEdgeStore: EdgeStore {
       isRevoked: try row[5])
   }
 
+  /// Other replicas write the same row, hence the condition.
+  func noteUse(of keyID: String, tenant: String) async throws {
+    _ = try await pool.query(
+      """
+      UPDATE api_keys SET last_used_at = now() WHERE tenant_id = $1 AND id = $2
+        AND (last_used_at IS NULL OR last_used_at < now() - interval '1 minute')
+      """, [.text(tenant), .text(keyID)], tenant: tenant, timeout: Self.timeout)
+  }
+
   func allowsOrigin(_ origin: String, tenant: String?) async throws -> Bool {
     if let tenant {
       return try await pool.query(
