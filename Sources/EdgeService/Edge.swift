@@ -36,7 +36,7 @@ final class EdgeGraph: ServiceGraph {
     guard let database = configuration.database else { preconditionFailure("the settings were checked") }
     let reactor = loop.reactor
     pool = PostgresPool(database, reactor: reactor, logger: loop.logger)
-    var channels = ChannelConfiguration()
+    var channels = ChannelConfiguration.betweenServices
     channels.maxResponseBytes = 8 << 20
     let identity = configuration.rpc.identity
     backends = Backends(

@@ -142,6 +142,7 @@ extension RPCChannel {
 
   private func failed(_ id: Int, _ error: (any Error)?) {
     subchannels[id] = nil
+    metrics.connectFailed()
     note(error)
     perform(balancer.failed(id, random: .random(in: 0..<1)))
   }
@@ -150,6 +151,7 @@ extension RPCChannel {
   func connected(_ connection: ClientConnection) {
     guard subchannels[connection.link]?.connection === connection else { return }
     lastFailure = nil
+    metrics.connected()
     logger.debug("connected", metadata: ["target": "\(target)", "address": "\(connection.transport.peer)"])
     perform(balancer.connected(connection.link))
     if balancer.checksHealth, let service = configuration.service.healthCheckedService {
@@ -182,6 +184,7 @@ extension RPCChannel {
     // Before its SETTINGS came it was an attempt.
     guard connection.isReady else { return failed(connection.link, error) }
     subchannels[connection.link] = nil
+    metrics.disconnected()
     perform(balancer.lost(connection.link, isWanted: !waiting.isEmpty))
   }
 

@@ -52,6 +52,7 @@ public final class RPCChannel {
   /// The budget of retries and hedges.
   @exclusivity(unchecked) var throttle: RetryThrottle
   private var settingsByMethod: [ObjectIdentifier: MethodSettings] = [:]
+  let metrics: SubchannelMetrics
   private var writer = WireWriter(capacity: 1024)
   let gzip = GzipCodec()
   private let authority: String
@@ -74,6 +75,7 @@ public final class RPCChannel {
     schedule = ResolutionSchedule(configuration.resolution)
     throttle = configuration.service.retryThrottle
     keepalive = configuration.keepalive
+    metrics = SubchannelMetrics(target: target.description)
     if policy.connectsToAll {
       outliers = configuration.service.outlierDetection.map { OutlierDetector($0, now: .current()) }
     }
@@ -171,6 +173,7 @@ public final class RPCChannel {
     guard outliers != nil else { return }
     let failed = OutlierDetection.failures.contains(code)
     guard outliers!.record(link, failed: failed, of: balancer.links.count, now: reactor.now) else { return }
+    metrics.ejected()
     logger.info("a server is ejected", metadata: ["target": "\(target)", "last_status": "\(code)"])
     settle()
   }

@@ -23,6 +23,14 @@ package enum CommonMetrics {
       "grpc_client_call_transparent_retries_total",
       help: "Attempts of RPCs that followed one which the server has certainly not processed."),
     MetricDescription("grpc_client_call_hedges_total", help: "Attempts of RPCs beside the first."),
+    MetricDescription(
+      "grpc_subchannel_connection_attempts_succeeded_total", help: "Connections to other services that were made."),
+    MetricDescription(
+      "grpc_subchannel_connection_attempts_failed_total", help: "Attempts to connect to other services that failed."),
+    MetricDescription(
+      "grpc_subchannel_disconnections_total", help: "Connections to other services that were lost or told to go."),
+    MetricDescription(
+      "grpc_lb_outlier_detection_ejections_enforced_total", help: "Replicas that were spared calls for failing."),
     MetricDescription("rpc_http2_limits_total", help: "Peers that met one of the limits on HTTP/2, by limit."),
     MetricDescription("emailmcp_http_requests_total", help: "HTTP requests, by route and status code."),
     MetricDescription(

@@ -28,7 +28,7 @@ extension ServiceLoop {
   /// - Parameter service: `oauth`, `mailer` or `report`.
   package func makeChannel(
     to service: String, at target: ChannelTarget, _ identity: RPCIdentity,
-    configuration: ChannelConfiguration = ChannelConfiguration()
+    configuration: ChannelConfiguration = .betweenServices
   ) throws -> RPCChannel {
     var security = ChannelSecurity.plaintext
     if let context = try identity.clientContext() {

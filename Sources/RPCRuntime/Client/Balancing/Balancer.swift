@@ -193,9 +193,12 @@ struct Balancer: Equatable {
   mutating func failed(_ id: Int, random: Double) -> [Action] {
     guard let index = index(of: id), links[index].phase == .connecting else { return [] }
     guard !policy.connectsToAll else {
+      let failedBefore = links[index].hasFailed
       links[index].phase = .backingOff
       links[index].hasFailed = true
-      return [.resolve, .backOff(id, links[index].backoff.next(random: random))]
+      let wait = Action.backOff(id, links[index].backoff.next(random: random))
+      // An address that never answers, beside others that do, is no reason to doubt them again and again.
+      return failedBefore && state == .ready ? [wait] : [.resolve, wait]
     }
     links[index].phase = .idle
     let next = connectNext()
