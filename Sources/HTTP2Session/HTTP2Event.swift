@@ -15,6 +15,8 @@ package enum HTTP2Event {
   case goAway(lastStreamID: Int32, code: HTTP2ErrorCode)
   /// The peer's SETTINGS are in force; see `remoteMaxConcurrentStreams`.
   case remoteSettings
+  /// The peer asks for an answer, which is on its way.
+  case ping
   /// The answer to `ping`.
   case pong(UInt64)
   /// A defence fired. For connection-level limits a GOAWAY is queued: flush and close.

@@ -122,7 +122,9 @@ extension HTTP2Session {
           UInt64(bigEndian: $0.loadUnaligned(as: UInt64.self))
         }
         record(.pong(payload))
-      } else if !guards.pings.take(now: now) {
+      } else if guards.pings.take(now: now) {
+        record(.ping)
+      } else {
         fire(.pings)
       }
     case NGHTTP2_GOAWAY:
@@ -185,12 +187,14 @@ extension HTTP2Session {
     let header = frame.pointee.hd
     switch nghttp2_frame_type(rawValue: UInt32(header.type)) {
     case NGHTTP2_HEADERS:
+      sentMessageFrames &+= 1
       guards.pings.credit()
       if role == .client, let index = unsent.firstIndex(where: { $0.id == header.stream_id }) {
         unsent.remove(at: index)
       }
       if header.flags & UInt8(NGHTTP2_FLAG_END_STREAM.rawValue) != 0 { sentEnd(header.stream_id) }
     case NGHTTP2_DATA:
+      sentMessageFrames &+= 1
       guards.pings.credit()
       guards.windowUpdates.credit(2)
       if header.flags & UInt8(NGHTTP2_FLAG_END_STREAM.rawValue) != 0 { sentEnd(header.stream_id) }

@@ -135,10 +135,18 @@ extension HTTP2Session {
   }
 
   /// Final GOAWAY: streams in flight are lost. Flush, then close.
-  package func terminate(_ code: HTTP2ErrorCode) {
+  ///
+  /// - Parameter reason: goes with it as debug data.
+  package func terminate(_ code: HTTP2ErrorCode, reason: StaticString? = nil) {
     guard failure == nil else { return }
     isShuttingDown = true
     shutdownNoticeAt = nil
+    if let reason {
+      // The library's own closing GOAWAY, which follows, cannot carry a reason.
+      nghttp2_submit_goaway(
+        session, UInt8(NGHTTP2_FLAG_NONE.rawValue), nghttp2_session_get_last_proc_stream_id(session), code.rawValue,
+        reason.utf8Start, reason.utf8CodeUnitCount)
+    }
     nghttp2_session_terminate_session(session, code.rawValue)
   }
 

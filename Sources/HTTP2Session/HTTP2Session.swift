@@ -24,6 +24,8 @@ package final class HTTP2Session {
   @exclusivity(unchecked) private var terminatedAt: UInt64?
   /// Nothing leaves any more, or a peer that was told to go does not take the words: close the transport. Set by `check`.
   @exclusivity(unchecked) package private(set) var isAbandoned = false
+  /// HEADERS and DATA frames that have left.
+  @exclusivity(unchecked) package internal(set) var sentMessageFrames = 0
   /// The peer has sent GOAWAY.
   @exclusivity(unchecked) package internal(set) var receivedGoAway = false
   /// We have sent, or are about to send, GOAWAY.

@@ -73,6 +73,7 @@ final class SessionPair {
     case .closed(let stream, let code): return "closed \(stream.id) \(code)"
     case .goAway(let last, let code): return "goaway \(last) \(code)"
     case .remoteSettings: return "settings"
+    case .ping: return "ping"
     case .pong(let payload): return "pong \(payload)"
     case .limit(let limit): return "limit \(limit.rawValue)"
     }

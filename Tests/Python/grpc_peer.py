@@ -145,6 +145,30 @@ def check_compression(stub):
     assert error.code() == grpc.StatusCode.RESOURCE_EXHAUSTED, error
 
 
+def check_too_many_pings(stub):
+    import socket
+
+    import h2.connection
+    import h2.events
+
+    host, port = stub.target.rsplit(":", 1)
+    with socket.create_connection((host, int(port)), timeout=10) as link:
+        connection = h2.connection.H2Connection()
+        connection.initiate_connection()
+        for number in range(4):  # the first, two that are forgiven, and the third strike
+            connection.ping(bytes([number] * 8))
+        link.sendall(connection.data_to_send())
+        acknowledged = 0
+        while True:
+            data = link.recv(65536)
+            assert data, "closed without GOAWAY"
+            for event in connection.receive_data(data):
+                acknowledged += isinstance(event, h2.events.PingAckReceived)
+                if isinstance(event, h2.events.ConnectionTerminated):
+                    assert event.error_code == 11 and event.additional_data == b"too_many_pings", event
+                    return
+
+
 def http_status(target, method, content_type):
     headers = http_headers(target, method, content_type)
     return dict(headers)[":status"] if isinstance(headers, list) else headers
@@ -198,6 +222,7 @@ def run_client(target):
         stub = Stub(channel, target)
         checks = [check_unary, check_metadata, check_error, check_streams, check_slow_reader, check_deadline]
         checks += [check_cancellation, check_refusals, check_compression, check_health, check_reflection]
+        checks += [check_too_many_pings]
         for check in checks:
             try:
                 check(stub)

@@ -81,7 +81,7 @@ final class HTTP2ServerConnection: ConnectionDelegate, ServedConnection {
         if session.openStreamCount <= 1 { idleSince = server.reactor.now }
       case .limit(let limit):
         server.configuration.onLimit("http2_\(limit.rawValue)")
-      case .goAway, .remoteSettings, .pong: break
+      case .goAway, .remoteSettings, .ping, .pong: break
       }
     }
   }

@@ -94,6 +94,8 @@ class RPCConnection: ConnectionDelegate {
   /// The peer opens or accepts no streams above this.
   func receivedGoAway(_ code: HTTP2ErrorCode) {}
   func receivedSettings() {}
+  /// The peer asked whether we are there.
+  func receivedPing() {}
   func limitExceeded(_ limit: HTTP2Limit) {}
   /// After the events of a turn.
   func turnEnded() {}
@@ -174,6 +176,7 @@ class RPCConnection: ConnectionDelegate {
       case .goAway(_, let code): receivedGoAway(code)
       case .remoteSettings: receivedSettings()
       case .limit(let limit): limitExceeded(limit)
+      case .ping: receivedPing()
       case .pong: break
       }
     }

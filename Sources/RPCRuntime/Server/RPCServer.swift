@@ -41,6 +41,7 @@ public final class RPCServer {
   private var ticker: Timer?
   private var drainWaiter: Waiter<Void>?
   private let limitMetrics = LimitMetrics()
+  private let connectionMetrics = ConnectionMetrics()
   public private(set) var isDraining = false
 
   public init(
@@ -151,7 +152,7 @@ public final class RPCServer {
 
   private func tick() {
     ticker = reactor.schedule(after: .seconds(1)) { [self] in
-      for connection in connections.values { connection.check() }
+      for connection in connections.values { connection.upkeep() }
       tick()
     }
   }
@@ -196,6 +197,9 @@ public final class RPCServer {
   }
 
   func handlerEnded() { wakeDrainIfIdle() }
+
+  /// The server ends a connection by itself.
+  func connectionEnding(_ reason: String) { connectionMetrics.ending(reason) }
 
   func connectionEnded(_ connection: ServerConnection) {
     connections[ObjectIdentifier(connection)] = nil

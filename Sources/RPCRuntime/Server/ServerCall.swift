@@ -156,6 +156,8 @@ final class ServerCall: CallStream {
 
   /// Runs the handler and ends the call; in a worker's task.
   func run() async {
+    // The time is up, though the loop was too busy for its timer.
+    if let deadline, deadline <= .current() { cancelHandler(RPCError(.deadlineExceeded, "the deadline has passed")) }
     // Cancelled before it began: nobody wants the answer.
     if let cancellation { return handlerEnded(cancellation) }
     do {

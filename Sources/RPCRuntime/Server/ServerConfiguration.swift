@@ -12,6 +12,8 @@ public struct ServerConfiguration: Sendable {
   public var connectionWindowBytes = 1024 * 1024
   /// A handler's `write` waits above so many unsent bytes on its stream, and goes on below half of it.
   public var writeHighWaterMark = 64 * 1024
+  /// How long connections live, and what they may ask.
+  public var connections = ConnectionPolicy()
   /// How answers are compressed, to clients that accept it and unless the handler decides otherwise.
   public var responseEncoding = MessageEncoding.identity
   /// Request metadata that the calls made by a handler carry on.

@@ -202,4 +202,40 @@ struct LifetimeTests {
       await server.drain(within: .seconds(1))
     }
   }
+
+  @Test("A connection that is old enough is replaced, and no call fails")
+  func connectionAge() async throws {
+    var configuration = ServerConfiguration()
+    configuration.connections.maxAge = .milliseconds(100)
+    try await withPair(server: configuration) {
+      $0.handle(Notes.echo) { _, context in Note("\(context.peerAddress.map(\.port) ?? 0)") }
+    } _: { channel, _ in
+      var connections: Set<String> = []
+      let limit = Instant.current() + .seconds(20)
+      while connections.count < 3, Instant.current() < limit {
+        connections.insert(try await channel.call(Notes.echo, Note("")).text)
+        try await channel.reactor.sleep(for: .milliseconds(20))
+      }
+      #expect(connections.count == 3)
+    }
+  }
+
+  @Test("A call whose time is up before its handler could begin is not begun")
+  func lateStart() async throws {
+    let begun = Tally()
+    try await withPair {
+      $0.handle(Notes.echo) { request, _ in
+        begun.add(1)
+        return request
+      }
+    } _: { channel, _ in
+      let error = await failure {
+        _ = try await channel.call(Notes.echo, Note(""), options: CallOptions(timeout: .nanoseconds(1)))
+      }
+      #expect(error?.code == .deadlineExceeded)
+      let reply = try await channel.call(Notes.echo, Note("x"))
+      #expect(reply.text == "x")
+      #expect(begun.value == 1)
+    }
+  }
 }

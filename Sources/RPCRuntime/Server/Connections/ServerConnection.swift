@@ -1,0 +1,115 @@
+import EventLoop
+import HTTP2Session
+import Transport
+
+/// A client's connection to the server.
+final class ServerConnection: RPCConnection {
+  private let server: RPCServer
+  @exclusivity(unchecked) private(set) var calls: [ServerCall] = []
+  /// Calls since the connection was opened.
+  @exclusivity(unchecked) private(set) var callCount = 0
+  private(set) var isDraining = false
+  let openedAt: Instant
+  private var strikes = PingStrikes()
+  private var keepalive = KeepaliveProbe()
+  private var age: ConnectionAge
+
+  init(_ transport: Connection, server: RPCServer) {
+    self.server = server
+    openedAt = server.reactor.now
+    age = ConnectionAge(now: openedAt, random: .random(in: 0...1), server.configuration.connections)
+    super.init(transport: transport, role: .server, configuration: server.sessionConfiguration)
+  }
+
+  /// GOAWAY in two steps; calls in flight go on, the transport closes after the last.
+  ///
+  /// - Parameter endsStreams: whether calls that a drain ends are ended.
+  func drain(endsStreams: Bool = true) {
+    if !isDraining {
+      isDraining = true
+      session.beginShutdown()
+      setNeedsFlush()
+    }
+    guard endsStreams else { return }
+    for call in calls where call.endsOnDrain {
+      call.cancel(RPCError(.unavailable, "the server is about to stop"))
+    }
+  }
+
+  func cancelCalls() {
+    for call in calls { call.cancel(RPCError(.unavailable, "the server stops")) }
+  }
+
+  /// What time alone brings about; about once a second.
+  func upkeep() {
+    check()
+    guard !isClosed else { return }
+    let (now, policy) = (reactor.now, server.configuration.connections)
+    switch age.check(now: now, openCalls: calls.count, allCalls: callCount, policy) {
+    case .nothing: break
+    case .drain(let reason):
+      server.connectionEnding(reason.rawValue)
+      drain(endsStreams: false)
+    case .close:
+      for call in calls { call.cancel(RPCError(.unavailable, "the connection is too old; call again on another")) }
+    }
+    let time = policy.keepaliveTime
+    switch keepalive.check(now: now, lastReceived: lastReceivedAt, time: time, timeout: policy.keepaliveTimeout) {
+    case .nothing: break
+    case .ping:
+      session.ping(Self.keepalivePing)
+      setNeedsFlush()
+    case .close:
+      server.connectionEnding("keepalive")
+      transport.close()
+    }
+  }
+
+  /// What our pings carry: any eight bytes.
+  private static let keepalivePing: UInt64 = 0x656d_6370_5f70_6e67
+
+  override func receivedPing() {
+    let isFine = strikes.ping(
+      now: reactor.now, sentFrames: session.sentMessageFrames, hasCalls: !calls.isEmpty,
+      server.configuration.connections)
+    guard !isFine else { return }
+    server.connectionEnding("too_many_pings")
+    session.terminate(.enhanceYourCalm, reason: "too_many_pings")
+    setNeedsFlush()
+  }
+
+  override func opened(_ stream: HTTP2Stream, _ block: HTTP2HeaderBlock) {
+    // Streams that were reset make room for others, handlers that do not heed their cancellation make none. Twice the
+    // limit: a client whose calls time out all at once may replace them.
+    guard calls.count < 2 * server.configuration.maxConcurrentStreams else {
+      limitExceeded(.runningHandlers)
+      return reset(stream, .refusedStream)
+    }
+    let call = server.makeCall()
+    call.place = calls.count
+    calls.append(call)
+    callCount += 1
+    stream.owner = call
+    call.begin(self, stream, block)
+  }
+
+  /// Called when the stream is gone and when the handler has returned; the later of the two gives the call back.
+  override func released(_ call: CallStream) {
+    let call = unsafeDowncast(call, to: ServerCall.self)
+    guard call.isReleasable, call.place >= 0 else { return }
+    let last = calls.removeLast()
+    if last !== call {
+      calls[call.place] = last
+      last.place = call.place
+    }
+    call.place = -1
+    server.recycle(call)
+  }
+
+  override func limitExceeded(_ limit: HTTP2Limit) { server.limitExceeded(limit) }
+
+  override func ended(_ error: (any Error)?) {
+    if error as? TransportError == .handshakeTimedOut { limitExceeded(.handshakeTimeout) }
+    server.connectionEnded(self)
+  }
+}
