@@ -73,16 +73,19 @@ extension RPCServer {
   ///
   /// Spec: https://github.com/grpc/grpc/blob/master/doc/health-checking.md
   public func serveHealth(of registry: HealthRegistry, allowedPeers: Set<String>? = nil) {
-    handle(Health.check, options: MethodOptions(allowedPeers: allowedPeers)) { request, _ in
+    var options = MethodOptions(allowedPeers: allowedPeers)
+    options.bypassesLimits = true
+    handle(Health.check, options: options) { request, _ in
       guard let status = registry.status(of: request.service) else {
         throw RPCError(.notFound, "no such service")
       }
       return HealthCheckResponse(status)
     }
-    handle(Health.list, options: MethodOptions(allowedPeers: allowedPeers)) { _, _ in
+    handle(Health.list, options: options) { _, _ in
       HealthListResponse { $0.statuses = registry.all.mapValues { HealthCheckResponse($0) } }
     }
-    handle(Health.watch, options: MethodOptions(allowedPeers: allowedPeers, endsOnDrain: true)) {
+    options.endsOnDrain = true
+    handle(Health.watch, options: options) {
       request, writer, context in
       var told: ServingStatus?
       while true {

@@ -1,3 +1,4 @@
+import DequeModule
 public import EventLoop
 import Glibc
 import HTTP2Session
@@ -31,6 +32,9 @@ public final class RPCServer {
   let okTrailers: HTTP2FieldList
   let sessionConfiguration: HTTP2Configuration
   @exclusivity(unchecked) var runningHandlers = 0
+  @exclusivity(unchecked) var admission: Admission
+  /// Calls that wait for their turn.
+  @exclusivity(unchecked) var queue: Deque<ServerCall> = []
   let workers: HandlerWorkers
   let gzip = GzipCodec()
   private let propagatedNames: [[UInt8]]
@@ -42,6 +46,7 @@ public final class RPCServer {
   private var drainWaiter: Waiter<Void>?
   private let limitMetrics = LimitMetrics()
   private let connectionMetrics = ConnectionMetrics()
+  private let shedMetrics = ShedMetrics()
   public private(set) var isDraining = false
 
   public init(
@@ -51,6 +56,7 @@ public final class RPCServer {
     self.reactor = reactor
     self.configuration = configuration
     self.logger = logger
+    admission = Admission(configuration.concurrency)
     workers = HandlerWorkers(on: reactor)
     propagatedNames = configuration.propagatedMetadata.map { Array($0.rawValue.utf8) }
     unknownMethod = ServerMethod(
@@ -153,6 +159,7 @@ public final class RPCServer {
   private func tick() {
     ticker = reactor.schedule(after: .seconds(1)) { [self] in
       for connection in connections.values { connection.upkeep() }
+      startQueued()
       tick()
     }
   }
@@ -204,6 +211,49 @@ public final class RPCServer {
   func connectionEnded(_ connection: ServerConnection) {
     connections[ObjectIdentifier(connection)] = nil
     wakeDrainIfIdle()
+  }
+
+  // MARK: How many calls at one time
+
+  /// What a call is told that is turned away.
+  var busy: RPCError {
+    // Spread, so that those who were turned away together do not come back together.
+    let delay = configuration.concurrency.maxQueueTime * Double.random(in: 1...2)
+    return RPCError(
+      .resourceExhausted, "the server has too much to do", details: [ErrorDetail(RetryInfo(retryDelay: delay))])
+  }
+
+  func turnedAway(_ method: MethodDescriptor) { shedMetrics.shed(method) }
+
+  /// - Parameter begunAt: when its handler began, if its latency says something.
+  func admittedCallEnded(isMeasured: Bool, begunAt: Instant?) {
+    var latency: Duration?
+    var now = reactor.now
+    if admission.adaptive != nil, let begunAt {
+      now = .current()
+      latency = now - begunAt
+    }
+    admission.ended(isMeasured: isMeasured, latency: latency, now: now)
+    if !queue.isEmpty { startQueued() }
+  }
+
+  /// Lets those begin whose turn has come, and turns those away that have waited too long.
+  private func startQueued() {
+    while let first = queue.first, let since = first.queuedAt,
+      reactor.now - since >= configuration.concurrency.maxQueueTime
+    {
+      queue.removeFirst()
+      admission.leftQueue(isShed: true)
+      first.turnAway()
+    }
+    while admission.takeQueued() { queue.removeFirst().leaveQueue() }
+  }
+
+  /// A call that waits is given up.
+  func leaveQueue(_ call: ServerCall) {
+    guard let index = queue.firstIndex(where: { $0 === call }) else { return }
+    queue.remove(at: index)
+    admission.leftQueue(isShed: false)
   }
 
   // MARK: Calls

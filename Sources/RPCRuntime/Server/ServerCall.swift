@@ -24,6 +24,11 @@ final class ServerCall: CallStream {
   @exclusivity(unchecked) private var worker: HandlerWorker?
   @exclusivity(unchecked) private var timer: Timer?
   @exclusivity(unchecked) private var startedAt = Instant(nanoseconds: 0)
+  /// Counted among the calls that the server works on.
+  @exclusivity(unchecked) private var isAdmitted = false
+  @exclusivity(unchecked) private var begunAt = Instant(nanoseconds: 0)
+  /// Since when it waits for its turn.
+  @exclusivity(unchecked) private(set) var queuedAt: Instant?
   @exclusivity(unchecked) private var block: HTTP2HeaderBlock?
   @exclusivity(unchecked) private var parsedMetadata: Metadata?
   @exclusivity(unchecked) private var hasMetadata = false
@@ -150,8 +155,39 @@ final class ServerCall: CallStream {
   // MARK: The handler
 
   private func start() {
+    guard !method.options.bypassesLimits else { return begin() }
+    switch server.admission.arrived(isMeasured: method.isMeasured) {
+    case .run:
+      isAdmitted = true
+      begin()
+    case .queue:
+      queuedAt = reactor.now
+      server.queue.append(self)
+    case .shed: turnAway()
+    }
+  }
+
+  private func begin() {
+    begunAt = reactor.now
     server.runningHandlers += 1
     worker = server.workers.run(self)
+  }
+
+  /// Its turn has come.
+  func leaveQueue() {
+    queuedAt = nil
+    isAdmitted = true
+    begin()
+  }
+
+  /// The server has too much to do.
+  func turnAway() {
+    queuedAt = nil
+    state.handlerEnded()
+    server.turnedAway(method.descriptor)
+    let error = server.busy
+    failBoth(error)
+    finish(error)
   }
 
   /// Runs the handler and ends the call; in a worker's task.
@@ -198,6 +234,12 @@ final class ServerCall: CallStream {
     server.runningHandlers -= 1
     state.handlerEnded()
     worker = nil
+    if isAdmitted {
+      isAdmitted = false
+      // What a caller gave up says nothing about what it would have taken.
+      let isTelling = method.isMeasured && (cancellation == nil || cancellation?.code == .deadlineExceeded)
+      server.admittedCallEnded(isMeasured: method.isMeasured, begunAt: isTelling ? begunAt : nil)
+    }
     if let error {
       // A handler that was cancelled usually throws that; the reason for the cancellation says more.
       let outcome = cancellation ?? RPCError(error)
@@ -227,6 +269,11 @@ final class ServerCall: CallStream {
   private func cancelHandler(_ reason: RPCError) {
     if cancellation == nil { cancellation = reason }
     failBoth(reason)
+    if queuedAt != nil {
+      queuedAt = nil
+      state.handlerEnded()
+      server.leaveQueue(self)
+    }
     worker?.cancel()
   }
 

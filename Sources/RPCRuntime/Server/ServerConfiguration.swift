@@ -12,6 +12,8 @@ public struct ServerConfiguration: Sendable {
   public var connectionWindowBytes = 1024 * 1024
   /// A handler's `write` waits above so many unsent bytes on its stream, and goes on below half of it.
   public var writeHighWaterMark = 64 * 1024
+  /// How many calls the server works on at one time.
+  public var concurrency = ConcurrencyPolicy()
   /// How long connections live, and what they may ask.
   public var connections = ConnectionPolicy()
   /// How answers are compressed, to clients that accept it and unless the handler decides otherwise.
@@ -39,10 +41,19 @@ public struct MethodOptions: Sendable {
   /// Whether a drain ends the call with UNAVAILABLE at once, instead of waiting for it: for streams that only end when
   /// the client wants.
   public var endsOnDrain: Bool
+  /// Unary methods: whether a call takes longer when the server has too much to do, and only then. False for methods
+  /// that wait for something else: they do not stand under the adaptive limit.
+  public var latencyShowsLoad: Bool
+  /// Answered however much there is to do: what tells whether the server is well.
+  package var bypassesLimits = false
 
-  public init(maxRequestBytes: Int? = nil, allowedPeers: Set<String>? = nil, endsOnDrain: Bool = false) {
+  public init(
+    maxRequestBytes: Int? = nil, allowedPeers: Set<String>? = nil, endsOnDrain: Bool = false,
+    latencyShowsLoad: Bool = true
+  ) {
     self.maxRequestBytes = maxRequestBytes
     self.allowedPeers = allowedPeers
     self.endsOnDrain = endsOnDrain
+    self.latencyShowsLoad = latencyShowsLoad
   }
 }

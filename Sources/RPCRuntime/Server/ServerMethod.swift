@@ -6,11 +6,14 @@ class ServerMethod {
   let options: MethodOptions
   let maxRequestBytes: Int
   let metrics: CallMetrics
+  /// Stands under the limit that follows the latency.
+  let isMeasured: Bool
 
   init(_ descriptor: MethodDescriptor, _ options: MethodOptions, maxRequestBytes: Int, metricName: String? = nil) {
     self.descriptor = descriptor
     self.options = options
     self.maxRequestBytes = maxRequestBytes
+    isMeasured = descriptor.kind == .unary && options.latencyShowsLoad
     metrics = CallMetrics(.server, method: metricName ?? descriptor.fullName)
   }
 

@@ -30,10 +30,12 @@ package struct MethodAccess: Sendable {
   }
 
   /// The options that the method is registered with.
-  package func options(maxRequestBytes: Int? = nil, endsOnDrain: Bool = false) -> MethodOptions {
+  package func options(
+    maxRequestBytes: Int? = nil, endsOnDrain: Bool = false, latencyShowsLoad: Bool = true
+  ) -> MethodOptions {
     MethodOptions(
       maxRequestBytes: maxRequestBytes, allowedPeers: ["spiffe://emailmcp/\(issuer.rawValue)"],
-      endsOnDrain: endsOnDrain)
+      endsOnDrain: endsOnDrain, latencyShowsLoad: latencyShowsLoad)
   }
 
   /// Lets the context in or says why not.
@@ -72,9 +74,10 @@ struct ServiceRegistrar {
 
   func unary<Request, Response>(
     _ method: UnaryMethod<Request, Response>, _ access: MethodAccess, maxRequestBytes: Int? = nil,
-    _ handler: @escaping (Request, ServiceCall) async throws -> Response
+    latencyShowsLoad: Bool = true, _ handler: @escaping (Request, ServiceCall) async throws -> Response
   ) {
-    server.handle(method, options: access.options(maxRequestBytes: maxRequestBytes)) { request, context in
+    let options = access.options(maxRequestBytes: maxRequestBytes, latencyShowsLoad: latencyShowsLoad)
+    server.handle(method, options: options) { request, context in
       try await handler(request, try Self.admit(context, access))
     }
   }

@@ -34,6 +34,8 @@ package enum CommonMetrics {
     MetricDescription("rpc_http2_limits_total", help: "Peers that met one of the limits on HTTP/2, by limit."),
     MetricDescription(
       "rpc_server_connections_ended_total", help: "Connections that the RPC server ended by itself, by reason."),
+    MetricDescription(
+      "rpc_server_calls_shed_total", help: "RPCs turned away because the server had too much to do, by method."),
     MetricDescription("emailmcp_http_requests_total", help: "HTTP requests, by route and status code."),
     MetricDescription(
       "emailmcp_http_request_duration_seconds", help: "Time from a request's head to its answer's end."),

@@ -10,6 +10,9 @@ extension ServiceLoop {
   package func makeRPCServer(
     _ rpc: RPCSettings, services: [String], configuration: ServerConfiguration = ServerConfiguration()
   ) -> RPCServer {
+    var configuration = configuration
+    configuration.connections = Self.connectionPolicy
+    configuration.concurrency.adaptive = Self.adaptive
     let server = RPCServer(on: reactor, configuration: configuration, logger: logger)
     server.use(CallContextInterceptor(keys: rpc.contextKeys, logger: logger))
     let health = HealthRegistry(services: services)
@@ -21,6 +24,25 @@ extension ServiceLoop {
     }
     readiness.observe { isReady in health.setAll(isReady ? .serving : .notServing) }
     return server
+  }
+
+  /// Connections grow old, so that clients find the processes that were added; and clients that look after theirs may
+  /// ask every ten seconds, give or take what the way adds.
+  private static var connectionPolicy: ConnectionPolicy {
+    var policy = ConnectionPolicy()
+    policy.maxAge = .seconds(1800)
+    policy.minPingInterval = .seconds(5)
+    policy.allowsPingsWithoutCalls = true
+    policy.keepaliveTime = .seconds(60)
+    return policy
+  }
+
+  /// One edge's burst is no overload: below 64 calls at one time nothing is turned away.
+  private static var adaptive: ConcurrencyPolicy.Adaptive {
+    var adaptive = ConcurrencyPolicy.Adaptive()
+    adaptive.initial = 256
+    adaptive.minimum = 64
+    return adaptive
   }
 
   /// A channel to another service, which must prove its SPIFFE name.
