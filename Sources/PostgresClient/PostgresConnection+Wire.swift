@@ -142,9 +142,18 @@ extension PostgresConnection {
         prepared[identity] = nil
         cause = failedPrepares[identity] ?? error
       }
+      // Inside a transaction a statement that cannot be prepared fails those that stand before it too.
+      if cause.code.rawValue == Self.inFailedTransaction { cause = failedPrepare(of: exchange) ?? cause }
       exchange.failure = exchange.failure ?? cause
     case .prepareSync, .sync, nil: break
     }
+  }
+
+  private static let inFailedTransaction = "25P02"
+
+  private func failedPrepare(of exchange: Exchange) -> PostgresError? {
+    exchange.commands.lazy.compactMap { [failedPrepares] in $0.statement.identity.flatMap { failedPrepares[$0] } }
+      .first { $0.code.rawValue != Self.inFailedTransaction }
   }
 
   private func takeNotifications() {

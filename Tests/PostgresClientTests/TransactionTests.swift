@@ -180,4 +180,26 @@ import Testing
       await #expect(throws: CancellationError.self) { try await slow.value }
     }
   }
+
+  @Test("a pipelined commit shows the error that came first, not those that follow from it")
+  func firstError() async throws {
+    let database = try await PostgresFixture.database(migrated: false)
+    try await database.withPool(as: .owner) { pool in
+      for statements in [
+        [("SELECT 1", []), ("SELECT nothing FROM nowhere", [])],
+        [("SELECT nothing FROM nowhere", []), ("SELECT 1", [])],
+        [("SELECT 2", []), ("SELECT 3", []), ("SELECT nothing FROM nowhere", [])],
+      ] as [[(Statement, [PostgresValue])]] {
+        let error = await failure {
+          try await pool.transaction { transaction in
+            try await transaction.query("SELECT 0")
+            _ = try await transaction.commit(statements)
+          }
+        }
+        #expect(error?.code == .undefinedTable)
+      }
+      let again: Int = try await pool.query("SELECT 1::bigint").only()[0]
+      #expect(again == 1)
+    }
+  }
 }
