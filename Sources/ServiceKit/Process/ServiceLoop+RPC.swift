@@ -3,8 +3,8 @@ internal import ServiceContracts
 internal import TLSSession
 
 extension ServiceLoop {
-  /// A server whose calls carry a verified context, and which tells its health and its schemas. Register the service's methods, then
-  /// `listen`.
+  /// A server whose calls carry a verified context, and which tells its health and its schemas. Register the service's
+  /// methods, then `listen`.
   ///
   /// - Parameter services: the full names for `grpc.health.v1`; all follow the process's readiness.
   package func makeRPCServer(
