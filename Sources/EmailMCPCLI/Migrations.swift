@@ -12,6 +12,7 @@ enum Migrations {
     migration(7, "sending", PackageResources._007_sending_sql),
     migration(8, "suppressions", PackageResources._008_suppressions_sql),
     migration(9, "webhooks", PackageResources._009_webhooks_sql),
+    migration(10, "batches", PackageResources._010_batches_sql),
   ]
 
   private static func migration(_ version: Int, _ name: String, _ sql: [UInt8]) -> Migration {

@@ -45,7 +45,10 @@ enum MailerService: Service {
       vaultKeys: settings.keyring("EMAILMCP_VAULT_KEYS"),
       oauth: settings.target("EMAILMCP_OAUTH_TARGET", default: "dns:///localhost:7001"),
       gmailURL: settings.httpURL("EMAILMCP_GMAIL_API_URL", default: "https://gmail.googleapis.com"),
-      pace: MailboxPace.Terms(unitsPerMinute: units),
+      pace: MailboxPace.Terms(
+        unitsPerMinute: units,
+        dailyRecipients: settings.integer(
+          "EMAILMCP_GMAIL_DAILY_RECIPIENTS", default: 2000, in: MessageLimits.recipients...1_000_000_000)),
       maxUnsent: settings.integer("EMAILMCP_MAX_UNSENT_PER_TENANT", default: 100_000, in: 1...100_000_000),
       publicURL: publicURL,
       allowsLoopbackWebhooks: settings.toggle("EMAILMCP_WEBHOOK_LOOPBACK", default: false),
@@ -81,7 +84,7 @@ final class MailerGraph: ServiceGraph {
     pool = PostgresPool(database, reactor: reactor, logger: logger)
     http = try HTTPSClient(reactor: reactor)
     channel = try loop.makeChannel(to: "oauth", at: configuration.oauth, configuration.rpc.identity)
-    let store = MailStore(pool: pool, pace: configuration.pace)
+    let store = MailStore(pool: pool, reactor: reactor, pace: configuration.pace)
     let signer = ContextSigner(keys: configuration.rpc.contextKeys, issuer: MailerService.name)
     let tokens = TokenSource(reactor: reactor, channel: channel, signer: signer, cache: shared.tokens)
     let seal = PayloadSeal(keys: configuration.vaultKeys)

@@ -21,7 +21,7 @@ package struct PostgresValue: Sendable, ExpressibleByStringLiteral, ExpressibleB
   let type: PostgresType
   let form: Form
 
-  private init(_ type: PostgresType, _ form: Form?) {
+  init(_ type: PostgresType, _ form: Form?) {
     self.type = type
     self.form = form ?? .null
   }
@@ -86,52 +86,6 @@ package struct PostgresValue: Sendable, ExpressibleByStringLiteral, ExpressibleB
 
   package static func json(_ value: [UInt8]?) -> PostgresValue { .init(.jsonb, value.map { .bytes([1] + $0) }) }
 
-  package static func textArray(_ value: [String]?) -> PostgresValue {
-    array(.textArray, of: .text, value) { $0.append(contentsOf: $1.utf8) }
-  }
-
-  package static func int8Array(_ value: [Int64]?) -> PostgresValue {
-    array(.int8Array, of: .int8, value) { $0.append(bigEndian: $1) }
-  }
-
-  package static func uuidArray(_ value: [UniqueID]?) -> PostgresValue {
-    array(.uuidArray, of: .uuid, value) {
-      $0.append(bigEndian: $1.high)
-      $0.append(bigEndian: $1.low)
-    }
-  }
-
-  package static func bytesArray(_ value: [[UInt8]]?) -> PostgresValue {
-    array(.byteaArray, of: .bytea, value) { $0.append(contentsOf: $1) }
-  }
-
-  package static func timestampArray(_ value: [Timestamp]?) -> PostgresValue {
-    array(.timestamptzArray, of: .timestamptz, value) { $0.append(bigEndian: $1.postgresMicroseconds) }
-  }
-
-  private static func array<Element>(
-    _ type: PostgresType, of element: PostgresType, _ values: [Element]?, _ encode: (inout [UInt8], Element) -> Void
-  ) -> PostgresValue {
-    guard let values else { return .init(type, nil) }
-    var bytes: [UInt8] = []
-    bytes.reserveCapacity(20 + values.count * 20)
-    bytes.append(bigEndian: Int32(values.isEmpty ? 0 : 1))  // dimensions
-    bytes.append(bigEndian: Int32(0))  // no nulls
-    bytes.append(bigEndian: element.oid)
-    if !values.isEmpty {
-      bytes.append(bigEndian: Int32(values.count))
-      bytes.append(bigEndian: Int32(1))  // lower bound
-      for value in values {
-        let mark = bytes.count
-        bytes.append(bigEndian: Int32(0))
-        encode(&bytes, value)
-        let length = UInt32(bytes.count - mark - 4)
-        for shift in 0..<4 { bytes[mark + shift] = UInt8(truncatingIfNeeded: length >> UInt32(24 - 8 * shift)) }
-      }
-    }
-    return .init(type, .encoded(bytes))
-  }
-
   package init(stringLiteral value: String) { self = .text(value) }
   package init(integerLiteral value: Int64) { self = .int8(value) }
   package init(booleanLiteral value: Bool) { self = .bool(value) }
@@ -157,6 +111,8 @@ struct PostgresType: Hashable, Sendable {
   static let byteaArray = PostgresType(oid: 1001)
   static let textArray = PostgresType(oid: 1009)
   static let int8Array = PostgresType(oid: 1016)
+  static let boolArray = PostgresType(oid: 1000)
+  static let int4Array = PostgresType(oid: 1007)
   static let bpchar = PostgresType(oid: 1042)
   static let varchar = PostgresType(oid: 1043)
   static let date = PostgresType(oid: 1082)
@@ -165,6 +121,7 @@ struct PostgresType: Hashable, Sendable {
   static let uuid = PostgresType(oid: 2950)
   static let uuidArray = PostgresType(oid: 2951)
   static let jsonb = PostgresType(oid: 3802)
+  static let jsonbArray = PostgresType(oid: 3807)
 
   static let daysFrom1970To2000 = 10_957
 }

@@ -271,7 +271,8 @@ extension MailerHarness {
       #expect(try await store.accept(acceptance) == .queued)
       let claimed = try await store.claim(worker: "dead", limit: 1)
       #expect(claimed.map(\.epoch) == [1])
-      if hasIntent { #expect(try await store.recordIntent(key, epoch: 1)) }
+      let leased = MailStore.Leased(key: key, googleSub: account.googleSub, epoch: 1)
+      if hasIntent { #expect(try await store.recordIntent(leased)) }
     }
   }
 }

@@ -7,7 +7,7 @@ import Testing
 /// The functions of the send queue: one job a mailbox, leases with epochs, nothing lost between them.
 @Suite struct QueueTests {
   private static let claim: Statement = """
-    SELECT id, user_id, epoch, intent FROM emailmcp.claim_jobs('w', $1::int, make_interval(secs => $2), 0.0001, 10)
+    SELECT id, user_id, epoch, intent FROM emailmcp.claim_jobs('w', $1::int, make_interval(secs => $2), 0.0001, 10, 1000000)
     """
 
   /// Adds due jobs as accepting does; user n has mailbox "sub n".
@@ -22,7 +22,7 @@ import Testing
           FROM generate_series($1::int, $2::int) u, generate_series(1, $3::int)
           """, [.int(users.lowerBound), .int(users.upperBound - 1), .int(each)]
         ),
-        ("SELECT emailmcp.wake_mailbox(mailbox, min(run_at)) FROM send_jobs GROUP BY mailbox", []),
+        ("SELECT emailmcp.wake_mailboxes(array_agg(mailbox), array_agg(run_at)) FROM send_jobs", []),
       ])
   }
 
@@ -52,7 +52,10 @@ import Testing
                       "DELETE FROM send_jobs WHERE tenant_id = 'a' AND user_id = $1 AND id = $2 AND epoch = $3",
                       [.text(user), .uuid(id), .int8(try job[2])]
                     ),
-                    ("SELECT emailmcp.release_mailbox('sub' || substr($1, 5), $2)", [.text(user), .uuid(id)]),
+                    (
+                      "SELECT emailmcp.release_mailboxes(ARRAY['sub' || substr($1, 5)], ARRAY[$2::uuid], ARRAY['-infinity'::timestamptz], ARRAY[NULL], ARRAY[0])",
+                      [.text(user), .uuid(id)]
+                    ),
                   ])
                 #expect(results[0].affected == 1)
                 done.append(id)
@@ -97,8 +100,13 @@ import Testing
   func acquire() async throws {
     let database = try await PostgresFixture.database()
     try await database.withPool { pool in
-      let acquire: Statement = "SELECT emailmcp.acquire_mailbox($1, $2, interval '60 s', $3, 0)"
-      let release: Statement = "SELECT emailmcp.release_mailbox('s', $1)"
+      let acquire: Statement = """
+        SELECT cardinality(emailmcp.acquire_mailboxes(ARRAY[$1], ARRAY[$2::uuid], ARRAY[1], interval '60 s', $3, 0, 1000)) = 1
+        """
+      let release: Statement = """
+        SELECT emailmcp.release_mailboxes(
+          ARRAY['s'], ARRAY[$1::uuid], ARRAY['-infinity'::timestamptz], ARRAY[NULL], ARRAY[0])
+        """
       let one = UniqueID(high: 0, low: 1)
       let two = UniqueID(high: 0, low: 2)
       func acquired(_ job: UniqueID, _ interval: Double) async throws -> Bool {
@@ -107,7 +115,7 @@ import Testing
       #expect(try await acquired(one, 1e-6))
       #expect(try await !acquired(two, 1e-6))  // busy
       try await pool.query(release, [.uuid(one)])
-      try await pool.query("SELECT emailmcp.wake_mailbox('s', now() - interval '1 s')")
+      try await pool.query("SELECT emailmcp.wake_mailboxes(ARRAY['s'], ARRAY[now() - interval '1 s'])")
       #expect(try await !acquired(two, 1e-6))  // older mail waits
       try await pool.query("UPDATE mailboxes SET wake_at = NULL")
       #expect(try await acquired(two, 3600))

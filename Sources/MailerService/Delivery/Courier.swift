@@ -87,6 +87,10 @@ final class Courier {
   private struct Work {
     var delivery: Delivery
     var attempt: SendAttempt
+
+    var leased: MailStore.Leased {
+      MailStore.Leased(key: delivery.key, googleSub: delivery.googleSub, epoch: attempt.lease.epoch)
+    }
   }
 
   private enum Step {
@@ -109,7 +113,7 @@ final class Courier {
       return .next(work.attempt.leaseRenewed(until: asked + Lease.duration, now: Self.clock()))
     case .recordIntent:
       if isDraining { return .next(work.attempt.drained(time: .now())) }
-      guard try await store.recordIntent(key, epoch: epoch) else { return .next(work.attempt.leaseLost()) }
+      guard try await store.recordIntent(work.leased) else { return .next(work.attempt.leaseLost()) }
       return .next(work.attempt.intentRecorded(now: Self.clock()))
     case .send:
       let verdict = await send(work)
@@ -190,8 +194,7 @@ final class Courier {
     var backoff = Backoff(initial: .milliseconds(50), multiplier: 2, limit: .seconds(1), jitter: 0.2)
     while true {
       do {
-        let isMine = try await store.record(
-          record, of: work.delivery.key, epoch: work.attempt.lease.epoch, googleSub: work.delivery.googleSub)
+        let isMine = try await store.record(record, of: work.leased)
         guard isMine else { return .lost }
         metrics.outcome(outcome.status)
         return .final(outcome, at: now)

@@ -242,7 +242,8 @@ final class MessageSender {
       for _ in 0..<20 {
         do {
           let end = MailStore.Outcome(outcome: .failed(.notAccepted), at: .now(), attempts: 0, recipients: [])
-          if try await !store.record(end, of: key, epoch: 1, googleSub: sub) { _ = try await store.cancel(key) }
+          let leased = MailStore.Leased(key: key, googleSub: sub, epoch: 1)
+          if try await !store.record(end, of: leased) { _ = try await store.cancel(key) }
           return
         } catch {
           try await reactor.sleep(for: backoff.next())

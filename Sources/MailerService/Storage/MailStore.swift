@@ -7,10 +7,18 @@ import StrictJSON
 final class MailStore {
   let pool: PostgresPool
   let pace: MailboxPace.Terms
+  let acceptances: Batches<Acceptance, Accepted>
+  let intents: Batches<Leased, Bool>
+  let outcomes: Batches<(leased: Leased, outcome: Outcome), Bool>
 
-  init(pool: PostgresPool, pace: MailboxPace.Terms) {
+  init(pool: PostgresPool, reactor: Reactor, pace: MailboxPace.Terms) {
     self.pool = pool
     self.pace = pace
+    acceptances = Batches(reactor: reactor, size: { $0.payload?.count ?? 0 }) {
+      try await Self.accept($0, pool, pace)
+    }
+    intents = Batches(reactor: reactor) { try await Self.recordIntents($0, pool) }
+    outcomes = Batches(reactor: reactor) { try await Self.record($0, pool) }
   }
 
   // MARK: Accepting
@@ -48,40 +56,6 @@ final class MailStore {
     case suppressed
   }
 
-  func accept(_ mail: Acceptance) async throws -> Accepted {
-    let message = mail.message
-    let now = Timestamp.now()
-    let sending: [TimelineText.Entry] =
-      mail.worker == nil ? [] : [.init("accepted"), .init("leased"), .init("attempt")]
-    let waiting: [TimelineText.Entry] = [.init("accepted")] + (message.sendAt == nil ? [] : [.init("scheduled")])
-    let rows = try await pool.query(
-      """
-      SELECT status, epoch FROM emailmcp.accept_message(
-        $1, $2, $3, $4, $5, $6, $7, $8, $9, $10, $11, $12, $13, $14, $15, $16, $17, $18, $19, $20, $21, $22,
-        make_interval(secs => $23), $24, $25, $26, $27)
-      """,
-      mail.key.parameters + [
-        .text(mail.account.googleSub), .int8(mail.account.grantVersion), .text(mail.account.address.specification),
-        .json(Self.json(message.to)), .json(Self.json(message.cc)), .json(Self.json(message.bcc)),
-        .text(message.subject), .text(message.threadID), .text(mail.credentialID), .json(Self.json(message.metadata)),
-        .timestamp(message.sendAt), .text(mail.policy.rawValue), .int4(Int32(message.recipientCount)),
-        .int4(mail.isAwaited ? 0 : 1), .bytes(mail.idempotency?.keyHash), .bytes(mail.idempotency?.fingerprint),
-        .bytes(mail.payload), .text(mail.worker), .seconds(Lease.duration), .seconds(pace.interval),
-        .int4(Int32(pace.burst)), .json(TimelineText.json(sending, at: now)),
-        .json(TimelineText.json(waiting, at: now)),
-      ])
-    let row = try rows.only()
-    let status: String = try row[0]
-    switch status {
-    case "sending": return .sending(epoch: try row[1])
-    case "queued": return .queued
-    case "busy": return .busy
-    case "duplicate": return .duplicate
-    case "suppressed": return .suppressed
-    default: return .accountChanged
-    }
-  }
-
   /// Mails of a tenant that are not final, counted no further than `limit`.
   func unsent(tenantID: String, limit: Int) async throws -> Int {
     try await pool.query("SELECT emailmcp.count_unsent($1, $2)", [.text(tenantID), .int4(Int32(clamping: limit))])
@@ -103,13 +77,6 @@ final class MailStore {
   // MARK: Leased mail
 
   /// False when the lease is no longer the caller's; likewise below.
-  func recordIntent(_ key: MailKey, epoch: Int64) async throws -> Bool {
-    let entry = TimelineText.json([.init("leased"), .init("attempt")], at: .now())
-    return try await pool.query(
-      "SELECT emailmcp.record_intent($1, $2, $3, $4, $5, $6)", key.parameters + [.int8(epoch), .json(entry)]
-    ).only()[0]
-  }
-
   func renewLease(_ key: MailKey, epoch: Int64) async throws -> Bool {
     try await pool.query(
       "SELECT emailmcp.renew_lease($1, $2, $3, $4, make_interval(secs => $5))",
@@ -118,26 +85,18 @@ final class MailStore {
     ).only()[0]
   }
 
+  /// A mail in the hands of whoever has this epoch.
+  struct Leased: Sendable {
+    var key: MailKey
+    var googleSub: String
+    var epoch: Int64
+  }
+
   struct Outcome: Sendable {
     var outcome: SendOutcome
     var at: Timestamp
     var attempts: Int
     var recipients: [String]
-  }
-
-  func record(_ outcome: Outcome, of key: MailKey, epoch: Int64, googleSub: String) async throws -> Bool {
-    var ids: (message: String?, thread: String?)
-    if case .success(let message, let thread) = outcome.outcome { ids = (message, thread) }
-    let error = outcome.outcome.error
-    let entry = TimelineText.json([.init("outcome", error?.code ?? outcome.outcome.status)], at: outcome.at)
-    return try await pool.query(
-      "SELECT emailmcp.record_outcome($1, $2, $3, $4, $5, $6, $7, $8, $9, $10, $11, $12, $13, $14, $15)",
-      key.parameters + [
-        .int8(epoch), .text(googleSub), .text(outcome.outcome.status), .text(ids.message), .text(ids.thread),
-        .text(error?.code), .text(error?.message), .timestamp(outcome.at), .int4(Int32(outcome.attempts)),
-        .textArray(outcome.recipients), .json(entry),
-      ]
-    ).only()[0]
   }
 
   func requeue(
@@ -148,11 +107,12 @@ final class MailStore {
     let detail = requeue.reason == .drained ? "given back" : requeue.reason.rawValue
     let entry = TimelineText.json([.init("refused", detail)], at: .now())
     return try await pool.query(
-      "SELECT emailmcp.requeue_job($1, $2, $3, $4, $5, $6, $7, $8, $9, $10, $11, $12, $13, $14)",
+      "SELECT emailmcp.requeue_job($1, $2, $3, $4, $5, $6, $7, $8, $9, $10, $11, $12, $13, $14, $15)",
       key.parameters + [
         .int8(epoch), .text(googleSub), .timestamp(requeue.at), .int4(Int32(attempts)),
         .text(isParked || requeue.pausesMailbox ? requeue.reason.rawValue : nil), .text(error?.code),
-        .text(error?.message), .bytes(payload), .timestamp(requeue.pausesMailbox ? requeue.at : nil), .json(entry),
+        .text(error?.message), .bytes(payload), .timestamp(requeue.pausesMailbox ? requeue.at : nil),
+        .bool(requeue.reason == .ambiguous), .json(entry),
       ]
     ).only()[0]
   }
@@ -176,10 +136,11 @@ final class MailStore {
     let rows = try await pool.query(
       """
       SELECT tenant_id, user_id, id, mailbox, attempts, on_ambiguous, epoch, intent, payload, coalesce(payload_bytes, 0)
-      FROM emailmcp.claim_jobs($1, $2, make_interval(secs => $3), $4, $5)
+      FROM emailmcp.claim_jobs($1, $2, make_interval(secs => $3), $4, $5, $6)
       """,
       [
         .text(worker), .int4(Int32(limit)), .seconds(Lease.duration), .seconds(pace.interval), .int4(Int32(pace.burst)),
+        .int4(pace.dailyRecipients),
       ])
     var claimed: [ClaimedMail] = []
     for row in rows {
@@ -236,21 +197,5 @@ final class MailStore {
     try await pool.query("SELECT emailmcp.repair_wakes()", timeout: .seconds(20))
     try await pool.query("SELECT emailmcp.purge_expired()", timeout: .seconds(20))
     try await pool.query("SELECT emailmcp.ensure_email_log_partitions()", timeout: .seconds(20))
-  }
-
-  // MARK: JSON
-
-  private static func json(_ addresses: [MailAddress]) -> [UInt8] {
-    var json = JSONWriter()
-    json.array(of: addresses) { $0.value($1.specification) }
-    return json.finish()
-  }
-
-  private static func json(_ pairs: [MessageDraft.Pair]) -> [UInt8] {
-    var json = JSONWriter()
-    json.object { json in
-      for pair in pairs { json.member(pair.name, pair.value) }
-    }
-    return json.finish()
   }
 }

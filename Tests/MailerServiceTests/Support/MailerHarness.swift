@@ -21,17 +21,17 @@ final class MailerHarness {
   let database: TestDatabase
   private let folder: String
   private let gmailURL: String
-  private let unitsPerMinute: Int
+  private let pace: MailboxPace.Terms
   private var mailers: [(graph: any ServiceGraph, channel: RPCChannel)] = []
   static let keys = Keyring(generating: "test")
 
   private init(
-    _ reactor: Reactor, _ database: TestDatabase, folder: String, unitsPerMinute: Int
+    _ reactor: Reactor, _ database: TestDatabase, folder: String, pace: MailboxPace.Terms
   ) async throws {
     self.reactor = reactor
     self.database = database
     self.folder = folder
-    self.unitsPerMinute = unitsPerMinute
+    self.pace = pace
     gmail = ScriptedGmail(reactor)
     oauth = ScriptedOAuth(reactor)
     gmailURL = try gmail.start()
@@ -40,7 +40,7 @@ final class MailerHarness {
 
   /// - Parameter mailers: processes' worth of them, each with state of its own.
   static func run(
-    mailers: Int = 1, unitsPerMinute: Int = 60_000_000, users: [String] = ["ann"],
+    mailers: Int = 1, unitsPerMinute: Int = 60_000_000, dailyRecipients: Int = .max, users: [String] = ["ann"],
     _ body: @escaping @Sendable (MailerHarness) async throws -> Void
   ) async throws {
     let database = try await PostgresFixture.database()
@@ -59,7 +59,8 @@ final class MailerHarness {
     let result: Result<Void, any Error>
     do {
       try await loop.run { reactor in
-        let harness = try await MailerHarness(reactor, database, folder: folder, unitsPerMinute: unitsPerMinute)
+        let pace = MailboxPace.Terms(unitsPerMinute: unitsPerMinute, dailyRecipients: dailyRecipients)
+        let harness = try await MailerHarness(reactor, database, folder: folder, pace: pace)
         for _ in 0..<mailers { try await harness.startMailer() }
         let result: Result<Void, any Error>
         do { result = .success(try await body(harness)) } catch { result = .failure(error) }
@@ -87,8 +88,7 @@ final class MailerHarness {
     let configuration = MailerService.Configuration(
       listen: .unix(path: path), database: try PostgresConfiguration(url: database.url()), rpc: rpc,
       vaultKeys: Self.keys, oauth: try ChannelTarget("unix:\(folder)/oauth"), gmailURL: gmailURL,
-      pace: MailboxPace.Terms(unitsPerMinute: unitsPerMinute), maxUnsent: 100,
-      publicURL: "https://mail.acme.example/", allowsLoopbackWebhooks: true,
+      pace: pace, maxUnsent: 100, publicURL: "https://mail.acme.example/", allowsLoopbackWebhooks: true,
       shared: SharedState(projectUnitsPerMinute: 1_000_000_000))
     let loop = ServiceLoop(
       reactor: reactor, index: 0, count: 1, logger: Logger(label: "test") { _ in SwiftLogNoOpLogHandler() },
@@ -199,7 +199,7 @@ extension MailerHarness {
   func withStore(_ body: (MailStore) async throws -> Void) async throws {
     let pool = PostgresPool(try PostgresConfiguration(url: database.url()), reactor: reactor)
     do {
-      try await body(MailStore(pool: pool, pace: MailboxPace.Terms(unitsPerMinute: unitsPerMinute)))
+      try await body(MailStore(pool: pool, reactor: reactor, pace: pace))
     } catch {
       await pool.close()
       throw error

@@ -6,7 +6,7 @@
 /// rest before it and by the debt (`nextFree` ahead of the clock) after it. Hence a window of 60 s, wherever it begins,
 /// holds no more than the quota: a burst at its start is followed by its debt, one at its end is preceded by its rest.
 ///
-/// The same arithmetic is in the database (`emailmcp.acquire_mailbox`), where it is exact across replicas.
+/// The same arithmetic is in the database (`emailmcp.acquire_mailboxes`), where it is exact across replicas.
 struct MailboxPace: Sendable, Equatable {
   /// Gmail's price of a send, in quota units.
   static let unitsPerSend = 100
@@ -14,9 +14,12 @@ struct MailboxPace: Sendable, Equatable {
   struct Terms: Sendable, Equatable {
     var interval: Duration
     var burst: Int
+    /// Recipients in any 24 hours.
+    var dailyRecipients: Int32
 
     /// - Parameter unitsPerMinute: Google's quota of a user of the project.
-    init(unitsPerMinute: Int) {
+    init(unitsPerMinute: Int, dailyRecipients: Int = .max) {
+      self.dailyRecipients = Int32(clamping: dailyRecipients)
       let sends = max(1, unitsPerMinute / MailboxPace.unitsPerSend)
       interval = .nanoseconds((60_000_000_000 + Int64(sends) - 1) / Int64(sends))
       burst = min(sends / 6, 20)

@@ -1,0 +1,169 @@
+import CivilTime
+import PostgresClient
+import StrictJSON
+
+// The steps of every mail, for as many mails at once as wait: one statement a tenant, one transaction for all.
+extension MailStore {
+  func accept(_ mail: Acceptance) async throws -> Accepted { try await acceptances.submit(mail) }
+
+  /// False when the lease is no longer the caller's; likewise below.
+  func recordIntent(_ leased: Leased) async throws -> Bool { try await intents.submit(leased) }
+
+  func record(_ outcome: Outcome, of leased: Leased) async throws -> Bool {
+    try await outcomes.submit((leased, outcome))
+  }
+
+  // MARK: Accepting
+
+  static func accept(_ mails: [Acceptance], _ pool: PostgresPool, _ pace: MailboxPace.Terms) async throws -> [Accepted]
+  {
+    let now = Timestamp.now()
+    let timelines: [PostgresValue] = [["accepted", "leased", "attempt"], ["accepted"], ["accepted", "scheduled"]].map {
+      .json(TimelineText.json($0.map { TimelineText.Entry($0) }, at: now))
+    }
+    return try await inOneTransaction(
+      mails, pool, tenant: { $0.key.tenantID },
+      statement: """
+        SELECT emailmcp.accept_messages(
+          $1, $2, make_interval(secs => $3), $4, $5, $6, $7, $8, $9, $10, $11, $12, $13, $14, $15, $16, $17, $18, $19, $20,
+          $21, $22, $23, $24, $25, $26, $27, $28, $29, $30)
+        """
+    ) { tenant, mails in
+      [
+        .text(tenant), .text(mails.lazy.compactMap(\.worker).first), .seconds(Lease.duration), .seconds(pace.interval),
+        .int4(Int32(pace.burst)), .int4(pace.dailyRecipients),
+      ] + timelines + columns(mails)
+    } answers: { mails, row in
+      let words: PostgresArray<String> = try row[0]
+      guard words.values.count == mails.count else { throw PostgresError(.decoding, "an answer too few") }
+      return words.values.map { word in
+        switch word {
+        case "sending": .sending(epoch: 1)
+        case "queued": .queued
+        case "busy": .busy
+        case "duplicate": .duplicate
+        case "suppressed": .suppressed
+        default: .accountChanged
+        }
+      }
+    }
+  }
+
+  private static func columns(_ mails: [Acceptance]) -> [PostgresValue] {
+    let messages = mails.map(\.message)
+    return [
+      .textArray(mails.map(\.key.userID)), .uuidArray(mails.map { UniqueID($0.key.id) }),
+      .timestampArray(mails.map(\.key.createdAt)), .textArray(mails.map(\.account.googleSub)),
+      .int8Array(mails.map(\.account.grantVersion)), .textArray(mails.map(\.account.address.specification)),
+      .jsonArray(messages.map { json($0.to) }), .jsonArray(messages.map { json($0.cc) }),
+      .jsonArray(messages.map { json($0.bcc) }), .textArray(messages.map(\.subject)),
+      .textArray(messages.map(\.threadID)), .textArray(mails.map(\.credentialID)),
+      .jsonArray(messages.map { json($0.metadata) }), .timestampArray(messages.map(\.sendAt)),
+      .textArray(mails.map(\.policy.rawValue)), .int4Array(messages.map { Int32($0.recipientCount) }),
+      .int4Array(mails.map { $0.isAwaited ? 0 : 1 }), .bytesArray(mails.map { $0.idempotency?.keyHash }),
+      .bytesArray(mails.map { $0.idempotency?.fingerprint }), .bytesArray(mails.map(\.payload)),
+      .boolArray(mails.map { $0.worker != nil && $0.message.sendAt == nil }),
+    ]
+  }
+
+  // MARK: Leased mail
+
+  static func recordIntents(_ mails: [Leased], _ pool: PostgresPool) async throws -> [Bool] {
+    let entry = TimelineText.json([.init("leased"), .init("attempt")], at: .now())
+    return try await inOneTransaction(
+      mails, pool, tenant: { $0.key.tenantID },
+      statement: "SELECT emailmcp.record_intents($1, $2, $3, $4, $5, $6)"
+    ) { tenant, mails in
+      [
+        .text(tenant), .json(entry), .textArray(mails.map(\.key.userID)), .uuidArray(mails.map { UniqueID($0.key.id) }),
+        .timestampArray(mails.map(\.key.createdAt)), .int8Array(mails.map(\.epoch)),
+      ]
+    } answers: { mails, row in
+      try contains(row, mails.map(\.key.id))
+    }
+  }
+
+  static func record(_ mails: [(leased: Leased, outcome: Outcome)], _ pool: PostgresPool) async throws -> [Bool] {
+    try await inOneTransaction(
+      mails, pool, tenant: { $0.leased.key.tenantID },
+      statement: """
+        SELECT emailmcp.record_outcomes(
+          $1, $2, $3, $4, $5, $6, $7, $8, $9, $10, $11, $12, $13, $14, $15, $16)
+        """
+    ) { tenant, mails in
+      let keys = mails.map(\.leased.key)
+      let ends = mails.map(\.outcome)
+      let ids = ends.map { end -> (message: String?, thread: String?) in
+        if case .success(let message, let thread) = end.outcome { (message, thread) } else { (nil, nil) }
+      }
+      let errors = ends.map { $0.outcome.error }
+      let entries = ends.map { end in
+        TimelineText.json([.init("outcome", end.outcome.error?.code ?? end.outcome.status)], at: end.at)
+      }
+      let places = ends.indices.flatMap { index in ends[index].recipients.map { _ in Int32(index + 1) } }
+      return [
+        .text(tenant), .textArray(keys.map(\.userID)), .uuidArray(keys.map { UniqueID($0.id) }),
+        .timestampArray(keys.map(\.createdAt)), .int8Array(mails.map(\.leased.epoch)),
+        .textArray(mails.map(\.leased.googleSub)), .textArray(ends.map(\.outcome.status)),
+        .textArray(ids.map(\.message)), .textArray(ids.map(\.thread)), .textArray(errors.map { $0?.code }),
+        .textArray(errors.map { $0?.message }), .timestampArray(ends.map(\.at)),
+        .int4Array(ends.map { Int32($0.attempts) }), .jsonArray(entries), .int4Array(places),
+        .textArray(ends.flatMap(\.recipients)),
+      ]
+    } answers: { mails, row in
+      try contains(row, mails.map(\.leased.key.id))
+    }
+  }
+
+  // MARK: One transaction
+
+  /// Runs `statement` once for each tenant among the mails, all in one transaction and one trip; answers in the order of
+  /// the mails.
+  private static func inOneTransaction<Mail, Answer>(
+    _ mails: [Mail], _ pool: PostgresPool, tenant: (Mail) -> String, statement: Statement,
+    parameters: (String, [Mail]) -> [PostgresValue], answers: ([Mail], PostgresRow) throws -> [Answer]
+  ) async throws -> [Answer] {
+    // By bytes, as the database compares them; a dictionary of strings would not.
+    let places = mails.indices.sorted {
+      tenant(mails[$0]).utf8.lexicographicallyPrecedes(tenant(mails[$1]).utf8)
+    }
+    var groups: [[Int]] = []
+    for place in places {
+      if let last = groups.last?.first, tenant(mails[last]).utf8.elementsEqual(tenant(mails[place]).utf8) {
+        groups[groups.count - 1].append(place)
+      } else {
+        groups.append([place])
+      }
+    }
+    let results = try await pool.batch(
+      groups.map { group in (statement, parameters(tenant(mails[group[0]]), group.map { mails[$0] })) })
+    var ordered = [Answer?](repeating: nil, count: mails.count)
+    for (group, rows) in zip(groups, results) {
+      let answers = try answers(group.map { mails[$0] }, try rows.only())
+      for (place, answer) in zip(group, answers) { ordered[place] = answer }
+    }
+    return ordered.compactMap(\.self)
+  }
+
+  private static func contains(_ row: PostgresRow, _ ids: [UUIDv7]) throws -> [Bool] {
+    let found: PostgresArray<UniqueID> = try row[0]
+    let set = Set(found.values)
+    return ids.map { set.contains(UniqueID($0)) }
+  }
+
+  // MARK: JSON
+
+  private static func json(_ addresses: [MailAddress]) -> [UInt8] {
+    var json = JSONWriter()
+    json.array(of: addresses) { $0.value($1.specification) }
+    return json.finish()
+  }
+
+  private static func json(_ pairs: [MessageDraft.Pair]) -> [UInt8] {
+    var json = JSONWriter()
+    json.object { json in
+      for pair in pairs { json.member(pair.name, pair.value) }
+    }
+    return json.finish()
+  }
+}
