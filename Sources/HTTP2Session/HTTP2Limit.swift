@@ -31,6 +31,8 @@ package enum HTTP2Limit: String, Sendable, CaseIterable {
   case skippedStreamID = "skipped_stream_id"
   /// HEADERS or DATA on a stream that the peer had ended or reset (RFC 9113 section 5.1).
   case closedStream = "closed_stream"
+  /// The peer broke the protocol's rules, so that nghttp2 ended the connection.
+  case protocolViolation = "protocol_violation"
   /// PRIORITY without a stream (RFC 9113 section 6.3).
   case connectionPriority = "connection_priority"
 

@@ -206,9 +206,18 @@ extension HTTP2Session {
       {
         fire(.provokedResets)
       }
+    case NGHTTP2_GOAWAY:
+      if frame.pointee.goaway.error_code != NGHTTP2_NO_ERROR.rawValue { noteViolation() }
     default: break
     }
     return 0
+  }
+
+  /// nghttp2 gave the peer up without a limit of ours or a word of the owner.
+  func noteViolation() {
+    guard terminatedBy == nil, !isTerminatedByOwner else { return }
+    terminatedBy = .protocolViolation
+    record(.limit(.protocolViolation))
   }
 
   /// A complete answer to an incomplete request: the rest of the request is not wanted (RFC 9113 section 8.1).

@@ -140,6 +140,7 @@ extension HTTP2Session {
   package func terminate(_ code: HTTP2ErrorCode, reason: StaticString? = nil) {
     guard failure == nil else { return }
     isShuttingDown = true
+    isTerminatedByOwner = true
     shutdownNoticeAt = nil
     if let reason {
       // The library's own closing GOAWAY, which follows, cannot carry a reason.

@@ -26,6 +26,7 @@ package final class HTTP2Session {
   @exclusivity(unchecked) package private(set) var isAbandoned = false
   /// HEADERS and DATA frames that have left.
   @exclusivity(unchecked) package internal(set) var sentMessageFrames = 0
+  @exclusivity(unchecked) var isTerminatedByOwner = false
   /// The peer has sent GOAWAY.
   @exclusivity(unchecked) package internal(set) var receivedGoAway = false
   /// We have sent, or are about to send, GOAWAY.
@@ -189,6 +190,7 @@ package final class HTTP2Session {
       terminatedBy = code == Self.tooManyContinuations ? .continuations : .outboundQueue
       record(.limit(terminatedBy!))
     }
+    noteViolation()
     abandonStreams(.internalError)
     return error
   }

@@ -118,6 +118,8 @@ package final class Connection {
 
   /// Bytes that wait to leave.
   package var bufferedBytes: Int { output.count + (engine?.pendingOutput ?? 0) }
+  /// All bytes that the socket has taken.
+  @exclusivity(unchecked) package private(set) var sentBytes = 0
   package var isWritable: Bool { phase == .open && bufferedBytes < limits.highWater }
   package var isOpen: Bool { phase == .open && !isClosingAfterFlush }
 
@@ -307,7 +309,9 @@ extension Connection: ReadinessHandler, Flushable {
   /// What the socket took.
   private func send(_ bytes: UnsafeRawBufferPointer) throws(SystemError) -> Int {
     switch try socket.send(bytes) {
-    case .bytes(let count): return count
+    case .bytes(let count):
+      sentBytes += count
+      return count
     case .wouldBlock:
       hasBlockedOutput = true
       return 0

@@ -12,6 +12,7 @@ final class HTTP2ServerConnection: ConnectionDelegate, ServedConnection {
   private var runningHandlers = 0
   private var idleSince: Instant
   private var isClosed = false
+  private var outputWatch = OutputWatch()
 
   init(_ connection: Connection, server: HTTPServer) {
     self.connection = connection
@@ -130,6 +131,13 @@ final class HTTP2ServerConnection: ConnectionDelegate, ServedConnection {
     if session.openStreamCount == 0, now - idleSince > server.configuration.idleTimeout { session.beginShutdown() }
     dispatch()
     if session.isAbandoned { return connection.close() }
+    if outputWatch.isStalled(
+      waiting: connection.bufferedBytes, sent: connection.sentBytes, now: now,
+      limit: server.configuration.stallTimeout)
+    {
+      server.configuration.onLimit("write_stall")
+      return connection.close()
+    }
     connection.setNeedsFlush()
   }
 

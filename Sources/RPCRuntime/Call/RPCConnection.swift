@@ -17,6 +17,7 @@ class RPCConnection: ConnectionDelegate {
   @exclusivity(unchecked) private final var isFlushAsked = false
   /// When bytes last came from the peer.
   @exclusivity(unchecked) private(set) final var lastReceivedAt: Instant
+  private final var outputWatch = OutputWatch()
 
   init(transport: Connection, role: HTTP2Session.Role, configuration: HTTP2Configuration) {
     self.transport = transport
@@ -82,7 +83,14 @@ class RPCConnection: ConnectionDelegate {
     session.check(now: reactor.nanoseconds)
     deliverEvents()
     if session.wantsOutput { setNeedsFlush() }
-    if session.isAbandoned { transport.close() }
+    if session.isAbandoned { return transport.close() }
+    let limit = Duration.nanoseconds(Int64(clamping: session.configuration.stallTimeout))
+    if outputWatch.isStalled(
+      waiting: transport.bufferedBytes, sent: transport.sentBytes, now: reactor.now, limit: limit)
+    {
+      limitExceeded(.writeStall)
+      transport.close()
+    }
   }
 
   // MARK: Overridden

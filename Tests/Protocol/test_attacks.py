@@ -1,0 +1,531 @@
+"""Peers that mean harm. While each of them works, an honest client's calls all succeed, the process grows by no more than
+64 MiB, and a metric names what the attacker ran into.
+
+`pytest -rP Tests/Protocol/test_attacks.py` shows the honest client's latency beside that of a quiet server; it is no
+assertion, as it says more about the machine than about the server.
+"""
+
+import gzip
+import pathlib
+import socket
+import struct
+import threading
+import time
+import urllib.request
+
+import grpc
+import pytest
+from conftest import start
+from peer import (
+    CONTINUATION, DATA, END_HEADERS, END_STREAM, HEADERS, INITIAL_WINDOW_SIZE, PING, PREFACE, PRIORITY, Closed, Peer,
+    frame, priority, rst_stream, settings, window_update)
+
+MEMORY = 64 << 20
+# How often an attacker comes again after it was thrown out.
+ROUNDS = 3
+# The time limits of the server under attack, in seconds.
+TIMEOUT = 1
+
+
+@pytest.fixture(scope="module")
+def attacked(tmp_path_factory):
+    running = start(tmp_path_factory.mktemp("attacked"), timeout=TIMEOUT)
+    yield running
+    assert running.process.poll() is None, "the server ended under attack"
+    running.process.kill()
+    running.process.wait()
+
+
+class Honest:
+    """A client that calls the server all the time, one call after the other."""
+
+    def __init__(self, server):
+        self.server, self.stopped, self.failures, self.times = server, threading.Event(), [], []
+        self.threads = [threading.Thread(target=self.run, args=(kind,)) for kind in (self.rpc, self.http)]
+
+    def rpc(self):
+        with grpc.insecure_channel(f"127.0.0.1:{self.server.ports['rpc']}") as channel:
+            call = channel.unary_unary("/grpc.testing.TestService/EmptyCall")
+            while not self.stopped.is_set():
+                self.timed(lambda: call(b"", timeout=30, wait_for_ready=True))
+
+    def http(self):
+        while not self.stopped.is_set():
+            self.timed(lambda: urllib.request.urlopen(
+                f"http://127.0.0.1:{self.server.ports['http']}/hello", timeout=30).read())
+
+    def timed(self, call):
+        begun = time.monotonic()
+        call()
+        self.times.append(time.monotonic() - begun)
+        time.sleep(0.002)
+
+    def run(self, kind):
+        try:
+            kind()
+        except Exception as error:  # what it is stands in the assertion
+            self.failures.append(error)
+
+    def __enter__(self):
+        for thread in self.threads:
+            thread.start()
+        return self
+
+    def __exit__(self, *_):
+        self.stopped.set()
+        for thread in self.threads:
+            thread.join()
+
+    @property
+    def p99(self):
+        return sorted(self.times)[int(len(self.times) * 0.99)] * 1000
+
+
+def memory(server, kind):
+    for line in pathlib.Path(f"/proc/{server.pid}/status").read_text().splitlines():
+        if line.startswith(kind):
+            return int(line.split()[1]) * 1024
+
+
+@pytest.fixture(scope="module")
+def quiet(attacked):
+    """Milliseconds of the honest client's p99 when nobody attacks; also warms the server."""
+    with Honest(attacked) as honest:
+        time.sleep(1)
+    assert not honest.failures
+    return honest.p99
+
+
+class Siege:
+    """Measures around an attack."""
+
+    def __init__(self, server, quiet):
+        self.server, self.quiet = server, quiet
+
+    def __enter__(self):
+        pathlib.Path(f"/proc/{self.server.pid}/clear_refs").write_text("5")  # the peak begins anew
+        self.before, self.start = self.server.metrics(), memory(self.server, "VmRSS")
+        self.honest = Honest(self.server)
+        self.honest.__enter__()
+        return self
+
+    def __exit__(self, kind, *_):
+        self.honest.__exit__()
+        if kind:
+            return
+        grown = memory(self.server, "VmHWM") - self.start
+        print(f"honest p99 {self.honest.p99:.1f} ms (quiet {self.quiet:.1f}), memory +{grown >> 10} KiB")
+        assert not self.honest.failures, self.honest.failures
+        assert self.honest.times, "the honest client got no answer"
+        assert grown <= MEMORY, f"{grown >> 20} MiB"
+
+    def risen(self, *names, by=1):
+        """These metrics have risen, within a while, by so much together."""
+        deadline = time.monotonic() + 20
+        while time.monotonic() < deadline:
+            after = self.server.metrics()
+            if sum(after.get(name, 0) - self.before.get(name, 0) for name in names) >= by:
+                return
+            time.sleep(0.1)
+        counted = {name: value for name, value in after.items()
+                   if value != self.before.get(name, 0) and "limit" in name}
+        raise AssertionError(f"{names} have not risen by {by}; what has: {counted}")
+
+
+@pytest.fixture
+def siege(attacked, quiet):
+    return Siege(attacked, quiet)
+
+
+@pytest.fixture(params=["rpc", "http"])
+def victim(request, attacked):
+    return attacked.target(request.param)
+
+
+def limits(target, *names):
+    """The metrics that count these limits at a target."""
+    if target.name == "rpc":
+        return [f'rpc_http2_limits_total{{limit="{name}"}}' for name in names]
+    return [f'http_limits_total{{limit="http2_{name}"}}' for name in names] + [
+        f'http_limits_total{{limit="{name}"}}' for name in names]
+
+
+def pushed(peer, data):
+    """Sends all of it, whether or not the server still listens; reads meanwhile, so that nobody waits for us."""
+    peer.socket.settimeout(20)
+    view = memoryview(data)
+    try:
+        while view:
+            view = view[peer.socket.send(view[:65536]):]
+            peer.socket.setblocking(False)
+            try:
+                while peer.socket.recv(1 << 20):
+                    pass
+            except BlockingIOError:
+                pass
+            peer.socket.settimeout(20)
+    except (BrokenPipeError, ConnectionResetError, TimeoutError):
+        pass
+
+
+# -- floods: each is a function of connection and target that gives bytes to send, and the limit that stops it
+
+FLOODS = {}
+
+
+def flood(*names):
+    def register(function):
+        FLOODS[function.__name__] = (function, names)
+        return function
+
+    return register
+
+
+def streams(peer, target, count, **options):
+    """HEADERS of so many streams, all the same on the wire once the table knows them."""
+    blocks = [peer.block(target.fields()) for _ in range(3)]
+    for number in range(count):
+        yield 2 * number + 1, frame(
+            HEADERS, END_HEADERS | (END_STREAM if options.get("end") else 0), 2 * number + 1, blocks[min(number, 2)])
+
+
+@flood("peer_resets")
+def rapid_reset(peer, target):
+    return b"".join(opening + rst_stream(stream) for stream, opening in streams(peer, target, 5000))
+
+
+@flood("provoked_resets", "invalid_frames")
+def made_you_reset_by_window_overflow(peer, target):
+    return b"".join(
+        opening + window_update(stream, 0x7FFF_FFFF) for stream, opening in streams(peer, target, 5000))
+
+
+@flood("protocol_violation")
+def made_you_reset_by_empty_window_updates(peer, target):
+    return b"".join(opening + window_update(stream, 0) for stream, opening in streams(peer, target, 5000))
+
+
+@flood("protocol_violation", "provoked_resets")
+def made_you_reset_by_bad_priority(peer, target):
+    return b"".join(
+        opening + frame(PRIORITY, 0, stream, bytes(4)) for stream, opening in streams(peer, target, 5000))
+
+
+@flood("provoked_resets", "header_list_size", "invalid_frames")
+def made_you_reset_by_malformed_fields(peer, target):
+    return b"".join(
+        frame(HEADERS, END_HEADERS | END_STREAM, 2 * number + 1, peer.block(target.fields(("connection", "close"))))
+        for number in range(5000))
+
+
+@flood("continuations", "header_block_bytes")
+def continuation_flood(peer, target):
+    return frame(HEADERS, 0, 1, peer.block(target.fields())) + frame(CONTINUATION, 0, 1, b"\0\1x\1y") * 20_000
+
+
+@flood("header_block_bytes", "header_list_size", "continuations")
+def endless_header_block(peer, target):
+    literal = b"\0\x01x\x7f\x80\x7e" + bytes([0x61]) * 16255
+    return frame(HEADERS, 0, 1, peer.block(target.fields())) + frame(CONTINUATION, 0, 1, literal) * 100
+
+
+@flood("header_list_size", "provoked_resets")
+def hpack_bomb(peer, target):
+    """A value of 4 KiB goes into the table once and is named 16,000 times by a byte each."""
+    bomb = b"\x40\x01x\x7f\x81\x1e" + b"a" * 3967 + bytes([0xBE]) * 12_000
+    return b"".join(
+        frame(HEADERS, END_HEADERS | END_STREAM, 2 * number + 1, peer.block(target.fields()) + bomb)
+        for number in range(200))
+
+
+@flood("pings")
+def ping_flood(peer, target):
+    return frame(PING, 0, 0, bytes(8)) * 50_000
+
+
+@flood("settings")
+def settings_flood(peer, target):
+    return settings((INITIAL_WINDOW_SIZE, 65535)) * 50_000
+
+
+@flood("empty_data")
+def empty_data(peer, target):
+    peer.headers(1, target.fields())
+    return frame(DATA, 0, 1, b"") * 50_000
+
+
+@flood("window_updates")
+def window_updates(peer, target):
+    return window_update(0, 1) * 50_000
+
+
+@flood("priorities")
+def priorities(peer, target):
+    return b"".join(priority(2 * number + 1, 2 * number + 3) for number in range(50_000))
+
+
+@flood("unknown_frames")
+def unknown_frames(peer, target):
+    return frame(0xFA, 0, 0, b"") * 50_000
+
+
+@pytest.mark.parametrize("name", FLOODS)
+def test_flood(name, victim, siege):
+    make, names = FLOODS[name]
+    with siege:
+        for _ in range(ROUNDS):
+            with Peer(victim.port) as peer:
+                pushed(peer, make(peer, victim))
+        siege.risen(*limits(victim, *names))
+
+
+def test_more_streams_than_allowed(victim, siege):
+    with siege:
+        for _ in range(ROUNDS):
+            with Peer(victim.port) as peer:
+                pushed(peer, b"".join(opening for _, opening in streams(peer, victim, 5000)))
+
+
+# -- peers that wait
+
+
+def until_closed(peers, limit=60):
+    """The server ends each of the connections."""
+    deadline = time.monotonic() + limit
+    for peer in peers:
+        peer.socket.settimeout(max(0.1, deadline - time.monotonic()))
+        try:
+            while peer.socket.recv(1 << 20):
+                pass
+        except ConnectionResetError:
+            pass
+        peer.socket.close()
+
+
+@pytest.mark.parametrize("sent", [b"", b"PRI * HTTP", PREFACE], ids=["nothing", "half a preface", "no settings"])
+def test_silent_connections(sent, victim, siege):
+    """Half-open and idle before the first request. A silent connection to the HTTP server is one that a browser has
+    opened in advance: it has the idle time."""
+    if victim.name == "http" and not sent:
+        pytest.skip("browsers do so")
+    with siege:
+        peers = [Peer(victim.port, hello=False) for _ in range(200)]
+        for peer in peers:
+            peer.send(sent)
+        until_closed(peers)
+        siege.risen(*limits(victim, "handshake_timeout", "header_timeout"))
+
+
+@pytest.mark.parametrize("name", ["rpc", "http"])
+def test_slow_tls_handshake(name, attacked, siege):
+    with siege:
+        peers = [Peer(attacked.ports[f"{name}_tls"], hello=False) for _ in range(200)]
+        for peer in peers:
+            peer.send(b"\x16\x03\x01\x02\x00\x01")  # the beginning of a ClientHello
+        until_closed(peers)
+        siege.risen(*limits(attacked.target(name), "handshake_timeout"))
+
+
+def test_settings_that_are_not_acknowledged(victim, siege):
+    with siege:
+        peers = [Peer(victim.port, hello=False) for _ in range(50)]
+        for peer in peers:
+            peer.send(PREFACE + settings())
+        until_closed(peers)
+        siege.risen(*limits(victim, "settings_timeout"))
+
+
+def test_slow_headers(victim, siege):
+    with siege:
+        peers = [Peer(victim.port) for _ in range(50)]
+        for peer in peers:
+            peer.send(frame(HEADERS, 0, 1, peer.block(victim.fields())))
+        for _ in range(5):  # a byte now and then does not help
+            time.sleep(0.1)
+            for peer in peers:
+                peer.send(frame(CONTINUATION, 0, 1, b""))
+        until_closed(peers)
+        siege.risen(*limits(victim, "header_timeout"))
+
+
+# SimpleRequest { response_size: 4,000,000 } behind its prefix.
+LARGE = b"\0\0\0\0\x05\x10\x80\x92\xf4\x01"
+
+
+def large(target):
+    path = "/grpc.testing.TestService/UnaryCall" if target.name == "rpc" else "/large"
+    return target.fields(path=path)
+
+
+def test_zero_window(victim, siege):
+    """Answers that the client asks for and does not let go: each stream ends in time."""
+    with siege:
+        peers = [Peer(victim.port, first_settings=settings((INITIAL_WINDOW_SIZE, 0))) for _ in range(4)]
+        for peer in peers:
+            peer.headers(1, large(victim))
+            peer.send(frame(DATA, END_STREAM, 1, LARGE))
+        for peer in peers:
+            try:
+                while peer.read().kind != 3:
+                    pass
+            except Closed:
+                pass
+        siege.risen(*limits(victim, "window_stall"))
+
+
+def test_a_client_that_never_reads(victim, siege):
+    """The windows are wide open, and nobody takes what comes."""
+    with siege:
+        peers = []
+        for _ in range(4):
+            peer = Peer(
+                victim.port, first_settings=settings((INITIAL_WINDOW_SIZE, 0x7FFF_FFFF)), receive_buffer=4096)
+            peer.send(window_update(0, 0x7FFF_0000))
+            for number in range(2 if victim.name == "rpc" else 10):
+                peer.headers(2 * number + 1, large(victim))
+                peer.send(frame(DATA, END_STREAM, 2 * number + 1, LARGE))
+            peers.append(peer)
+        # Each connection ends by it; what lies in the system's buffers would still be read here for a long time.
+        siege.risen(*limits(victim, "write_stall"), by=len(peers))
+        for peer in peers:
+            peer.socket.close()
+
+
+def test_a_flood_that_does_not_read_its_goaway(victim, siege):
+    """Pings whose answers nobody reads, until the server's own output stands; it must not keep the connection."""
+    with siege:
+        peers = [Peer(victim.port) for _ in range(4)]
+        data = frame(PING, 0, 0, bytes(8)) * 100_000
+        for peer in peers:
+            peer.socket.settimeout(2)
+            try:
+                peer.socket.sendall(data)
+            except OSError:
+                pass
+        siege.risen(*limits(victim, "pings", "outbound_queue"))
+        until_closed(peers)
+
+
+# -- too much of everything
+
+
+def status_of(fields):
+    return dict((name.decode() if isinstance(name, bytes) else name, value) for name, value in fields).get("grpc-status")
+
+
+@pytest.mark.parametrize("kind", ["claimed", "sent", "gzip bomb"])
+def test_oversize_messages(kind, attacked, siege):
+    target = attacked.target("rpc")
+    if kind == "claimed":
+        message = b"\0\xff\xff\xff\xff"
+    elif kind == "sent":
+        message = b"\0" + struct.pack(">I", 5 << 20)
+    else:
+        bomb = gzip.compress(bytes(32 << 20))
+        message = b"\1" + struct.pack(">I", len(bomb)) + bomb
+    more = [("grpc-encoding", "gzip")] if kind == "gzip bomb" else []
+    # All connected before the first bomb goes off: the next handshake would wait for it, and its time limit is short here.
+    peers = [Peer(target.port) for _ in range(2)]
+    with siege:
+        for one in peers:
+            with one as peer:
+                path = "/grpc.testing.TestService/StreamingInputCall"
+                peer.headers(1, target.fields(*more, path=path))
+                for start_at in range(0, len(message), 16384):
+                    peer.send(frame(DATA, 0, 1, message[start_at:start_at + 16384]))
+                fields, _ = peer.answered(1)
+                assert status_of(fields) == "8", fields
+        siege.risen(
+            'grpc_server_call_duration_seconds_count{grpc_method="grpc.testing.TestService/StreamingInputCall",'
+            'grpc_status="RESOURCE_EXHAUSTED"}')
+
+
+@pytest.mark.parametrize("fields", [
+    [("x-large", "a" * 15_000), ("x-more", "b" * 15_000)], [("x-many", "1")] * 150, [("a" * 15_000, "1")] * 2,
+], ids=["values", "fields", "names"])
+def test_oversize_headers(fields, victim, siege):
+    with siege:
+        with Peer(victim.port) as peer:
+            block = peer.block(victim.fields(*fields))
+            peer.send(frame(HEADERS, 0, 1, block[:16000]))
+            for at in range(16000, len(block), 16000):
+                peer.send(frame(CONTINUATION, 0, 1, block[at:at + 16000]))
+            peer.send(frame(CONTINUATION, END_HEADERS, 1, b""))
+            peer.stream_error(1, 0xB)
+        siege.risen(*limits(victim, "header_list_size"))
+
+
+def test_a_path_that_nobody_registered_is_no_label(attacked, siege):
+    target = attacked.target("rpc")
+    with siege:
+        with Peer(target.port) as peer:
+            for number in range(50):
+                peer.headers(2 * number + 1, target.fields(path=f"/made.up/Path{number}"), end=True)
+                fields, _ = peer.answered(2 * number + 1)
+                assert status_of(fields) == "12"
+        assert not any("made.up" in name for name in attacked.metrics())
+
+
+def test_a_storm_of_calls_without_time(attacked, siege):
+    """`grpc-timeout: 1n`: over before they begin; each gets its answer, and the connection lives."""
+    target = attacked.target("rpc")
+    with siege:
+        with Peer(target.port) as peer:
+            for batch in range(20):
+                ids = [2 * (100 * batch + number) + 1 for number in range(100)]
+                for stream in ids:
+                    peer.headers(stream, target.fields(("grpc-timeout", "1n"), path=(
+                        "/grpc.testing.TestService/FullDuplexCall")))
+                ended = set()
+                while len(ended) < len(ids):
+                    found = peer.read()
+                    if found.kind in (0, 1) and found.flags & END_STREAM:
+                        ended.add(found.stream)
+            peer.lives()
+        siege.risen(
+            'grpc_server_call_duration_seconds_count{grpc_method="grpc.testing.TestService/FullDuplexCall",'
+            'grpc_status="DEADLINE_EXCEEDED"}')
+
+
+# -- HTTP/1.1 at the edge
+
+
+@pytest.mark.parametrize("head,limit", [
+    (b"GET /hello HTTP/1.1\r\nHost: x\r\n", "header_timeout"),
+    (b"POST /echo HTTP/1.1\r\nHost: x\r\nContent-Length: 1000000\r\n\r\na", "body_rate"),
+], ids=["head", "body"])
+def test_slowloris(head, limit, attacked, siege):
+    with siege:
+        connections = [socket.create_connection(("127.0.0.1", attacked.ports["http"]), timeout=60) for _ in range(200)]
+        for connection in connections:
+            connection.sendall(head)
+        for connection in connections:
+            try:
+                while connection.recv(65536):
+                    pass
+            except ConnectionResetError:
+                pass
+            connection.close()
+        siege.risen(f'http_limits_total{{limit="{limit}"}}')
+
+
+@pytest.mark.parametrize("head", [
+    b"GET /" + b"a" * 100_000 + b" HTTP/1.1\r\nHost: x\r\n\r\n",
+    b"GET / HTTP/1.1\r\nHost: x\r\n" + b"".join(b"x-%d: 1\r\n" % number for number in range(5000)) + b"\r\n",
+    b"GET / HTTP/1.1\r\nHost: x\r\nx: " + b"a" * 1_000_000 + b"\r\n\r\n",
+    b"POST /echo HTTP/1.1\r\nHost: x\r\nTransfer-Encoding: chunked\r\n\r\nffffffffffffffff\r\n",
+], ids=["target", "fields", "value", "chunk"])
+def test_oversize_http1(head, attacked, siege):
+    with siege:
+        with socket.create_connection(("127.0.0.1", attacked.ports["http"]), timeout=60) as connection:
+            try:
+                connection.sendall(head)
+            except OSError:
+                pass
+            answer = b""
+            try:
+                while data := connection.recv(65536):
+                    answer += data
+            except ConnectionResetError:
+                pass
+            assert answer.startswith((b"HTTP/1.1 400", b"HTTP/1.1 413", b"HTTP/1.1 414", b"HTTP/1.1 431")), answer[:80]
