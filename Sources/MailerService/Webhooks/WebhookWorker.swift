@@ -1,6 +1,6 @@
 import EventLoop
 import Logging
-import Metrics
+import CoreMetrics
 
 /// Tells platforms what has happened: claims due webhooks, sends them, records what became of them. On one loop of each
 /// mailer; any number may run. In the mailer because it has the HTTP client and the keys, and makes most of the events.

@@ -1,4 +1,4 @@
-import Metrics
+import CoreMetrics
 
 /// How often the server ended a connection by itself, by reason: `age`, `idle`, `keepalive`, `too_many_pings`.
 final class ConnectionMetrics {

@@ -1,4 +1,4 @@
-import Metrics
+import CoreMetrics
 
 /// How many calls were turned away because the server had too much to do, by method.
 final class ShedMetrics {

@@ -4,7 +4,7 @@ import HTTP2Session
 import HTTPServer
 import HTTPTypes
 import InteropSchema
-import Metrics
+import CoreMetrics
 import RPCRuntime
 import ServiceKit
 import TLSSession
