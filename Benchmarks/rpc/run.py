@@ -6,6 +6,7 @@ process's own, from /proc. `script/bench rpc` builds what this needs.
 """
 
 import argparse
+import atexit
 import os
 import re
 import shutil
@@ -34,8 +35,12 @@ def frame(message: bytes) -> bytes:
 class Server:
     def __init__(self, name: str, command: list[str], port: int, core: str = SERVER_CORE):
         self.name, self.port = name, port
+        # Our server shares its port with whoever listens already (SO_REUSEPORT), and calls would go to both.
+        if socket.socket().connect_ex(("127.0.0.1", port)) == 0:
+            sys.exit(f"something listens on port {port} already")
         self.process = subprocess.Popen(
             ["taskset", "-c", core, *command], stdout=subprocess.DEVNULL, stderr=subprocess.DEVNULL)
+        atexit.register(self.stop)
         deadline = time.monotonic() + 60
         while socket.socket().connect_ex(("127.0.0.1", port)):
             if self.process.poll() is not None or time.monotonic() > deadline:
