@@ -163,8 +163,8 @@ extension ServerTests {
       idle.send("GET /hello HTTP/1.1\r\nHost: h\r\n\r\n")
       _ = idle.receive(until: "http11")
       busy.send("GET /soon HTTP/1.1\r\nHost: h\r\n\r\n")
-      try await eventually { await site.loop.run { _ in true } }
-      await site.drain(timeout: .seconds(5))
+      try await eventually { site.begun.withLock { $0 } == 1 }
+      await site.drain(timeout: .seconds(30))
       let text = busy.receiveAll()
       #expect(text.hasSuffix("soon") && text.contains("Connection: close\r\n"))
       #expect(idle.receive() == [])

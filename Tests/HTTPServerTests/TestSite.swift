@@ -14,6 +14,8 @@ final class TestSite: Sendable {
   let port: UInt16
   private let holder: Holder
   let cancellations = Mutex(0)
+  /// Requests for `/soon` whose handler runs.
+  let begun = Mutex(0)
   let limits = Mutex<[String]>([])
 
   final class Holder: @unchecked Sendable {
@@ -80,7 +82,8 @@ final class TestSite: Sendable {
       }
       return .text(.ok, "late")
     case "/soon":
-      try await reactor.sleep(for: .milliseconds(100))
+      site.value.withLock { $0?.begun.withLock { $0 += 1 } }
+      try await reactor.sleep(for: .milliseconds(1500))  // a busy machine begins a drain late
       return .text(.ok, "soon")
     case "/stream":
       return HTTPServerResponse(.ok, headers: [.contentType: "text/plain"]) { writer in
