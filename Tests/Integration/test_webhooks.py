@@ -61,8 +61,11 @@ def test_the_platform_is_told_of_connections_and_of_every_status_of_a_mail(syste
             assert judge.verify(body, {name.lower(): value for name, value in headers.items()}) == event
         with pytest.raises(WebhookVerificationError):
             judge.verify(events[0][1] + b" ", {name.lower(): value for name, value in events[0][0].items()})
-        assert [event["type"] for _, _, event in events] == ["account.connected", "message.sending", "message.success"]
-        assert "Told" not in events[-1][1].decode() and "grace" not in events[-1][1].decode()
+        # In order for each subject; the account and its mail are two.
+        types = [event["type"] for _, _, event in events]
+        assert [kind for kind in types if kind.startswith("message.")] == ["message.sending", "message.success"]
+        assert sorted(types)[0] == "account.connected"
+        assert not any("Told" in body.decode() or "grace" in body.decode() for _, body, _ in events)
 
         new = system.cli("webhook", "rotate", "--tenant", "default", endpoint)
         crm.disconnect(user)
