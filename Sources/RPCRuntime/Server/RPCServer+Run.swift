@@ -1,4 +1,5 @@
 public import EventLoop
+public import Logging
 import Synchronization
 public import TLSSession
 
@@ -8,8 +9,6 @@ extension RPCServer {
   /// ```swift
   /// try await RPCServer.run(on: try EventLoopGroup(), listen: "0.0.0.0:7000") { server in
   ///   server.handle(Greeter.sayHello) { request, _ in HelloReply { $0.message = "Hello, \(request.name)" } }
-  /// } until: {
-  ///   await signalled()
   /// }
   /// ```
   ///
@@ -18,27 +17,30 @@ extension RPCServer {
   ///   - drainLimit: how long calls in flight may take to end.
   ///   - started: told the address once every loop listens.
   ///   - build: registers the methods; called once on each loop, so that handlers share nothing between loops.
-  ///   - stop: returns when the server is to stop; called once.
+  ///   - stop: returns when the server is to stop; called once. Nil: at SIGTERM, SIGINT or SIGHUP, of which a second one
+  ///     ends the process at once.
   /// - Throws: what `build` throws, or why the address cannot be listened on.
   public static func run(
     on group: EventLoopGroup, listen address: String, tls: TLSServerContext? = nil,
-    configuration: ServerConfiguration = ServerConfiguration(), drainLimit: Duration = .seconds(10),
-    started: @escaping @Sendable (SocketAddress) -> Void = { _ in },
+    configuration: ServerConfiguration = ServerConfiguration(), logger: Logger = Logger(label: "rpc.server"),
+    drainLimit: Duration = .seconds(10), started: @escaping @Sendable (SocketAddress) -> Void = { _ in },
     build: @escaping @Sendable (RPCServer) async throws -> Void,
-    until stop: @escaping @Sendable () async -> Void
+    until stop: (@Sendable () async -> Void)? = nil
   ) async throws {
-    let stopped = StopGate()
+    let (stopped, signalled) = (StopGate(), StopGate())
     let loops = address.hasPrefix("unix:") ? Array(group.loops.prefix(1)) : group.loops
     try await withThrowingTaskGroup(of: Void.self) { tasks in
       let (addresses, listening) = AsyncThrowingStream.makeStream(of: SocketAddress.self)
       var next = addresses.makeAsyncIterator()
       var bound: SocketAddress?
-      for loop in loops {
+      for (index, loop) in loops.enumerated() {
         let address = bound.map(\.listenText) ?? address
         tasks.addTask {
           do {
             try await loop.run { reactor in
-              let server = RPCServer(on: reactor, configuration: configuration)
+              let signals = index == 0 && stop == nil ? try signalled.openAtSignal(on: reactor) : nil
+              defer { signals?.close() }
+              let server = RPCServer(on: reactor, configuration: configuration, logger: logger)
               try await build(server)
               listening.yield(try await server.listen(on: address, tls: tls))
               await stopped.wait()
@@ -57,7 +59,7 @@ extension RPCServer {
         }
       }
       if let bound { started(bound) }
-      await stop()
+      if let stop { await stop() } else { await signalled.wait() }
       stopped.open()
       try await tasks.waitForAll()
     }
@@ -77,6 +79,15 @@ private final class StopGate: Sendable {
   }
 
   private let state = Mutex(State())
+
+  private var isOpen: Bool { state.withLock { $0.isOpen } }
+
+  /// Opens when the process is told to end. Told so again, it ends: whoever does that has waited enough.
+  func openAtSignal(on reactor: Reactor) throws -> SignalWatch {
+    try SignalWatch(on: reactor) { number in
+      if self.isOpen { SignalWatch.obey(number) } else { self.open() }
+    }
+  }
 
   func open() {
     let waiters = state.withLock { state in

@@ -1,6 +1,5 @@
-internal import CLinux
-package import EventLoop
-internal import Glibc
+import CLinux
+import Glibc
 
 /// Termination signals as readable events on a loop. The handler does no more than to write the number into a pipe.
 ///
@@ -47,12 +46,4 @@ package final class SignalWatch: ReadinessHandler {
     _ = Glibc.close(readEnd)
     _ = Glibc.close(writeEnd)
   }
-}
-
-/// Lets the process open as many descriptors as it may: a connection is one.
-func raiseDescriptorLimit() {
-  var limit = rlimit()
-  guard getrlimit(__rlimit_resource_t(RLIMIT_NOFILE.rawValue), &limit) == 0 else { return }
-  limit.rlim_cur = limit.rlim_max
-  setrlimit(__rlimit_resource_t(RLIMIT_NOFILE.rawValue), &limit)
 }
