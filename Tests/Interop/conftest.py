@@ -14,6 +14,8 @@ HERE = pathlib.Path(__file__).parent
 BIN = pathlib.Path(os.environ["EMAILMCP_BIN"])
 sys.path.insert(0, str(HERE))
 
+import schema  # noqa: E402
+
 
 def read_line(process, limit=60):
     """The first line that a server prints once it serves."""
@@ -43,8 +45,17 @@ def stop(process):
 @pytest.fixture(scope="session")
 def our_server():
     """The port of our interop server."""
-    process = subprocess.Popen([BIN / "interop-server", "--port", "0"], stdout=subprocess.PIPE, text=True)
+    process = subprocess.Popen(
+        [BIN / "interop-server", "--port", "0", "--proto_path", schema.PROTO], stdout=subprocess.PIPE, text=True)
     yield int(read_line(process).rsplit(":", 1)[1])
+    stop(process)
+
+
+@pytest.fixture(scope="session")
+def inventory():
+    """The process of the example server, and its port."""
+    process = subprocess.Popen([BIN / "inventory-server", "127.0.0.1:0"], stdout=subprocess.PIPE, text=True)
+    yield process, int(read_line(process).rsplit(":", 1)[1])
     stop(process)
 
 

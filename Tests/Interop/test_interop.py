@@ -5,7 +5,6 @@ import subprocess
 
 import grpc
 import pytest
-from grpc_health.v1 import health_pb2, health_pb2_grpc
 
 import python_cases
 
@@ -74,18 +73,3 @@ def ruby_results(ruby_folder, our_server):
 @pytest.mark.parametrize("case", RUBY_CLIENT)
 def test_ruby_at_our_server(case, ruby_results):
     assert f"{case} ok" in ruby_results.splitlines(), ruby_results
-
-
-def test_health_by_the_official_client(our_server):
-    with grpc.insecure_channel(f"127.0.0.1:{our_server}") as channel:
-        stub = health_pb2_grpc.HealthStub(channel)
-        serving = health_pb2.HealthCheckResponse.SERVING
-        for service in ["", "grpc.testing.TestService"]:
-            request = health_pb2.HealthCheckRequest(service=service)
-            assert stub.Check(request, timeout=20).status == serving
-            watch = stub.Watch(request, timeout=20)
-            assert next(watch).status == serving
-            watch.cancel()
-        with pytest.raises(grpc.RpcError) as failed:
-            stub.Check(health_pb2.HealthCheckRequest(service="nobody"), timeout=20)
-        assert failed.value.code() == grpc.StatusCode.NOT_FOUND

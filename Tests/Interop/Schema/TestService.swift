@@ -19,6 +19,14 @@ public enum TestService {
   public static let unimplementedCall = UnaryMethod<Empty, Empty>(name, "UnimplementedCall")
 }
 
+/// `grpc.testing.XdsUpdateHealthService`: tells the server what to say of its health.
+public enum HealthUpdates {
+  public static let name = "grpc.testing.XdsUpdateHealthService"
+
+  public static let setServing = UnaryMethod<Empty, Empty>(name, "SetServing")
+  public static let setNotServing = UnaryMethod<Empty, Empty>(name, "SetNotServing")
+}
+
 /// A service that no server has.
 public enum UnimplementedService {
   public static let unimplementedCall = UnaryMethod<Empty, Empty>(

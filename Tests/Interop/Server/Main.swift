@@ -4,10 +4,10 @@ import InteropSchema
 import RPCRuntime
 import TLSSession
 
-/// `interop-server --port N [--use_tls]`: grpc.testing.TestService with the official flags, until killed. Prints
-/// `listening on ADDRESS` once it serves; port 0 takes one that is free.
+/// `interop-server --port N [--use_tls]`: grpc.testing.TestService with the official flags, health and reflection, until
+/// SIGTERM. Prints `listening on ADDRESS` once it serves; port 0 takes one that is free.
 ///
-/// Of our own: `--tls_cert_file`, `--tls_key_file` (without them a certificate is made for the run), `--ca_file` (where
+/// Of our own: `--proto_path` (the folder with `grpc/testing/test.proto`; without it reflection tells names alone), `--tls_cert_file`, `--tls_key_file` (without them a certificate is made for the run), `--ca_file` (where
 /// that one's authority is written), `--loops`.
 @main
 enum InteropServer {
@@ -23,22 +23,33 @@ enum InteropServer {
   private static func serve() async throws {
     let flags = try Flags(
       Array(CommandLine.arguments.dropFirst()),
-      known: ["port", "use_tls", "tls_cert_file", "tls_key_file", "ca_file", "loops"])
+      known: ["port", "use_tls", "tls_cert_file", "tls_key_file", "ca_file", "loops", "proto_path"])
     guard let port = flags["port"].flatMap({ UInt16($0) }) else {
       throw Flags.Unknown(description: "--port is missing")
     }
     let tls = flags.isOn("use_tls") ? try TLSServerContext(settings(flags)) : nil
     let group = try EventLoopGroup(count: flags["loops"].flatMap { Int($0) } ?? 1)
+    let schemas = try flags["proto_path"].map { try ProtoFolder.files(Self.schemas, below: $0) } ?? []
     let health = HealthRegistry(services: [TestService.name])
     health.setAll(.serving)
     try await RPCServer.run(
       on: group, listen: "0.0.0.0:\(port)", tls: tls, started: { say("listening on \($0)") },
       build: { server in
         TestServiceHandlers.register(on: server)
+        server.handle(HealthUpdates.setServing) { _, _ in
+          health.setAll(.serving)
+          return Empty()
+        }
+        server.handle(HealthUpdates.setNotServing) { _, _ in
+          health.setAll(.notServing)
+          return Empty()
+        }
         server.serveHealth(of: health)
-      },
-      until: { while true { try? await Task.sleep(for: .seconds(3600)) } })
+        try server.serveReflection(of: schemas)
+      })
   }
+
+  private static let schemas = ["grpc/testing/test.proto", "grpc/testing/messages.proto", "grpc/testing/empty.proto"]
 
   private static func settings(_ flags: Flags) throws -> TLSServerSettings {
     let identity =
