@@ -13,6 +13,7 @@ COPY Package.swift ./
 COPY Sources Sources
 COPY Proto Proto
 COPY Tests Tests
+COPY Examples Examples
 ARG SERVICE=edge-service
 RUN swift build -c release --static-swift-stdlib --product "$SERVICE" \
   && install -D "$(swift build -c release --static-swift-stdlib --show-bin-path)/$SERVICE" /out/process
