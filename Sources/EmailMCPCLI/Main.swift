@@ -8,6 +8,6 @@ struct EmailMCP: AsyncParsableCommand {
     subcommands: [
       DevCommand.self, InitCommand.self, MigrateCommand.self, TenantCommand.self, KeyCommand.self,
       SuppressionCommand.self, WebhookCommand.self,
-      DoctorCommand.self, SendCommand.self, ReportCommand.self,
+      DoctorCommand.self, SendCommand.self, CapacityCommand.self, ReportCommand.self,
     ])
 }

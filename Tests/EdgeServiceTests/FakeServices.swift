@@ -206,6 +206,33 @@ struct FakeServices: OAuth.Service, Mailer.Service, Reports.Service {
     _ request: Mailer.WatchMessagesRequest, _ writer: MessageWriter<Mailer.WatchMessagesResponse>, _ call: ServiceCall
   ) async throws {}
 
+  func getCapacity(
+    _ request: Mailer.GetCapacityRequest, _ call: ServiceCall
+  ) async throws -> Mailer.GetCapacityResponse {
+    seen.note(call)
+    guard call.userID != "nobody" else { return Mailer.GetCapacityResponse { $0.account = .neverConnected } }
+    return Mailer.GetCapacityResponse {
+      $0.account = .active
+      $0.minute = .init {
+        $0.limit = 60
+        $0.left = 42
+      }
+      $0.day = .init {
+        $0.limit = 500
+        $0.used = 500
+        $0.isLearnt = true
+        $0.freesAt = ProtobufTimestamp(Timestamp(seconds: 1_700_000_000))
+      }
+      $0.pausedReason = "daily_limit"
+      $0.queue = .init {
+        $0.waiting = 7
+        $0.basis = .observed
+        $0.expectedFinish = ProtobufTimestamp(Timestamp(seconds: 1_700_000_000))
+      }
+      $0.asOf = ProtobufTimestamp(Timestamp(seconds: 1_600_000_000))
+    }
+  }
+
   func addSuppression(
     _ request: Mailer.AddSuppressionRequest, _ call: ServiceCall
   ) async throws -> Mailer.AddSuppressionResponse {

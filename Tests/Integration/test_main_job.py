@@ -168,6 +168,18 @@ class TestSend:
             time.sleep(0.05)
         assert [entry["event"] for entry in message["timeline"]][0] == "accepted"
 
+    def test_capacity_shows_what_a_mail_has_used_and_what_waits(self, crm, connected):
+        url = f"{crm.user(connected)}/capacity"
+        before = crm.http.get(url).json()
+        assert (before["status"], before["paused_reason"], before["queue"]["waiting"]) == ("active", None, 0)
+        assert crm.send(connected, {"to": ["a@b.example", "c@d.example"], "body": "x"})[0]
+        later = datetime.fromtimestamp(time.time() + 3600, timezone.utc).isoformat().replace("+00:00", "Z")
+        crm.http.post(f"{crm.user(connected)}/messages", json={"to": ["a@b.example"], "body": "x", "send_at": later})
+        after = crm.http.get(url).json()
+        assert after["day"]["recipients_used"] == before["day"]["recipients_used"] + 2
+        assert after["minute"]["messages_left"] <= after["minute"]["messages_limit"]
+        assert after["queue"]["scheduled"] == 1 and after["queue"]["expected_finish_at"] is None
+
     def test_an_expired_access_token_is_refreshed_unseen(self, system, crm, connected, account):
         system.fault(route="send", account=account, status=401)
         assert crm.send(connected, {"to": ["grace@example.com"], "body": "x"})[0]

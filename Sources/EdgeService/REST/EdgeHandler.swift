@@ -175,6 +175,7 @@ final class EdgeHandler {
     case .listMessages: try await listMessages(call)
     case .getMessage: try await getMessage(call)
     case .cancelMessage: try await cancelMessage(call)
+    case .getCapacity: try await getCapacity(call)
     case .getUserReport: try await getUserReport(call)
     case .exportMessages: try await exportMessages(call)
     case .getSummary: try await getSummary(call)

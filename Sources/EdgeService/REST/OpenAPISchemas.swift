@@ -17,6 +17,7 @@ enum OpenAPISchemas {
     case .listMessages: [("200", "A page.", json, "MessagePage")]
     case .getMessage: [("200", "The message.", json, "MessageWithTimeline")]
     case .cancelMessage: [("204", "Cancelled.", nil, nil)]
+    case .getCapacity: [("200", "The capacity.", json, "Capacity")]
     case .getUserReport: [("200", "The report.", json, "UserReport")]
     case .exportMessages: [("200", "The rows.", "text/csv", nil)]
     case .getSummary: [("200", "The report.", json, "Summary")]
@@ -291,6 +292,40 @@ enum OpenAPISchemas {
         "properties": {
           "messages": {"type": "array", "items": {"$ref": "#/components/schemas/Message"}},
           "next_cursor": {"$ref": "#/components/schemas/NullableString"}
+        }
+      },
+      "Capacity": {
+        "type": "object",
+        "required": ["user_id", "status", "minute", "day", "next_send_at", "paused_reason", "queue", "as_of"],
+        "properties": {
+          "user_id": {"type": "string"},
+          "status": {"type": "string", "enum": ["active", "reauth_required", "disconnected", "never_connected"]},
+          "minute": {
+            "type": "object", "required": ["messages_limit", "messages_left"],
+            "properties": {"messages_limit": {"type": "integer"}, "messages_left": {"type": "integer", "minimum": 0}}
+          },
+          "day": {
+            "type": "object",
+            "required": ["recipients_limit", "recipients_used", "recipients_left", "limit_is_learnt", "frees_at"],
+            "properties": {
+              "recipients_limit": {"type": "integer"}, "recipients_used": {"type": "integer"},
+              "recipients_left": {"type": "integer", "minimum": 0}, "limit_is_learnt": {"type": "boolean"},
+              "frees_at": {"$ref": "#/components/schemas/NullableTime"}
+            }
+          },
+          "next_send_at": {"$ref": "#/components/schemas/NullableTime"},
+          "paused_reason": {"type": ["string", "null"]},
+          "queue": {
+            "type": "object",
+            "required": ["waiting", "scheduled", "parked", "earliest_finish_at", "expected_finish_at", "basis"],
+            "properties": {
+              "waiting": {"type": "integer"}, "scheduled": {"type": "integer"}, "parked": {"type": "integer"},
+              "earliest_finish_at": {"$ref": "#/components/schemas/NullableTime"},
+              "expected_finish_at": {"$ref": "#/components/schemas/NullableTime"},
+              "basis": {"enum": ["limits", "observed", null]}
+            }
+          },
+          "as_of": {"$ref": "#/components/schemas/Time"}
         }
       },
       "Day": {

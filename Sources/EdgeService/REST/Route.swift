@@ -2,7 +2,7 @@
 enum Operation: String, Sendable, CaseIterable {
   case startAuthorization, receiveCallback, completeAuthorization
   case getProfile, disconnectGmail, mintUserToken
-  case sendMessage, listMessages, getMessage, cancelMessage
+  case sendMessage, listMessages, getMessage, cancelMessage, getCapacity
   case getUserReport, exportMessages, getSummary
   case listSuppressions, addSuppression, removeSuppression, showUnsubscribe, unsubscribe
   case getHealth, getReadiness, getOpenAPI
@@ -64,6 +64,9 @@ struct Route: Sendable {
     Route(
       operation: .cancelMessage, method: .delete, path: "/v1/users/{user_id}/messages/{id}", scope: .send,
       summary: "Cancels a queued or scheduled message"),
+    Route(
+      operation: .getCapacity, method: .get, path: "/v1/users/{user_id}/capacity", scope: .read,
+      summary: "What the user may still send, and when the queue is expected to be empty"),
     Route(
       operation: .getUserReport, method: .get, path: "/v1/reports/users/{user_id}", scope: .reports,
       summary: "A user's report", query: range),

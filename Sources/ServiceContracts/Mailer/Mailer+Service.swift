@@ -17,6 +17,7 @@ extension Mailer {
     func watchMessages(
       _ request: WatchMessagesRequest, _ writer: MessageWriter<WatchMessagesResponse>, _ call: ServiceCall
     ) async throws
+    func getCapacity(_ request: GetCapacityRequest, _ call: ServiceCall) async throws -> GetCapacityResponse
     func addSuppression(_ request: AddSuppressionRequest, _ call: ServiceCall) async throws -> AddSuppressionResponse
     func listSuppressions(
       _ request: ListSuppressionsRequest, _ call: ServiceCall
@@ -48,6 +49,7 @@ extension RPCServer {
     registrar.unary(Mailer.getMessage, read) { try await service.getMessage($0, $1) }
     registrar.unary(Mailer.listMessages, read) { try await service.listMessages($0, $1) }
     registrar.unary(Mailer.cancelMessage, send) { try await service.cancelMessage($0, $1) }
+    registrar.unary(Mailer.getCapacity, read) { try await service.getCapacity($0, $1) }
     let watch = MethodAccess(.edge, scope: "read", needsUser: false)
     registrar.serverStreaming(Mailer.watchMessages, watch, endsOnDrain: true) {
       try await service.watchMessages($0, $1, $2)

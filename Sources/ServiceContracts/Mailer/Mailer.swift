@@ -41,6 +41,9 @@ public enum Mailer {
   public static let watchMessages = ServerStreamingMethod<WatchMessagesRequest, WatchMessagesResponse>(
     service, "WatchMessages")
 
+  /// What the context's user may still send, and when the queue is expected to be empty.
+  public static let getCapacity = UnaryMethod<GetCapacityRequest, GetCapacityResponse>(service, "GetCapacity")
+
   /// Puts an address or a domain on the tenant's suppression list: mail to it is refused from now on. Already there: OK.
   ///
   /// Errors: INVALID_ARGUMENT `invalid_request`.

@@ -1,0 +1,147 @@
+import CivilTime
+import Foundation
+import RPCRuntime
+import ServiceContracts
+import Testing
+import WireCodec
+
+@testable import MailerService
+
+@Suite("What a user may still send")
+struct CapacityTests {
+  private static let terms = MailboxPace.Terms(unitsPerMinute: 6000, dailyRecipients: 2000)
+
+  /// Sends as early as the pace lets it from `now` on, and says when each started.
+  private static func starts(_ pace: MailboxPace, from now: Duration, count: Int) -> [Duration] {
+    var pace = pace
+    var time = now
+    var starts: [Duration] = []
+    while starts.count < count {
+      switch pace.take(at: time, terms) {
+      case .go: starts.append(time - now)
+      case .wait(let until): time = until
+      }
+    }
+    return starts
+  }
+
+  @Test("The figures are those that the pace itself gives, after any history")
+  func agreesWithPace() {
+    var random = SystemRandomNumberGenerator()
+    for _ in 0..<200 {
+      var pace = MailboxPace()
+      var now: Duration = .seconds(1000)
+      for _ in 0..<Int.random(in: 0...80, using: &random) {
+        now += .milliseconds(Int.random(in: 0...(Bool.random() ? 1500 : 20), using: &random))
+        _ = pace.take(at: now, Self.terms)
+      }
+      now += .milliseconds(Int.random(in: 1...5000, using: &random))
+      guard let next = pace.nextFree else { continue }
+      let debt = max(.zero, next - now)
+      let credit =
+        debt > .zero ? pace.credit : min(Self.terms.burst, pace.credit + Int((now - next) / Self.terms.interval))
+      let state = MailboxCapacity.State(
+        wait: credit > 0 ? .zero : debt, debt: debt, credit: credit, dayLimit: 2000)
+      let capacity = MailboxCapacity(state, Self.terms)
+      let starts = Self.starts(pace, from: now, count: 70)
+      #expect(capacity.minuteLeft == starts.filter { $0 < .seconds(60) }.count)
+      #expect(capacity.nextSend == starts[0])
+      for count in [1, 2, 11, 12, 70] {
+        #expect(capacity.soonest(mails: count, recipients: count) == starts[count - 1])
+      }
+    }
+  }
+
+  @Test(
+    "A pause and the day's quota bound what is left",
+    arguments: [
+      (wait: 0, used: 0, limit: 2000, left: 60), (wait: 59, used: 0, limit: 2000, left: 1),
+      (wait: 60, used: 0, limit: 2000, left: 0), (wait: 3600, used: 0, limit: 2000, left: 0),
+      (wait: 0, used: 1999, limit: 2000, left: 1), (wait: 0, used: 2000, limit: 2000, left: 0),
+      (wait: 0, used: 900, limit: 500, left: 0),
+    ])
+  func bounded(_ given: (wait: Int, used: Int, limit: Int, left: Int)) {
+    let state = MailboxCapacity.State(
+      wait: .seconds(given.wait), debt: .seconds(given.wait), credit: 0, dayLimit: given.limit, dayUsed: given.used)
+    let capacity = MailboxCapacity(state, Self.terms)
+    #expect(capacity.minuteLimit == 60 && capacity.minuteLeft == given.left)
+  }
+
+  @Test("The forecast: limits while it is young, its own pace when it was busy all the while, else nothing")
+  func forecast() {
+    let rested = MailboxCapacity(.init(credit: 0, dayLimit: 2000), Self.terms)
+    func forecast(_ backlog: QueueForecast.Backlog, _ capacity: MailboxCapacity? = nil) -> QueueForecast {
+      QueueForecast(backlog, capacity ?? rested)
+    }
+    #expect(forecast(.init()).earliest == nil && forecast(.init()).basis == nil)
+    let young = forecast(
+      .init(mails: 601, recipients: 601, oldest: .seconds(899), finished: 300, window: .seconds(900)))
+    #expect(young.earliest == .seconds(600) && young.expected == .seconds(600) && young.basis == .limits)
+    let busy = forecast(
+      .init(mails: 600, recipients: 600, oldest: .seconds(900), finished: 300, window: .seconds(900)))
+    #expect(busy.earliest == .seconds(599) && busy.expected == .seconds(1800) && busy.basis == .observed)
+    let stuck = forecast(.init(mails: 6, recipients: 6, oldest: .seconds(901), finished: 0, window: .seconds(900)))
+    #expect(stuck.earliest == .seconds(5) && stuck.expected == nil && stuck.basis == nil)
+    let full = MailboxCapacity(
+      .init(credit: 0, dayLimit: 500, dayUsed: 500, dayFrees: .seconds(7200)), Self.terms)
+    let days = forecast(.init(mails: 1200, recipients: 1200), full)
+    #expect(days.earliest == .seconds(2 * 86_400) && days.expected == .seconds(3 * 86_400))
+    #expect(forecast(.init(mails: 1, recipients: 1), full).earliest == .seconds(7200))
+  }
+
+  @Test("A connected user sees what his mails have used, and his queue")
+  func service() async throws {
+    try await MailerHarness.run(unitsPerMinute: 6000, dailyRecipients: 500) { harness in
+      let fresh = try await harness.call(Mailer.getCapacity, .init())
+      #expect(fresh.account == .active && fresh.minute?.limit == 60 && fresh.minute?.left == 60)
+      #expect(fresh.day?.limit == 500 && fresh.day?.used == 0 && fresh.day?.left == 500 && fresh.day?.isLearnt == false)
+      #expect(fresh.nextSendAt == fresh.asOf && fresh.queue == .init())
+      _ = try await harness.send {
+        $0.cc = [Mailer.Address { $0.email = "carl@example.com" }]
+      }
+      _ = try await harness.send { $0.sendAt = ProtobufTimestamp(.now() + .seconds(3600)) }
+      let used = try await harness.call(Mailer.getCapacity, .init())
+      #expect(used.day?.used == 2 && used.day?.left == 498 && (58...60).contains(used.minute?.left ?? 0))
+      #expect(used.queue?.scheduled == 1 && used.queue?.waiting == 0 && used.queue?.expectedFinish == nil)
+      _ = try harness.value("UPDATE mailboxes SET usage_hour = usage_hour - interval '3 hours'")
+      #expect(try await harness.call(Mailer.getCapacity, .init()).day?.used == 2)
+      _ = try harness.value("UPDATE mailboxes SET usage_hour = usage_hour - interval '30 hours'")
+      #expect(try await harness.call(Mailer.getCapacity, .init()).day?.used == 0)
+      #expect(try await harness.call(Mailer.getCapacity, .init(), user: "eve").account == .neverConnected)
+    }
+  }
+
+  @Test("Gmail's word that the day is used up shows, and when it is over")
+  func dayIsOver() async throws {
+    try await MailerHarness.run(unitsPerMinute: 6000, dailyRecipients: 500) { harness in
+      let until = Timestamp(seconds: Timestamp.now().seconds + 7200)
+      harness.gmail.script = { _, _ in
+        .status(
+          429, reason: "rateLimitExceeded",
+          message: "User-rate limit exceeded.  Retry after \(until) (Mail sending)")
+      }
+      let mail = try await harness.send { $0.wait = ProtobufDuration(.zero) }
+      #expect(try await harness.eventually { try await harness.get(mail.id).timeline.last?.event == .refused })
+      let capacity = try await harness.call(Mailer.getCapacity, .init())
+      #expect(capacity.pausedReason == "daily_limit" && capacity.minute?.left == 0)
+      #expect(capacity.day?.isLearnt == true && capacity.queue?.waiting == 1 && capacity.queue?.basis == .limits)
+      let next = try #require(capacity.nextSendAt?.timestamp)
+      #expect(abs(next.seconds - until.seconds) <= 2)
+      #expect(try #require(capacity.queue?.earliestFinish?.timestamp) >= next)
+    }
+  }
+
+  @Test("Parked mail is told apart, and no end is foretold for it")
+  func parked() async throws {
+    try await MailerHarness.run { harness in
+      _ = try await harness.send { $0.sendAt = ProtobufTimestamp(.now() + .milliseconds(100)) }
+      harness.oauth.answer = .refusal("reauth_required")
+      try await harness.oauth.announce(tenant: "acme", user: "ann")
+      #expect(try await harness.eventually { try harness.value("SELECT parked FROM send_jobs") == "reauth_required" })
+      _ = try harness.value("UPDATE user_email_accounts SET status = 'reauth_required'")
+      let capacity = try await harness.call(Mailer.getCapacity, .init())
+      #expect(capacity.account == .reauthRequired && capacity.nextSendAt == nil)
+      #expect(capacity.queue?.parked == 1 && capacity.queue?.waiting == 0 && capacity.queue?.earliestFinish == nil)
+    }
+  }
+}
