@@ -28,6 +28,8 @@ class CallStream {
   @exclusivity(unchecked) final var receivedBytes = 0
   /// Whether the message taken last came compressed.
   @exclusivity(unchecked) final var tookCompressed = false
+  /// A reader waits for the decompression of the first message.
+  private final var isDecompressing = false
   @exclusivity(unchecked) private final var reader: Waiter<Void>?
   @exclusivity(unchecked) private final var writers: [Waiter<Void>] = []
 
@@ -43,17 +45,13 @@ class CallStream {
     while true {
       if case .failed(let error) = inbound { throw error }
       if inbox.readyCount > 0 {
-        var message = Message()
-        _ = try takeMessage(into: &message)
-        return message
+        return try await takeFirst()
       }
       if case .ended(let error) = inbound {
         if let error { throw error }
         return nil
       }
-      guard reader == nil else {
-        throw RPCError(.internal, "two tasks read the messages of one call at the same time")
-      }
+      guard reader == nil else { throw Self.twoReaders }
       do {
         try await reactor.wait { reader = $0 }
       } catch {
@@ -63,20 +61,45 @@ class CallStream {
     }
   }
 
-  /// Reads the next message that is here already over `message`, which has all its fields at their defaults.
+  private static var twoReaders: RPCError {
+    RPCError(.internal, "two tasks read the messages of one call at the same time")
+  }
+
+  /// Takes the first of the whole messages that are here; there is one.
   ///
-  /// - Returns: false when no whole message is here.
-  final func takeMessage<Message: WireMessage>(into message: inout Message) throws(RPCError) -> Bool {
-    guard inbox.readyCount > 0 else { return false }
+  /// Inlined: nearly all messages are plain, and those need no suspension.
+  @inline(__always)
+  final func takeFirst<Message: WireMessage>() async throws(RPCError) -> Message {
+    var message = Message()
     tookCompressed = inbox.isFirstCompressed
-    try inbox.withFirst { (bytes) throws(RPCError) in
-      guard tookCompressed else { return try Self.merge(bytes, into: &message) }
-      try gzip.decompress(bytes, limit: inbox.limit) { (bytes) throws(RPCError) in
+    if tookCompressed {
+      try await decompressFirst(into: &message)
+    } else {
+      try inbox.withFirst { (bytes) throws(RPCError) in try Self.merge(bytes, into: &message) }
+    }
+    giveBack(inbox.removeFirst())
+    return message
+  }
+
+  private func decompressFirst<Message: WireMessage>(into message: inout Message) async throws(RPCError) {
+    guard !isDecompressing else { throw Self.twoReaders }
+    let isDone = try inbox.withFirst { (bytes) throws(RPCError) in
+      try gzip.decompressAtOnce(bytes, limit: inbox.limit) { (bytes) throws(RPCError) in
         try Self.merge(bytes, into: &message)
       }
     }
-    giveBack(inbox.removeFirst())
-    return true
+    if isDone { return }
+    isDecompressing = true
+    defer { isDecompressing = false }
+    // The message stays in the inbox meanwhile, and what comes joins it behind.
+    try await gzip.decompress(
+      limit: inbox.limit, on: reactor,
+      step: { (reader) throws(RPCError) in
+        if case .failed(let error) = inbound { throw error }
+        return try inbox.withFirst { (bytes) throws(RPCError) in try reader.step(bytes) }
+      },
+      interrupted: { readInterrupted(by: $0) },
+      { (bytes) throws(RPCError) in try Self.merge(bytes, into: &message) })
   }
 
   private static func merge<Message: WireMessage>(
@@ -125,8 +148,37 @@ class CallStream {
   /// Queues a message and waits while too much is queued before it.
   final func writeMessage(_ message: some WireMessage, compress: Bool) async throws(RPCError) {
     if let outboundFailure { throw outboundFailure }
-    send(message, compress: compress)
+    if compress, compresses {
+      try await sendCompressed(message)
+      if let outboundFailure { throw outboundFailure }
+    } else {
+      send(message, compress: false)
+    }
     try await waitUntilWritable()
+  }
+
+  /// Hands a message to the stream, compressed if that makes it smaller, however large it is.
+  final func sendCompressed(_ message: some WireMessage) async throws(RPCError) {
+    beginSending()
+    let frame = frame(message)
+    do {
+      sendFrame(try await gzip.compress(frame, on: reactor) ?? frame)
+    } catch {
+      throw writeInterrupted(by: error)
+    }
+  }
+
+  /// Before the first message: what goes before it, and says that messages may be compressed.
+  func beginSending() {}
+
+  /// A message as bytes, with its prefix.
+  func frame(_ message: some WireMessage) -> [UInt8] { fatalError("overridden by both sides") }
+
+  /// Hands a message's bytes, with their prefix, to the stream.
+  func sendFrame(_ frame: [UInt8]) {
+    guard let stream, let connection else { return }
+    sentBytes += frame.count
+    connection.write(stream, framed: frame)
   }
 
   /// Whether more than the high-water mark is queued.
@@ -151,10 +203,16 @@ class CallStream {
 
   /// Hands a message to the stream.
   ///
-  /// - Parameter compress: whether to compress it if the call's messages may be.
+  /// - Parameter compress: whether to compress it if the call's messages may be, and if it is small enough to be
+  ///   compressed at once.
   func send(_ message: some WireMessage, compress: Bool) {
     guard let stream, let connection else { return }
-    sentBytes += connection.write(stream, message, gzip: compress && compresses ? gzip : nil)
+    guard compress, compresses else {
+      sentBytes += connection.write(stream, message)
+      return
+    }
+    let frame = frame(message)
+    sendFrame(frame.withUnsafeBytes { gzip.compressAtOnce($0) } ?? frame)
   }
 
   final func wakeWriters() {

@@ -30,21 +30,22 @@ class RPCConnection: ConnectionDelegate {
 
   /// Encodes and queues a message.
   ///
-  /// - Parameter gzip: what compresses it, if it is to be compressed.
-  /// - Returns: its size as it is sent, with the prefix, in bytes.
-  final func write(_ stream: HTTP2Stream, _ message: some WireMessage, gzip: GzipCodec?) -> Int {
+  /// - Returns: its size with the prefix, in bytes.
+  final func write(_ stream: HTTP2Stream, _ message: some WireMessage) -> Int {
     writer.reset()
     writer.frame(message)
     setNeedsFlush()
     return writer.withBytes { framed in
-      let compressed = gzip?.compress(framed: framed) {
-        session.write(stream, $0)
-        return $0.count
-      }
-      if let compressed { return compressed }
       session.write(stream, framed)
       return framed.count
     }
+  }
+
+  /// Encodes a message.
+  final func frame(_ message: some WireMessage) -> [UInt8] {
+    writer.reset()
+    writer.frame(message)
+    return writer.bytes
   }
 
   final func write(_ stream: HTTP2Stream, framed bytes: [UInt8]) {

@@ -74,7 +74,14 @@ final class ClientCall: CallStream {
 
   override func send(_ message: some WireMessage, compress: Bool) {
     guard outcome == nil else { return }
-    let frame = channel.frame(message, gzip: compress && compresses ? gzip : nil)
+    let frame = frame(message)
+    sendFrame(compress && compresses ? frame.withUnsafeBytes { gzip.compressAtOnce($0) } ?? frame : frame)
+  }
+
+  override func frame(_ message: some WireMessage) -> [UInt8] { channel.frame(message) }
+
+  override func sendFrame(_ frame: [UInt8]) {
+    guard outcome == nil else { return }
     if let limit = settings.configuration.maxRequestBytes, frame.count - MessageInbox.prefixCount > limit {
       return end(RPCError(.resourceExhausted, "a request is larger than the allowed \(limit) bytes"))
     }
@@ -229,11 +236,8 @@ final class ClientCall: CallStream {
       }
     }
     if let error = outcome?.error { throw error }
-    var response = Response()
-    guard try takeMessage(into: &response) else {
-      throw RPCError(.unimplemented, "the method gives one response, and none came")
-    }
-    return response
+    guard inbox.readyCount > 0 else { throw RPCError(.unimplemented, "the method gives one response, and none came") }
+    return try await takeFirst()
   }
 
   /// Waits for the server's initial metadata.

@@ -19,7 +19,7 @@ extension RPCChannel {
       call = try await HedgedCall(prepared, policy, on: self) { $0.send(request, compress: true) }.run()
     } else {
       call = ClientCall(channel: self, prepared)
-      call.send(request, compress: true)
+      if call.compresses { try await call.sendCompressed(request) } else { call.send(request, compress: false) }
       call.finishWriting()
       submit(call)
     }

@@ -210,10 +210,9 @@ public final class RPCChannel {
 
   // MARK: What calls need
 
-  func frame(_ message: some WireMessage, gzip: GzipCodec?) -> [UInt8] {
+  func frame(_ message: some WireMessage) -> [UInt8] {
     writer.reset()
     writer.frame(message)
-    if let gzip, let compressed = writer.withBytes({ gzip.compress(framed: $0) { [UInt8]($0) } }) { return compressed }
     return writer.bytes
   }
 

@@ -146,10 +146,9 @@ final class ServerCall: CallStream {
   }
 
   /// The request of a method that takes one; here since the handler was started.
-  func onlyRequest<Request: WireMessage>() throws(RPCError) -> Request {
-    var request = Request()
-    guard try takeMessage(into: &request) else { throw RPCError(.internal, "the request is not here") }
-    return request
+  func onlyRequest<Request: WireMessage>() async throws(RPCError) -> Request {
+    guard inbox.readyCount > 0 else { throw RPCError(.internal, "the request is not here") }
+    return try await takeFirst()
   }
 
   // MARK: The handler
@@ -284,8 +283,14 @@ final class ServerCall: CallStream {
     super.send(message, compress: compress)
   }
 
+  override func beginSending() { sendHeaders() }
+
+  override func frame(_ message: some WireMessage) -> [UInt8] { connection?.frame(message) ?? [] }
+
   /// The answer of a method that has one: not through the high-water mark, since nothing follows it.
-  func sendOnlyMessage(_ message: some WireMessage) { send(message, compress: true) }
+  func sendOnlyMessage(_ message: some WireMessage) async throws(RPCError) {
+    if compresses { try await sendCompressed(message) } else { send(message, compress: false) }
+  }
 
   func sendHeaders() {
     guard let stream, let connection, state.responded() == .headersFirst else { return }

@@ -33,7 +33,7 @@ final class UnaryServerMethod<Request: WireMessage, Response: WireMessage>: Serv
   }
 
   override func invoke(_ call: ServerCall) async throws {
-    call.sendOnlyMessage(try await handler(try call.onlyRequest(), ServerContext(call: call)))
+    try await call.sendOnlyMessage(try await handler(try await call.onlyRequest(), ServerContext(call: call)))
   }
 }
 
@@ -50,7 +50,7 @@ final class ServerStreamingServerMethod<Request: WireMessage, Response: WireMess
 
   override func invoke(_ call: ServerCall) async throws {
     try await handler(
-      try call.onlyRequest(), MessageWriter(call: call, guardian: nil), ServerContext(call: call))
+      try await call.onlyRequest(), MessageWriter(call: call, guardian: nil), ServerContext(call: call))
   }
 }
 
@@ -66,7 +66,7 @@ final class ClientStreamingServerMethod<Request: WireMessage, Response: WireMess
   }
 
   override func invoke(_ call: ServerCall) async throws {
-    call.sendOnlyMessage(
+    try await call.sendOnlyMessage(
       try await handler(MessageReader(call: call, guardian: nil), ServerContext(call: call)))
   }
 }

@@ -80,9 +80,9 @@ struct MessageInbox {
   }
 
   /// The next whole message, if there is one. After the last use of its bytes `removeFirst` forgets it.
-  func withFirst<Failure: Error>(_ body: (UnsafeRawBufferPointer) throws(Failure) -> Void) throws(Failure) {
+  func withFirst<R, Failure: Error>(_ body: (UnsafeRawBufferPointer) throws(Failure) -> R) throws(Failure) -> R {
     let start = head + Self.prefixCount
-    try buffer.span.bytes.extracting(start..<start + firstCount).withUnsafeBytes(body)
+    return try buffer.span.bytes.extracting(start..<start + firstCount).withUnsafeBytes(body)
   }
 
   /// Whether the first whole message is compressed.

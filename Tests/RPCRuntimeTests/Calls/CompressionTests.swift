@@ -1,5 +1,7 @@
-import RPCRuntime
+import EventLoop
 import Testing
+
+@testable import RPCRuntime
 
 @Suite("Compressed messages", .timeLimit(.minutes(1)))
 struct CompressionTests {
@@ -73,6 +75,40 @@ struct CompressionTests {
       try await join.write(Note("", data: [UInt8](repeating: 0, count: 1_000_000)))
       let stream = await failure { _ = try await join.finish() }
       #expect(stream?.code == .resourceExhausted)
+    }
+  }
+
+  @Test("While a large message is compressed and decompressed the loop does other work, one such message at a time")
+  func slices() async throws {
+    var (server, client) = (ServerConfiguration(), ChannelConfiguration())
+    server.responseEncoding = .gzip
+    client.requestEncoding = .gzip
+    let megabytes = [UInt8](repeating: 3, count: 4_000_000)
+    try await withPair(server: server, channel: client) {
+      $0.handle(Notes.echo) { request, _ in request }
+    } _: { channel, _ in
+      var turns = 0
+      var isDone = false
+      let other = channel.reactor.spawn {
+        while !isDone {
+          turns += 1
+          await channel.reactor.yield()
+        }
+      }
+      let calls = (0..<3).map { _ in
+        channel.reactor.spawn {
+          let reply = try await channel.unary(Notes.echo, Note("", data: megabytes))
+          return reply.isCompressed ? reply.message : Note("not compressed")
+        }
+      }
+      for call in calls {
+        let message = try await call.value
+        #expect(message == Note("", data: megabytes))
+      }
+      isDone = true
+      try await other.value
+      let slices = megabytes.count / GzipWriter.inputSlice + megabytes.count / GzipReader.outputSlice
+      #expect(turns > 3 * slices)
     }
   }
 }
