@@ -68,11 +68,16 @@ public actor EventLoop {
     executor.unbind()
   }
 
-  /// Starts a task that is isolated to this loop.
+  /// Starts a task that is isolated to this loop, and whose children stay on the thread.
+  ///
+  /// Not `Task(executorPreference:)`, whose code is isolated to nothing: each return of an asynchronous function would
+  /// then be a job of its own in the loop's queue, four of them in an echo call.
   func startTask<T: Sendable>(_ body: sending @escaping () async throws -> T) -> Task<T, any Error> {
-    Task(executorPreference: executor) {
-      _ = self
-      return try await body()
+    Task {
+      try await withTaskExecutorPreference(executor) {
+        _ = self  // isolated, and so is `body`, only by what it captures
+        return try await body()
+      }
     }
   }
 }
