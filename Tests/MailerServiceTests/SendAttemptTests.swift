@@ -38,7 +38,7 @@ struct SendAttemptTests {
       attempt.answered(Self.success, now: .seconds(1), time: Self.time, jitter: 0)
         == .finish(.success(messageID: "m", threadID: "t")))
     #expect(attempt.attempts == 1)
-    #expect(attempt.state == .finished)
+    #expect(attempt.state == .recording)
   }
 
   @Test("A claimed mail gets its token first, then its intent, then leaves")
@@ -184,6 +184,56 @@ struct SendAttemptTests {
     #expect(
       worn.answered(.unknown(reason: "timeout"), now: .zero, time: Self.time, jitter: 0)
         == .finish(.unknown(.outcomeUnknown)))
+  }
+
+  @Test("A refusal after a request of unknown fate is no failure: the first one may have been taken")
+  func refusedAfterUnknown() {
+    var again = Self.attempt(attempts: 1, policy: .retry)
+    _ = again.claimed(time: Self.time)
+    again.payloadOpened(mayHaveBeenSent: true)
+    #expect(again.tokenObtained(now: .zero) == .recordIntent)
+    #expect(again.intentRecorded(now: .zero) == .send)
+    #expect(
+      again.answered(Self.refusal(.invalidMail), now: .zero, time: Self.time, jitter: 0)
+        == .finish(.unknown(.outcomeUnknown)))
+    var recovered = Self.attempt(policy: .retry, intent: true)
+    _ = recovered.claimed(time: Self.time)
+    #expect(recovered.mayHaveBeenSent)
+    #expect(
+      recovered.tokenFailed(.otherAccount, time: Self.time, jitter: 0) == .finish(.unknown(.outcomeUnknown)))
+  }
+
+  @Test("An ending that the database does not take is tried again for a minute; any other step is left to the lease")
+  func databaseAway() {
+    var attempt = Self.sending()
+    let ending = attempt.answered(Self.success, now: .zero, time: Self.time, jitter: 0)
+    #expect(attempt.databaseFailed(isTransient: true, now: .seconds(1), jitter: 0.5) == .wait(.milliseconds(50)))
+    #expect(attempt.waited() == ending)
+    #expect(attempt.databaseFailed(isTransient: true, now: .seconds(60), jitter: 0.5) == .wait(.milliseconds(100)))
+    #expect(attempt.waited() == ending)
+    #expect(attempt.databaseFailed(isTransient: true, now: .seconds(61), jitter: 0.5) == .abandon)
+
+    var refused = Self.sending()
+    let requeue = refused.answered(Self.refusal(.rateLimited), now: .zero, time: Self.time, jitter: 0)
+    _ = refused.databaseFailed(isTransient: true, now: .zero, jitter: 0)
+    #expect(refused.waited() == requeue)
+    #expect(refused.databaseFailed(isTransient: false, now: .zero, jitter: 0) == .abandon)
+
+    var intent = Self.attempt()
+    _ = intent.claimed(time: Self.time)
+    _ = intent.tokenObtained(now: .zero)
+    #expect(intent.databaseFailed(isTransient: true, now: .zero, jitter: 0) == .abandon)
+  }
+
+  @Test("A drain gives back what has not left, and nothing else")
+  func drained() {
+    var attempt = Self.attempt()
+    let first = attempt.claimed(time: Self.time)
+    #expect(
+      attempt.draining(first, time: Self.time)
+        == .requeue(.init(reason: .drained, at: Self.time, isFailure: false, pausesMailbox: false)))
+    var sending = Self.sending()
+    #expect(sending.draining(.send, time: Self.time) == .send)
   }
 
   @Test("Another account than the one it was accepted for never sends it")

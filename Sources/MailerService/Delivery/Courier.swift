@@ -9,8 +9,6 @@ final class Courier {
   static let requestTimeout: Duration = .seconds(60)
   /// What a slow line carries at least, in bytes a second.
   static let slowestLine = 64 << 10
-  /// How long an outcome that the database does not take is kept and tried again.
-  static let recordPatience: Duration = .seconds(60)
 
   private let reactor: Reactor
   private let store: MailStore
@@ -56,6 +54,7 @@ final class Courier {
     var work = Work(delivery: delivery, attempt: attempt)
     var action = first
     while true {
+      if isDraining { action = work.attempt.draining(action, time: .now()) }
       do {
         switch try await perform(action, &work) {
         case .next(let next): action = next
@@ -64,10 +63,14 @@ final class Courier {
           return end
         }
       } catch {
-        // The database is out of reach: the lease lapses, and whoever is next decides by the intent.
-        logger.warning(
-          "a mail was left to its lease", metadata: ["message_id": "\(delivery.key.id)", "error": "\(error)"])
-        return .lost
+        let failure = error as? PostgresError
+        action = work.attempt.databaseFailed(
+          isTransient: failure?.isUnavailable == true || failure?.isRetryable == true, now: Self.clock(),
+          jitter: .random(in: 0..<1))
+        if action == .abandon {
+          logger.warning(
+            "a mail was left to its lease", metadata: ["message_id": "\(delivery.key.id)", "error": "\(error)"])
+        }
       }
     }
   }
@@ -103,28 +106,30 @@ final class Courier {
     let epoch = work.attempt.lease.epoch
     switch action {
     case .obtainToken:
-      if isDraining { return .next(work.attempt.drained(time: .now())) }
       return .next(await obtainToken(&work, refused: nil))
     case .renewToken:
       return .next(await obtainToken(&work, refused: work.delivery.token))
     case .renewLease:
       let asked = Self.clock()
-      guard try await store.renewLease(key, epoch: epoch) else { return .next(work.attempt.leaseLost()) }
-      return .next(work.attempt.leaseRenewed(until: asked + Lease.duration, now: Self.clock()))
+      let isMine = try await store.renewLease(key, epoch: epoch)
+      return .next(
+        work.attempt.leaseRenewed(isMine: isMine, until: asked + Lease.duration, now: Self.clock()))
     case .recordIntent:
-      if isDraining { return .next(work.attempt.drained(time: .now())) }
-      guard try await store.recordIntent(work.leased) else { return .next(work.attempt.leaseLost()) }
-      return .next(work.attempt.intentRecorded(now: Self.clock()))
+      let isMine = try await store.recordIntent(work.leased)
+      return .next(work.attempt.intentRecorded(isMine: isMine, now: Self.clock()))
     case .send:
       let verdict = await send(work)
       return .next(
         work.attempt.answered(verdict, now: Self.clock(), time: .now(), jitter: .random(in: 0..<1)))
     case .finish(let outcome):
-      return .end(try await finish(outcome, work))
+      return .end(try await finish(outcome, &work))
     case .requeue(let requeue):
-      return .end(try await giveBack(requeue, work))
+      return .end(try await giveBack(requeue, &work))
+    case .wait(let delay):
+      try await reactor.sleep(for: delay)
+      return .next(work.attempt.waited())
     case .abandon:
-      logger.notice("another worker has this mail", metadata: ["message_id": "\(key.id)"])
+      logger.notice("a mail is no longer in this worker's hands", metadata: ["message_id": "\(key.id)"])
       return .end(.lost)
     }
   }
@@ -183,35 +188,29 @@ final class Courier {
     logger.info("Gmail did not take a mail", metadata: metadata)
   }
 
-  /// Records the outcome, again and again while the database is away: it is known here and nowhere else.
-  private func finish(_ outcome: SendOutcome, _ work: Work) async throws -> DeliveryEnd {
+  private func finish(_ outcome: SendOutcome, _ work: inout Work) async throws -> DeliveryEnd {
     let now = Timestamp.now()
     var recipients: [String] = []
     if case .success = outcome { recipients = work.delivery.mail.recipients }
     let record = MailStore.Outcome(
       outcome: outcome, at: now, attempts: work.attempt.attempts, recipients: recipients)
-    let giveUp = Instant.current() + Self.recordPatience
-    var backoff = Backoff(initial: .milliseconds(50), multiplier: 2, limit: .seconds(1), jitter: 0.2)
-    while true {
-      do {
-        let isMine = try await store.record(record, of: work.leased)
-        guard isMine else { return .lost }
-        metrics.outcome(outcome.status)
-        return .final(outcome, at: now)
-      } catch let error as PostgresError where error.isUnavailable || error.isRetryable {
-        guard Instant.current() < giveUp else { throw error }
-        try await reactor.sleep(for: backoff.next())
-      }
-    }
+    let isMine = try await store.record(record, of: work.leased)
+    work.attempt.ended()
+    guard isMine else { return .lost }
+    metrics.outcome(outcome.status)
+    return .final(outcome, at: now)
   }
 
-  private func giveBack(_ requeue: SendAttempt.Requeue, _ work: Work) async throws -> DeliveryEnd {
+  private func giveBack(_ requeue: SendAttempt.Requeue, _ work: inout Work) async throws -> DeliveryEnd {
     if requeue.pausesProject { pause.pause(until: .current() + (requeue.at - .now())) }
-    let payload =
-      work.delivery.isPayloadStored ? nil : try seal.seal(work.delivery.mail, of: work.delivery.key)
+    var mail = work.delivery.mail
+    let isKept = work.delivery.isPayloadStored && mail.mayHaveBeenSent == work.attempt.mayHaveBeenSent
+    mail.mayHaveBeenSent = work.attempt.mayHaveBeenSent
+    let payload = isKept ? nil : try seal.seal(mail, of: work.delivery.key)
     let isMine = try await store.requeue(
       requeue, of: work.delivery.key, epoch: work.attempt.lease.epoch, googleSub: work.delivery.googleSub,
       attempts: work.attempt.attempts, payload: payload)
+    work.attempt.ended()
     return isMine ? .requeued : .lost
   }
 }

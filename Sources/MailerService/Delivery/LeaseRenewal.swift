@@ -21,7 +21,11 @@ final class LeaseRenewal {
     timer = reactor.schedule(after: Lease.renewal) { [self] in
       task = reactor.spawn { [self] in
         // A lease that cannot be renewed lapses; the outcome is then fenced off, and the mail is named unknown.
-        while try await store.renewLease(key, epoch: epoch) { try await reactor.sleep(for: Lease.renewal) }
+        while true {
+          let isMine = try? await store.renewLease(key, epoch: epoch)
+          guard let wait = Lease.wait(afterRenewal: isMine) else { return }
+          try await reactor.sleep(for: wait)
+        }
       }
     }
   }

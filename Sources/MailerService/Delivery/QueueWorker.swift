@@ -127,6 +127,7 @@ final class QueueWorker {
         let stored = if let payload = mail.payload { Optional(payload) } else { try await store.payload(of: mail.key) }
         guard let stored else { return }
         payload = try seal.open(stored, of: mail.key)
+        attempt.payloadOpened(mayHaveBeenSent: payload.mayHaveBeenSent)
       }
       let delivery = Delivery(
         key: mail.key, googleSub: mail.googleSub, mail: payload, token: nil, isPayloadStored: mail.payloadBytes > 0)

@@ -50,7 +50,7 @@ final class GmailClient {
     }
   }
 
-  private static func observation(of error: HTTPSClientError) -> GmailObservation {
+  static func observation(of error: HTTPSClientError) -> GmailObservation {
     let delivery: GmailObservation.Delivery =
       switch error.observation.delivery {
       case .notSent: .notSent

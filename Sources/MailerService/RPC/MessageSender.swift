@@ -212,41 +212,56 @@ final class MessageSender {
     }
   }
 
-  /// Mail that goes at once under `hold` is not kept in the queue's table: were this process to die with it, its fate
-  /// would be unknown and nobody would send it again. So it is sealed and stored only when it has to wait.
+  /// Performs what `MailAcceptance` decides.
   private func store(_ mail: Mail, _ order: Order, token: AccessToken?) async throws -> MailStore.Accepted {
-    var acceptance = mail.acceptance
-    if order.isAwaited, token != nil, !courier.isDraining, !pause.isPaused(at: .current()) { acceptance.worker = name }
-    if acceptance.worker == nil || order.policy == .retry {
-      acceptance.payload = try seal.seal(mail.payload, of: acceptance.key)
-    }
-    do {
-      let accepted = try await store.accept(acceptance)
-      guard accepted == .busy else { return accepted }
-      acceptance.worker = nil
-      acceptance.payload = try seal.seal(mail.payload, of: acceptance.key)
-      return try await store.accept(acceptance)
-    } catch let error as PostgresError where error.mayHaveExecuted {
-      takeBack(mail)
-      throw error
+    var acceptance = MailAcceptance(
+      atOnce: order.isAwaited && token != nil && !courier.isDraining && !pause.isPaused(at: .current()),
+      policy: order.policy)
+    var action = acceptance.begin()
+    while true {
+      switch action {
+      case .store(let atOnce, let withPayload):
+        var record = mail.acceptance
+        record.worker = atOnce ? name : nil
+        record.payload = withPayload ? try seal.seal(mail.payload, of: record.key) : nil
+        do {
+          action = acceptance.answered(try await store.accept(record))
+        } catch {
+          let mayHaveExecuted = (error as? PostgresError)?.mayHaveExecuted == true
+          if case .fail(let end?) = acceptance.failed(mayHaveExecuted: mayHaveExecuted) { takeBack(mail, end) }
+          throw error
+        }
+      case .send(let epoch): return .sending(epoch: epoch)
+      case .queued: return .queued
+      case .refuse(let answer): return answer
+      case .fail: throw RPCError.unavailable()
+      }
     }
   }
 
-  /// The acceptance may have been committed although no answer came. It was not acknowledged and must not be sent, so it
-  /// is ended as soon as the database is there again.
-  private func takeBack(_ mail: Mail) {
+  private func takeBack(_ mail: Mail, _ end: TakeBack) {
     let (store, reactor, key) = (store, reactor, mail.acceptance.key)
     let sub = mail.acceptance.account.googleSub
     reactor.spawn {
-      var backoff = Backoff(initial: .milliseconds(100), multiplier: 2, limit: .seconds(2), jitter: 0.2)
-      for _ in 0..<20 {
+      var end = end
+      var action = end.begin()
+      while true {
         do {
-          let end = MailStore.Outcome(outcome: .failed(.notAccepted), at: .now(), attempts: 0, recipients: [])
-          let leased = MailStore.Leased(key: key, googleSub: sub, epoch: 1)
-          if try await !store.record(end, of: leased) { _ = try await store.cancel(key) }
+          switch action {
+          case .record(let epoch):
+            let outcome = MailStore.Outcome(outcome: .failed(.notAccepted), at: .now(), attempts: 0, recipients: [])
+            let leased = MailStore.Leased(key: key, googleSub: sub, epoch: epoch)
+            action = end.answered(isDone: try await store.record(outcome, of: leased))
+          case .cancel: action = end.answered(isDone: try await store.cancel(key) == "cancelled")
+          case .wait(let delay):
+            try await reactor.sleep(for: delay)
+            action = end.waited()
+          case .done: return
+          }
+        } catch is CancellationError {
           return
         } catch {
-          try await reactor.sleep(for: backoff.next())
+          action = end.failed(jitter: .random(in: 0..<1))
         }
       }
     }

@@ -9,6 +9,9 @@ struct RetryDelay: Sendable, Equatable {
   /// Gmail's advice for its rate limits: start at a second.
   static let rateLimit = RetryDelay(first: .seconds(1), longest: .seconds(120))
 
+  /// A database that did not take a step.
+  static let database = RetryDelay(first: .milliseconds(50), longest: .seconds(1))
+
   /// The wait after the `failures`-th failure (from 1); `jitter` in 0..<1 moves it between 80 % and 120 %.
   func delay(failures: Int, jitter: Double) -> Duration {
     let exponent = min(max(failures - 1, 0), 20)

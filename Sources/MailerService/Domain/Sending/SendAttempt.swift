@@ -14,6 +14,8 @@ struct SendAttempt: Sendable, Equatable {
     case recordingIntent
     case sending
     case renewingToken
+    /// The outcome, or where the mail goes instead, is decided and being recorded.
+    case recording
     case finished
   }
 
@@ -28,7 +30,9 @@ struct SendAttempt: Sendable, Equatable {
     case finish(SendOutcome)
     /// Give the mail back to the queue for later.
     case requeue(Requeue)
-    /// Somebody else has it now: touch nothing.
+    /// Wait, then ask `waited` what to do.
+    case wait(Duration)
+    /// Touch nothing: somebody else has it now, or its lease lapses and the next worker decides by the intent.
     case abandon
   }
 
@@ -72,6 +76,8 @@ struct SendAttempt: Sendable, Equatable {
   static let tokenInterval: Duration = .seconds(5)
   /// Tries under `retry` before an unknown fate is recorded after all.
   static let ambiguousTries = 5
+  /// How long an ending that the database does not take is kept and tried again: it is known here and nowhere else.
+  static let recordPatience: Duration = .seconds(60)
 
   private(set) var state: State = .ready
   private(set) var lease: Lease
@@ -81,9 +87,16 @@ struct SendAttempt: Sendable, Equatable {
   let acceptedAt: Timestamp
   /// Somebody waits for the outcome right now: then a lost grant is told as a failure instead of parking the mail.
   let isAwaited: Bool
+  /// A request whose fate nobody knows went before, here or in another worker's hands: from then on the mail can be
+  /// `success` or `unknown`, and never `failed`.
+  private(set) var mayHaveBeenSent = false
   private var hasIntent: Bool
   private var hasRenewedToken = false
   private var hasRepeatedUnprocessed = false
+  /// What the database is to be told, while it is.
+  private var ending: Action?
+  private var recordFailures = 0
+  private var recordingSince: Duration?
 
   /// - Parameter hasIntent: recorded already: together with the acceptance, or by a worker that died.
   init(
@@ -108,13 +121,25 @@ struct SendAttempt: Sendable, Equatable {
   mutating func claimed(time: Timestamp) -> Action {
     if hasIntent {
       attempts += 1
+      mayHaveBeenSent = true
       guard policy == .retry, attempts < Self.ambiguousTries else { return finish(.unknown(.outcomeUnknown)) }
     }
     state = .obtainingToken
     return .obtainToken
   }
 
+  /// What the queue keeps with the mail was read.
+  mutating func payloadOpened(mayHaveBeenSent wasSent: Bool) { mayHaveBeenSent = mayHaveBeenSent || wasSent }
+
   // MARK: Steps
+
+  /// What to do instead of `action` when the process is about to stop: what has not left goes back to the queue.
+  mutating func draining(_ action: Action, time: Timestamp) -> Action {
+    switch action {
+    case .obtainToken, .recordIntent: drained(time: time)
+    default: action
+    }
+  }
 
   mutating func tokenObtained(now: Duration) -> Action {
     if state == .renewingToken || hasIntent { return sendOrRenew(now: now) }
@@ -136,12 +161,15 @@ struct SendAttempt: Sendable, Equatable {
     }
   }
 
-  mutating func intentRecorded(now: Duration) -> Action {
+  /// - Parameter isMine: false: the epoch refused the write; likewise below.
+  mutating func intentRecorded(isMine: Bool = true, now: Duration) -> Action {
+    guard isMine else { return leaseLost() }
     hasIntent = true
     return sendOrRenew(now: now)
   }
 
-  mutating func leaseRenewed(until: Duration, now: Duration) -> Action {
+  mutating func leaseRenewed(isMine: Bool = true, until: Duration, now: Duration) -> Action {
+    guard isMine else { return leaseLost() }
     lease.until = until
     guard state == .renewingLease else { return .send }
     guard hasIntent else {
@@ -157,8 +185,24 @@ struct SendAttempt: Sendable, Equatable {
     return .abandon
   }
 
+  /// The database did not take the last step. An ending is kept and tried again; anything else is left to the lease.
+  /// - Parameter isTransient: the same step may well succeed later.
+  mutating func databaseFailed(isTransient: Bool, now: Duration, jitter: Double) -> Action {
+    let since = recordingSince ?? now
+    recordingSince = since
+    guard state == .recording, isTransient, now - since < Self.recordPatience else { return leaseLost() }
+    recordFailures += 1
+    return .wait(RetryDelay.database.delay(failures: recordFailures, jitter: jitter))
+  }
+
+  /// The wait is over: the ending is tried again.
+  mutating func waited() -> Action { ending ?? leaseLost() }
+
+  /// The database took the ending, or refused it by the epoch.
+  mutating func ended() { state = .finished }
+
   /// The process is about to stop and nothing has left: whoever is next may have it.
-  mutating func drained(time: Timestamp) -> Action {
+  private mutating func drained(time: Timestamp) -> Action {
     requeue(.drained, at: time, isFailure: false, time: time)
   }
 
@@ -179,6 +223,7 @@ struct SendAttempt: Sendable, Equatable {
       return requeue(.notSent, at: time + delay, isFailure: true, time: time)
     case .unknown:
       attempts += 1
+      mayHaveBeenSent = true
       guard policy == .retry, attempts < Self.ambiguousTries else { return finish(.unknown(.outcomeUnknown)) }
       let delay = RetryDelay.rateLimit.delay(failures: attempts, jitter: jitter)
       return requeue(.ambiguous, at: time + delay, isFailure: false, time: time)
@@ -208,8 +253,7 @@ struct SendAttempt: Sendable, Equatable {
         reason: .projectDay, at: max(refusal.retryAt ?? time + .seconds(900), time + .seconds(60)), isFailure: false,
         pausesMailbox: false)
       action.pausesProject = true
-      state = .finished
-      return .requeue(action)
+      return giveBack(action)
     }
   }
 
@@ -225,26 +269,32 @@ struct SendAttempt: Sendable, Equatable {
   }
 
   private mutating func finish(_ outcome: SendOutcome) -> Action {
-    state = .finished
-    return .finish(outcome)
+    // Refused or given up now, but an earlier request may have been taken.
+    if case .failed = outcome, mayHaveBeenSent { return record(.finish(.unknown(.outcomeUnknown))) }
+    return record(.finish(outcome))
+  }
+
+  private mutating func giveBack(_ requeue: Requeue) -> Action { record(.requeue(requeue)) }
+
+  private mutating func record(_ action: Action) -> Action {
+    state = .recording
+    ending = action
+    return action
   }
 
   private mutating func lostGrant(time: Timestamp) -> Action {
     if isAwaited { return finish(.failed(.reauthRequired)) }
-    state = .finished
-    return .requeue(
+    return giveBack(
       Requeue(reason: .reauthRequired, at: time + Self.reauthInterval, isFailure: false, pausesMailbox: false))
   }
 
   private mutating func pause(_ reason: Requeue.Reason, at: Timestamp) -> Action {
-    state = .finished
-    return .requeue(Requeue(reason: reason, at: at, isFailure: false, pausesMailbox: true))
+    giveBack(Requeue(reason: reason, at: at, isFailure: false, pausesMailbox: true))
   }
 
   private mutating func requeue(_ reason: Requeue.Reason, at: Timestamp, isFailure: Bool, time: Timestamp) -> Action {
     if isFailure { attempts += 1 }
     if reason != .drained, time - acceptedAt >= Self.patience { return finish(.failed(.gaveUp)) }
-    state = .finished
-    return .requeue(Requeue(reason: reason, at: at, isFailure: isFailure, pausesMailbox: false))
+    return giveBack(Requeue(reason: reason, at: at, isFailure: isFailure, pausesMailbox: false))
   }
 }
