@@ -1,0 +1,35 @@
+/// Ways to build the mailer wrong, each of which the simulation must notice.
+enum Flaw: CaseIterable {
+  /// Writes look neither at the epoch nor at the lease's end.
+  case noFence
+  /// Nothing is written before the first byte leaves.
+  case noIntent
+  /// Whoever claims a lapsed mail gets the epoch of the last one.
+  case leaseWithoutEpoch
+  /// The first byte leaves whatever is left of the lease.
+  case noReserve
+  /// libcurl's POSTFIELDS: a connection that closes after the body was read makes it post again by itself.
+  case silentSecondPost
+  /// The outcome is recorded and then the mail sent.
+  case outcomeBeforeRequest
+  /// A lost answer is taken for a lost request.
+  case retryAfterUnknown
+  /// A 5xx is taken for a refusal.
+  case serverErrorTakenForRefusal
+  /// Any failure to hear an answer is a failure to send.
+  case unknownTakenForFailed
+  /// The platform is told before the transaction is committed.
+  case answerBeforeCommit
+  /// A mail whose acceptance was not answered is ended under the epoch of its first lease, whoever has that.
+  case takenBackUnderTheFirstEpoch
+  /// What a request of unknown fate means for the next is not kept with the mail.
+  case failedAfterUnknown
+  /// A mail that may have been sent can be taken back.
+  case cancelledAfterUnknown
+  /// Idempotency keys are not kept.
+  case keyIsForgotten
+  /// Nobody looks for the mail of dead workers.
+  case lapsedLeasesAreLeft
+  /// A lease is not renewed while its request is under way.
+  case leaseIsNotRenewed
+}

@@ -1,0 +1,181 @@
+import EventLoop
+
+@testable import MailerService
+
+/// What the functions of the schema do to one mail, as a value: every step is one transaction. Times are the database
+/// server's own clock, which may jump.
+struct SimulatedDatabase {
+  enum Status: Int { case queued, sending, success, failed, unknown, cancelled }
+
+  struct Job {
+    var mailbox: Int
+    var runAt: Int64
+    var attempts = 0
+    var policy: SendAttempt.AmbiguityPolicy
+    var epoch: Int64
+    var leaseUntil: Int64?
+    var intent = false
+    var mayHaveBeenSent = false
+  }
+
+  struct Mailbox {
+    var inFlight: Int?
+    var inFlightUntil: Int64 = 0
+    var nextFree: Int64 = 0
+  }
+
+  static let lease = Lease.duration.wholeNanoseconds
+
+  let flaw: Flaw?
+  var jobs: [Int: Job] = [:]
+  var log: [Int: Status] = [:]
+  var keys: [Int: Int] = [:]
+  var mailboxes: [Mailbox]
+
+  init(mailboxes count: Int, flaw: Flaw?) {
+    mailboxes = Array(repeating: Mailbox(), count: count)
+    self.flaw = flaw
+  }
+
+  // MARK: emailmcp.accept_messages
+
+  mutating func accept(_ mail: SimulatedMail, atOnce: Bool, withPayload: Bool, now: Int64) -> MailStore.Accepted {
+    let box = mailboxes[mail.mailbox]
+    let isWaiting = jobs.contains { $0.value.mailbox == mail.mailbox && $0.value.runAt <= now }
+    let isMine = atOnce && box.nextFree <= now && box.inFlightUntil <= now && !isWaiting
+    guard isMine || withPayload else { return .busy }
+    if let key = mail.key, flaw != .keyIsForgotten {
+      guard keys[key] == nil else { return .duplicate }
+      keys[key] = mail.id
+    }
+    log[mail.id] = isMine ? .sending : .queued
+    jobs[mail.id] = Job(
+      mailbox: mail.mailbox, runAt: now, policy: mail.policy, epoch: isMine ? 1 : 0,
+      leaseUntil: isMine ? now + Self.lease : nil, intent: isMine && flaw != .noIntent)
+    if isMine { hold(mail.mailbox, mail.id, now) }
+    return isMine ? .sending(epoch: 1) : .queued
+  }
+
+  // MARK: emailmcp.claim_jobs
+
+  struct Claimed {
+    var id: Int
+    var job: Job
+  }
+
+  mutating func claim(limit: Int, now: Int64) -> [Claimed] {
+    var claimed: [Claimed] = []
+    for mailbox in mailboxes.indices where claimed.count < limit {
+      guard mailboxes[mailbox].nextFree <= now, mailboxes[mailbox].inFlightUntil <= now else { continue }
+      let due = jobs.filter { _, job in
+        guard job.mailbox == mailbox, job.runAt <= now else { return false }
+        guard let until = job.leaseUntil else { return true }
+        return until <= now && flaw != .lapsedLeasesAreLeft
+      }
+      // A total order: a dictionary has none of its own.
+      guard
+        let (id, first) = due.min(by: { a, b in
+          (a.value.leaseUntil == nil ? 1 : 0, a.value.runAt, a.key)
+            < (b.value.leaseUntil == nil ? 1 : 0, b.value.runAt, b.key)
+        })
+      else { continue }
+      var job = first
+      if flaw != .leaseWithoutEpoch { job.epoch += 1 }
+      job.leaseUntil = now + Self.lease
+      jobs[id] = job
+      hold(mailbox, id, now)
+      claimed.append(Claimed(id: id, job: job))
+    }
+    return claimed
+  }
+
+  private mutating func hold(_ mailbox: Int, _ id: Int, _ now: Int64) {
+    mailboxes[mailbox].inFlight = id
+    mailboxes[mailbox].inFlightUntil = now + Self.lease
+  }
+
+  private mutating func release(_ mailbox: Int, _ id: Int, freeAt: Int64 = 0) {
+    guard mailboxes[mailbox].inFlight == id else { return }
+    mailboxes[mailbox].inFlight = nil
+    mailboxes[mailbox].inFlightUntil = 0
+    mailboxes[mailbox].nextFree = max(mailboxes[mailbox].nextFree, freeAt)
+  }
+
+  // MARK: Leased mail
+
+  private func mine(_ id: Int, _ epoch: Int64) -> Job? {
+    guard let job = jobs[id], job.epoch == epoch || flaw == .noFence else { return nil }
+    return job
+  }
+
+  private func live(_ id: Int, _ epoch: Int64, _ now: Int64) -> Job? {
+    guard let job = mine(id, epoch), let until = job.leaseUntil, until > now || flaw == .noFence else { return nil }
+    return job
+  }
+
+  /// Whether a request under this epoch may begin now.
+  func maySend(_ id: Int, _ epoch: Int64, now: Int64) -> Bool {
+    guard let job = jobs[id], job.epoch == epoch, job.intent, let until = job.leaseUntil else { return false }
+    return until > now
+  }
+
+  mutating func recordIntent(_ id: Int, _ epoch: Int64, now: Int64) -> Bool {
+    guard var job = live(id, epoch, now) else { return false }
+    if flaw != .noIntent { job.intent = true }
+    jobs[id] = job
+    log[id] = .sending
+    return true
+  }
+
+  mutating func renewLease(_ id: Int, _ epoch: Int64, now: Int64) -> Bool {
+    guard var job = live(id, epoch, now) else { return false }
+    job.leaseUntil = now + Self.lease
+    jobs[id] = job
+    if mailboxes[job.mailbox].inFlight == id { mailboxes[job.mailbox].inFlightUntil = now + Self.lease }
+    return true
+  }
+
+  mutating func record(_ id: Int, _ epoch: Int64, _ status: Status) -> Bool {
+    if flaw == .noFence, log[id] != nil {
+      log[id] = status
+    } else {
+      guard mine(id, epoch) != nil else { return false }
+      log[id] = status
+    }
+    if let job = jobs.removeValue(forKey: id) { release(job.mailbox, id) }
+    return true
+  }
+
+  mutating func requeue(
+    _ id: Int, _ epoch: Int64, runAt: Int64, attempts: Int, freeAt: Int64?, mayHaveBeenSent: Bool
+  ) -> Bool {
+    guard var job = mine(id, epoch) else { return false }
+    job.leaseUntil = nil
+    job.intent = false
+    job.runAt = runAt
+    job.attempts = attempts
+    if mayHaveBeenSent, flaw != .failedAfterUnknown { job.mayHaveBeenSent = true }
+    jobs[id] = job
+    log[id] = .queued
+    release(job.mailbox, id, freeAt: freeAt ?? 0)
+    return true
+  }
+
+  mutating func cancel(_ id: Int, now: Int64) -> Bool {
+    guard let job = jobs[id], !job.intent, (job.leaseUntil ?? 0) <= now else { return false }
+    guard job.policy == .hold || job.attempts == 0 || flaw == .cancelledAfterUnknown else { return false }
+    jobs[id] = nil
+    log[id] = .cancelled
+    return true
+  }
+}
+
+/// One mail as a platform asks for it.
+struct SimulatedMail {
+  var id: Int
+  var mailbox: Int
+  var policy: SendAttempt.AmbiguityPolicy
+  var isAwaited: Bool
+  /// Two requests of one key are copies of one another.
+  var key: Int?
+}

@@ -1,0 +1,121 @@
+import CivilTime
+import EventLoop
+
+@testable import MailerService
+
+/// Those who ask: mails over the first half minute, to any replica; some wait for the outcome, some ask twice with the same
+/// key, some take a mail back.
+struct SimulatedPlatform {
+  private let simulation: Simulation
+
+  init(_ simulation: Simulation) { self.simulation = simulation }
+
+  func start() {
+    let count = 4 + simulation.random.pick(9)
+    for number in 0..<count {
+      let mailbox = simulation.random.pick(simulation.database.mailboxes.count)
+      let policy: SendAttempt.AmbiguityPolicy = simulation.random.chance(0.3) ? .retry : .hold
+      let isAwaited = simulation.random.chance(0.6)
+      let key = simulation.random.chance(0.3) ? number : nil
+      let copies = key == nil ? 1 : 1 + simulation.random.pick(3)
+      let begin = simulation.random.seconds(0, 30)
+      for copy in 0..<copies {
+        let delay = copy == 0 ? 0 : simulation.random.seconds(0, 2)
+        simulation.after(begin + delay, nil) {
+          let mail = simulation.asked {
+            SimulatedMail(id: $0, mailbox: mailbox, policy: policy, isAwaited: isAwaited, key: key)
+          }
+          ask(mail)
+        }
+      }
+    }
+  }
+
+  private func ask(_ mail: SimulatedMail) {
+    let mailers = simulation.mailers.filter { $0.isAlive && !$0.isDraining }
+    guard !mailers.isEmpty else { return }
+    let mailer = mailers[simulation.random.pick(mailers.count)]
+    let hasToken = simulation.random.chance(0.9)
+    simulation.note("mail \(mail.id) is asked for", 6, Int64(mail.id), Int64(mailer.number))
+    // Over the replica's own loop: it may be asleep.
+    simulation.after(simulation.trip(), mailer) {
+      let policy = simulation.flaw == .retryAfterUnknown ? .retry : mail.policy
+      accept(mail, MailAcceptance(atOnce: mail.isAwaited && hasToken, policy: policy), on: mailer)
+    }
+    if !mail.isAwaited, simulation.random.chance(0.3) { takeBackLater(mail) }
+  }
+
+  /// As `MessageSender` does.
+  private func accept(_ mail: SimulatedMail, _ acceptance: MailAcceptance, on mailer: SimulatedMailer) {
+    let asked = mailer.clock
+    var acceptance = acceptance
+    mailer.hold(mail.id)
+    func perform(_ action: MailAcceptance.Action) {
+      switch action {
+      case .store(let atOnce, let withPayload):
+        if simulation.flaw == .answerBeforeCommit, withPayload { simulation.acknowledged(mail.id) }
+        mailer.step(of: mail.id) { [simulation] in
+          $0.accept(mail, atOnce: atOnce, withPayload: withPayload, now: simulation.databaseNow)
+        } then: { answer, mayHaveExecuted in
+          perform(
+            answer.map { acceptance.answered($0) } ?? acceptance.failed(mayHaveExecuted: mayHaveExecuted))
+        }
+      case .send(let epoch):
+        let policy = simulation.flaw == .retryAfterUnknown ? .retry : mail.policy
+        var attempt = SendAttempt(
+          lease: Courier.lease(epoch: epoch, askedAt: asked), attempts: 0, policy: policy, acceptedAt: mailer.time,
+          isAwaited: true, hasIntent: true)
+        let first = attempt.acceptedForSending(now: mailer.clock)
+        mailer.letGo(mail.id)
+        mailer.carry(mail, attempt, first) { status in
+          if let status { simulation.told(mail.id, status) } else { simulation.acknowledged(mail.id) }
+          if !mailer.isDraining { mailer.hint() }
+        }
+      case .queued:
+        mailer.letGo(mail.id)
+        simulation.acknowledged(mail.id)
+        mailer.hint()
+      case .refuse: mailer.letGo(mail.id)
+      case .fail(let end):
+        mailer.letGo(mail.id)
+        if let end { takeBack(mail, end, on: mailer) }
+      }
+    }
+    perform(acceptance.begin())
+  }
+
+  private func takeBack(_ mail: SimulatedMail, _ end: TakeBack, on mailer: SimulatedMailer) {
+    var end = end
+    func perform(_ action: TakeBack.Action) {
+      switch action {
+      case .record(let epoch):
+        let epoch = simulation.flaw == .takenBackUnderTheFirstEpoch ? 1 : epoch
+        mailer.step(of: mail.id) {
+          $0.record(mail.id, epoch, .failed)
+        } then: { isDone, _ in
+          perform(isDone.map { end.answered(isDone: $0) } ?? end.failed(jitter: simulation.random.unit()))
+        }
+      case .cancel:
+        mailer.step(of: mail.id) { [simulation] in
+          $0.cancel(mail.id, now: simulation.databaseNow)
+        } then: { isDone, _ in
+          perform(isDone.map { end.answered(isDone: $0) } ?? end.failed(jitter: simulation.random.unit()))
+        }
+      case .wait(let delay): simulation.after(delay.wholeNanoseconds, mailer) { perform(end.waited()) }
+      case .done: break
+      }
+    }
+    perform(end.begin())
+  }
+
+  /// The platform changes its mind.
+  private func takeBackLater(_ mail: SimulatedMail) {
+    simulation.after(simulation.random.seconds(0, 20), nil) {
+      guard let mailer = simulation.mailers.first(where: \.isAlive) else { return }
+      mailer.step(of: mail.id) { [simulation] in
+        $0.cancel(mail.id, now: simulation.databaseNow)
+      } then: { _, _ in
+      }
+    }
+  }
+}
