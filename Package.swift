@@ -35,6 +35,12 @@ let httpTypes: Target.Dependency = .product(name: "HTTPTypes", package: "swift-h
 let deque: Target.Dependency = .product(name: "DequeModule", package: "swift-collections")
 let arguments: Target.Dependency = .product(name: "ArgumentParser", package: "swift-argument-parser")
 
+/// What reads strangers' bytes.
+let fuzzed: [Target.Dependency] = [
+  "CivilTime", "WireCodec", "StrictJSON", "EventLoop", "HTTP2Session", "HTTPServer", "RPCRuntime", "ServiceContracts",
+  "PostgresClient", "CLibPQ", "MailerService", "TLSSession", httpTypes,
+]
+
 let package = Package(
   name: "EmailMCP",
   products: [
@@ -109,6 +115,10 @@ let package = Package(
     tests("GoogleSandbox", ["CivilTime", "EventLoop", "HTTPSClient", "StrictJSON", "TLSSession", httpTypes]),
     tests("ReportService", ["TestSupport", "CivilTime", "EventLoop", "PostgresClient", "RPCRuntime", "ServiceContracts", "WireCodec", log]),
     tests("EmailMCPCLI", ["TestSupport"]),
+    // The corpora of the fuzzers, replayed.
+    .testTarget(
+      name: "FuzzTests", dependencies: fuzzed, path: "Tests/FuzzTests", exclude: ["Corpus", "Driver", "corpora.py"],
+      swiftSettings: settings),
 
     // The other side of foreign gRPC programs: see Tests/Interop.
     .target(name: "InteropSchema", dependencies: ["RPCRuntime", "WireCodec", "TLSSession", "EventLoop"], path: "Tests/Interop/Schema", swiftSettings: settings),
@@ -121,3 +131,21 @@ let package = Package(
     .executableTarget(name: "protocol-target", dependencies: ["InteropSchema", "RPCRuntime", "HTTPServer", "HTTP2Session", "ServiceKit", "Transport", "EventLoop", "TLSSession", httpTypes, metrics], path: "Tests/Protocol/Target", swiftSettings: settings),
   ]
 )
+
+// script/fuzz builds one program, which links the mailer's values as a library, where SwiftPM links executables into tests.
+if Context.environment["EMAILMCP_FUZZ"] != nil {
+  let kept: Set<String> = [
+    "CNghttp2", "COpenSSL", "CLibPQ", "CLibCurl", "CZlib", "CLinux", "WireCodec", "StrictJSON", "CivilTime", "EventLoop",
+    "TLSSession", "HTTP2Session", "Transport", "RPCRuntime", "HTTPServer", "PostgresClient", "ServiceContracts",
+  ]
+  package.products = []
+  package.targets.removeAll { !kept.contains($0.name) }
+  package.targets += [
+    .target(
+      name: "MailerService", dependencies: ["CivilTime", "StrictJSON", "WireCodec", "TLSSession"],
+      path: "Sources/MailerService/Domain", swiftSettings: settings),
+    .executableTarget(
+      name: "fuzz", dependencies: fuzzed, path: "Tests/FuzzTests", exclude: ["Corpus", "corpora.py"],
+      sources: ["Targets", "Driver"], swiftSettings: settings),
+  ]
+}
