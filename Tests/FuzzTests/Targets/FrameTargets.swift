@@ -46,23 +46,42 @@ extension FuzzTarget {
 
   /// What can be decompressed is compressed and decompressed again to the same; nothing beyond the limit comes out.
   static let gzip = FuzzTarget(name: "gzip") { bytes in
-    let codec = GzipCodec()
     let limit = 64 * 1024
     var plain: [UInt8] = []
     do {
-      try codec.decompress(bytes, limit: limit) { plain = Array($0) }
+      plain = try decompressed(bytes, limit: limit)
       try require(plain.count <= limit, "more than the limit was decompressed")
     } catch is RPCError {
       plain = Array(bytes)
     }
     let framed = [0, 0, 0, 0, 0] + plain
-    let packed = framed.withUnsafeBytes { codec.compress(framed: $0) { Array($0) } }
-    guard let packed else { return }
+    guard let packed = compressed(framed) else { return }
     try require(packed.count < framed.count, "compression made it larger")
-    var again: [UInt8] = []
-    try packed.withUnsafeBytes { raw in
-      try codec.decompress(UnsafeRawBufferPointer(rebasing: raw[5...]), limit: plain.count) { again = Array($0) }
+    let again = try packed.withUnsafeBytes { raw in
+      try decompressed(UnsafeRawBufferPointer(rebasing: raw[5...]), limit: plain.count)
     }
     try require(again == plain, "compressing and decompressing changed a message")
+  }
+
+  /// Slice by slice, as a call's message.
+  private static func decompressed(_ bytes: UnsafeRawBufferPointer, limit: Int) throws(RPCError) -> [UInt8] {
+    let reader = GzipReader()
+    reader.begin(limit: limit)
+    while try !reader.step(bytes) {}
+    var plain: [UInt8] = []
+    try reader.withOutput { plain = Array($0) }
+    return plain
+  }
+
+  private static func compressed(_ framed: [UInt8]) -> [UInt8]? {
+    let writer = GzipWriter()
+    writer.begin()
+    while true {
+      switch framed.withUnsafeBytes({ writer.step($0) }) {
+      case .done(let bytes): return bytes
+      case .useless: return nil
+      case .more: continue
+      }
+    }
   }
 }
