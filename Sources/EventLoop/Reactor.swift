@@ -20,7 +20,9 @@ public protocol Flushable: AnyObject {
 public final class Reactor {
   public unowned let loop: EventLoop
   /// The time at the beginning of this tick's dispatch.
-  public private(set) var now = Instant.current()
+  public var now: Instant { tickTime }
+  // Behind an accessor: another module would not know that its accesses need no exclusivity check.
+  @exclusivity(unchecked) private var tickTime = Instant.current()
 
   private struct Slot {
     var handler: (any ReadinessHandler)?
@@ -186,7 +188,7 @@ public final class Reactor {
     executor.runJobs(limit: Self.jobsPerTick)
     flushDirty()
     poller.wait(milliseconds: timeToSleep()) { data, readiness in dispatch(data, readiness) }
-    now = .current()
+    tickTime = .current()
     while let timer = timers.popExpired(now) { timer.fire() }
     if !yielded.isEmpty {
       let resumed = yielded

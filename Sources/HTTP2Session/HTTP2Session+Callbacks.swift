@@ -111,14 +111,14 @@ private final class SessionCallbacks: @unchecked Sendable {
     guard nghttp2_session_callbacks_new(&table) == 0, let table else { fatalError("out of memory") }
     pointer = table
     nghttp2_session_callbacks_set_on_begin_frame_callback(table) { _, header, owner in
-      HTTP2Session.of(owner).beganFrame(header!.pointee)
+      HTTP2Session.with(owner) { $0.beganFrame(header!.pointee) }
     }
     nghttp2_session_callbacks_set_on_begin_headers_callback(table) { _, frame, owner in
-      HTTP2Session.of(owner).beganHeaders(frame!)
+      HTTP2Session.with(owner) { $0.beganHeaders(frame!) }
     }
     nghttp2_session_callbacks_set_on_header_callback(table) {
       _, frame, name, nameLength, value, valueLength, _, owner in
-      HTTP2Session.of(owner).receivedField(frame!, name!, nameLength, value!, valueLength)
+      HTTP2Session.with(owner) { $0.receivedField(frame!, name!, nameLength, value!, valueLength) }
     }
     nghttp2_session_callbacks_set_on_invalid_header_callback(table) { _, _, _, _, _, _, _, _ in
       // Malformed (RFC 9113 section 8.2.1): the stream ends instead of the field being dropped silently.
@@ -129,24 +129,25 @@ private final class SessionCallbacks: @unchecked Sendable {
       NGHTTP2_ERR_CANCEL.rawValue
     }
     nghttp2_session_callbacks_set_on_frame_recv_callback(table) { _, frame, owner in
-      HTTP2Session.of(owner).receivedFrame(frame!)
+      HTTP2Session.with(owner) { $0.receivedFrame(frame!) }
     }
     nghttp2_session_callbacks_set_on_invalid_frame_recv_callback(table) { _, _, _, owner in
-      let session = HTTP2Session.of(owner)
-      if !session.guards.invalidFrames.take(now: session.now) { session.fire(.invalidFrames) }
-      return 0
+      HTTP2Session.with(owner) { session in
+        if !session.guards.invalidFrames.take(now: session.now) { session.fire(.invalidFrames) }
+        return 0
+      }
     }
     nghttp2_session_callbacks_set_on_data_chunk_recv_callback(table) { _, _, id, data, length, owner in
-      HTTP2Session.of(owner).receivedData(id, data!, length)
+      HTTP2Session.with(owner) { $0.receivedData(id, data!, length) }
     }
     nghttp2_session_callbacks_set_on_frame_send_callback(table) { _, frame, owner in
-      HTTP2Session.of(owner).sentFrame(frame!)
+      HTTP2Session.with(owner) { $0.sentFrame(frame!) }
     }
     nghttp2_session_callbacks_set_on_frame_not_send_callback(table) { _, frame, _, owner in
-      HTTP2Session.of(owner).didNotSend(frame!)
+      HTTP2Session.with(owner) { $0.didNotSend(frame!) }
     }
     nghttp2_session_callbacks_set_on_stream_close_callback(table) { _, id, code, owner in
-      HTTP2Session.of(owner).closedStream(id, HTTP2ErrorCode(rawValue: code))
+      HTTP2Session.with(owner) { $0.closedStream(id, HTTP2ErrorCode(rawValue: code)) }
     }
   }
 }
@@ -154,7 +155,10 @@ private final class SessionCallbacks: @unchecked Sendable {
 private let callbacks = SessionCallbacks()
 
 extension HTTP2Session {
-  fileprivate static func of(_ owner: UnsafeMutableRawPointer?) -> HTTP2Session {
-    Unmanaged<HTTP2Session>.fromOpaque(owner!).takeUnretainedValue()
+  /// Lends the session to a callback, of which a call has forty. It is held by whoever calls nghttp2, so that no
+  /// reference of its own is taken: `takeUnretainedValue()` would count one up and down.
+  @inline(__always)
+  fileprivate static func with<Result>(_ owner: UnsafeMutableRawPointer?, _ body: (HTTP2Session) -> Result) -> Result {
+    Unmanaged<HTTP2Session>.fromOpaque(owner!)._withUnsafeGuaranteedRef { body($0) }
   }
 }

@@ -26,7 +26,12 @@ package final class HTTP2Stream {
 
   @exclusivity(unchecked) package internal(set) var id: Int32 = 0
   /// The owner's object for this stream; released after the `closed` event.
-  @exclusivity(unchecked) package var owner: AnyObject?
+  package var owner: AnyObject? {
+    get { storedOwner }
+    set { storedOwner = newValue }
+  }
+  // Behind an accessor: another module would not know that its accesses need no check.
+  @exclusivity(unchecked) private var storedOwner: AnyObject?
   /// The peer has sent END_STREAM.
   @exclusivity(unchecked) package internal(set) var remoteEnded = false
   /// Our END_STREAM has left.
@@ -85,6 +90,7 @@ package final class HTTP2Stream {
   }
 
   func dropPending() {
+    guard !pending.isEmpty else { return }
     if pending.capacity <= 32 * 1024 { pending.removeAll(keepingCapacity: true) } else { pending = [] }
     pendingHead = 0
   }

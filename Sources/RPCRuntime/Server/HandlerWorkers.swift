@@ -1,41 +1,72 @@
+import DequeModule
 import EventLoop
 
 /// The tasks that handlers run in. A task serves call after call: starting one for each call was a tenth of an echo
 /// call's instructions. A task that was cancelled stays so, and is not used again.
+///
+/// One worker takes all calls that are ready, as long as their handlers return without waiting. Before it runs the first
+/// of several it wakes another one, whose job comes behind its own: that one goes on with the rest when a handler waits.
+/// So calls that arrive together cost two wake-ups and not one each.
 final class HandlerWorkers {
   private let reactor: Reactor
   @exclusivity(unchecked) private var idle: [HandlerWorker] = []
-  private var isDismissed = false
+  /// Calls whose handlers have not begun.
+  @exclusivity(unchecked) private var ready: Deque<ServerCall> = []
+  /// A worker is woken that has not looked at `ready` yet.
+  @exclusivity(unchecked) private var isWaking = false
+  /// How many calls have begun since the tick with this time began.
+  @exclusivity(unchecked) private var begun = (count: 0, tick: Instant(nanoseconds: 0))
+  @exclusivity(unchecked) private var isDismissed = false
 
   /// Workers that wait for a call; beyond it they end. A waiting task holds about a kilobyte.
   static let maxIdle = 256
+  /// Handlers that begin in one tick, before sockets and timers get their turn; as many as the loop runs jobs.
+  static let callsPerTick = 1024
 
   init(on reactor: Reactor) { self.reactor = reactor }
 
   /// Starts the handler of a call at the loop's next turn.
-  ///
-  /// - Returns: whom to cancel while the handler runs.
-  func run(_ call: ServerCall) -> HandlerWorker {
-    if let worker = idle.popLast() {
-      worker.assign(call)
-      return worker
-    }
+  func run(_ call: ServerCall) {
+    ready.append(call)
+    if !isWaking { wakeWorker() }
+  }
+
+  private func wakeWorker() {
+    isWaking = true
+    if let worker = idle.popLast() { return worker.wake() }
     let worker = HandlerWorker()
-    worker.next = call
     worker.task = reactor.spawn { await self.work(worker) }
-    return worker
   }
 
   private func work(_ worker: HandlerWorker) async {
-    while let call = worker.next {
-      worker.next = nil
-      await call.run()
-      if worker.isCancelled || isDismissed || idle.count >= Self.maxIdle { return }
+    while true {
+      isWaking = false
+      while let call = ready.popFirst() {
+        if mustYield() {
+          isWaking = true
+          ready.prepend(call)
+          await reactor.yield()
+          isWaking = false
+          continue
+        }
+        if !ready.isEmpty, !isWaking { wakeWorker() }
+        await call.run(in: worker)
+        guard !worker.isCancelled else { return }
+      }
+      guard !isDismissed, idle.count < Self.maxIdle else { return }
       await withUnsafeContinuation { continuation in
         worker.continuation = continuation
         idle.append(worker)
       }
     }
+  }
+
+  /// Counts a call that is about to begin; true when too many have in this tick.
+  private func mustYield() -> Bool {
+    if begun.tick != reactor.now { begun = (0, reactor.now) }
+    guard begun.count < Self.callsPerTick else { return true }
+    begun.count += 1
+    return false
   }
 
   /// Ends the workers that wait, and the others after their call.
@@ -50,19 +81,13 @@ final class HandlerWorkers {
 /// One task that runs handlers.
 final class HandlerWorker {
   fileprivate var task: Task<Void, any Error>?
-  @exclusivity(unchecked) fileprivate var next: ServerCall?
   @exclusivity(unchecked) fileprivate var continuation: UnsafeContinuation<Void, Never>?
-  fileprivate var isCancelled = false
+  @exclusivity(unchecked) fileprivate var isCancelled = false
 
   /// Cancels the handler that runs now.
   func cancel() {
     isCancelled = true
     task?.cancel()
-  }
-
-  fileprivate func assign(_ call: ServerCall) {
-    next = call
-    wake()
   }
 
   fileprivate func wake() {

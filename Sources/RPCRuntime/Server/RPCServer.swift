@@ -23,8 +23,9 @@ public final class RPCServer {
   public let configuration: ServerConfiguration
   let logger: Logger
 
-  private(set) var methods = MethodTable()
-  private(set) var interceptors: [any ServerInterceptor] = []
+  // What each call looks at has no exclusivity checks, as in `CallStream`.
+  @exclusivity(unchecked) private(set) var methods = MethodTable()
+  @exclusivity(unchecked) private(set) var interceptors: [any ServerInterceptor] = []
   let unknownMethod: ServerMethod
   /// `:status` and `content-type`, as every answer begins.
   let plainHeaders: HTTP2FieldList
@@ -47,7 +48,7 @@ public final class RPCServer {
   private let limitMetrics = LimitMetrics()
   private let connectionMetrics = ConnectionMetrics()
   private let shedMetrics = ShedMetrics()
-  public private(set) var isDraining = false
+  @exclusivity(unchecked) public private(set) var isDraining = false
 
   public init(
     on reactor: Reactor, configuration: ServerConfiguration = ServerConfiguration(),

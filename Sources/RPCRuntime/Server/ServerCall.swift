@@ -169,7 +169,7 @@ final class ServerCall: CallStream {
   private func begin() {
     begunAt = reactor.now
     server.runningHandlers += 1
-    worker = server.workers.run(self)
+    server.workers.run(self)
   }
 
   /// Its turn has come.
@@ -189,8 +189,9 @@ final class ServerCall: CallStream {
     finish(error)
   }
 
-  /// Runs the handler and ends the call; in a worker's task.
-  func run() async {
+  /// Runs the handler and ends the call; in this worker's task.
+  func run(in worker: HandlerWorker) async {
+    self.worker = worker
     // The time is up, though the loop was too busy for its timer.
     if let deadline, deadline <= .current() { cancelHandler(RPCError(.deadlineExceeded, "the deadline has passed")) }
     // Cancelled before it began: nobody wants the answer.

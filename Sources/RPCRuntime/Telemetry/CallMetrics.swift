@@ -11,9 +11,10 @@ final class CallMetrics {
   private let dimensions: [(String, String)]
   private let side: Side
   private let started: Counter
-  private var durations: [CoreMetrics.Timer?] = Array(repeating: nil, count: 18)
-  private var sent: [Recorder?] = Array(repeating: nil, count: 18)
-  private var received: [Recorder?] = Array(repeating: nil, count: 18)
+  // Without exclusivity checks, as in `CallStream`.
+  @exclusivity(unchecked) private var durations: [CoreMetrics.Timer?] = Array(repeating: nil, count: 18)
+  @exclusivity(unchecked) private var sent: [Recorder?] = Array(repeating: nil, count: 18)
+  @exclusivity(unchecked) private var received: [Recorder?] = Array(repeating: nil, count: 18)
 
   init(_ side: Side, method: String, target: String? = nil) {
     self.side = side

@@ -8,7 +8,7 @@ final class ServerConnection: RPCConnection {
   @exclusivity(unchecked) private(set) var calls: [ServerCall] = []
   /// Calls since the connection was opened.
   @exclusivity(unchecked) private(set) var callCount = 0
-  private(set) var isDraining = false
+  @exclusivity(unchecked) private(set) var isDraining = false
   let openedAt: Instant
   private var strikes = PingStrikes()
   private var keepalive = KeepaliveProbe()
