@@ -103,8 +103,8 @@ static inline int emcp_bio_write(BIO *bio, const char *buf, int len) {
       s->out_end = used;
     }
     if (used + n > s->out_cap) {
-      size_t cap = s->out_cap ? s->out_cap : 2048;
-      while (cap < used + n) cap *= 2;
+      // More than small answers: all at once, as growing step by step copies as much as it holds.
+      size_t cap = used + n <= 4096 ? 4096 : s->out_limit;
       unsigned char *grown = (unsigned char *)realloc(s->out, cap);
       if (!grown) return -1;
       s->out = grown;

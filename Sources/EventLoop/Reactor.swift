@@ -41,6 +41,16 @@ public final class Reactor {
   /// Lent to whoever reads a socket, for the length of that call: connections need no buffer of their own to read.
   package let readBuffer = UnsafeMutableRawBufferPointer.allocate(byteCount: 64 << 10, alignment: 16)
 
+  /// Empty memory for large output that connections lend each other, so that idle ones hold none. At most four pieces of
+  /// at most a mebibyte.
+  private var spareBuffers: [[UInt8]] = []
+
+  package func takeSpareBuffer() -> [UInt8]? { spareBuffers.popLast() }
+
+  package func giveSpareBuffer(_ buffer: consuming [UInt8]) {
+    if spareBuffers.count < 4, buffer.capacity <= 1 << 20 { spareBuffers.append(buffer) }
+  }
+
   /// Jobs run in one tick before descriptors and timers get their turn.
   static let jobsPerTick = 1024
 

@@ -63,13 +63,19 @@ extension HTTP2Session {
     _ stream: HTTP2Stream, into buffer: UnsafeMutablePointer<UInt8>, _ length: Int,
     _ flags: UnsafeMutablePointer<UInt32>
   ) -> Int {
-    let count = stream.takePending(into: buffer, length)
+    let count = min(length, stream.pendingBytes)
     if count > 0 { stream.progress = now }
-    if stream.drainMark > 0, stream.pendingBytes < stream.drainMark {
+    let left = stream.pendingBytes - count
+    if count >= Self.directPayload, dataSink != nil {
+      flags.pointee |= NGHTTP2_DATA_FLAG_NO_COPY.rawValue  // `sendData` takes them at once
+    } else {
+      stream.takePending(count) { UnsafeMutableRawPointer(buffer).copyMemory(from: $0.baseAddress!, byteCount: count) }
+    }
+    if stream.drainMark > 0, left < stream.drainMark {
       stream.drainMark = 0
       record(.drained(stream))
     }
-    guard stream.pendingBytes == 0 else { return count }
+    guard left == 0 else { return count }
     switch stream.outgoing {
     case .ending:
       stream.outgoing = .ended
@@ -91,6 +97,22 @@ extension HTTP2Session {
     }
     return count
   }
+
+  /// Hands a DATA frame over whose payload is what `provideData` has just announced.
+  fileprivate func sendData(_ stream: HTTP2Stream, _ header: UnsafePointer<UInt8>, _ length: Int) -> Int32 {
+    guard let dataSink else { return NGHTTP2_ERR_CALLBACK_FAILURE.rawValue }
+    lastOutput = now
+    madeProgress = true
+    var hasRoom = true
+    stream.takePending(length) {
+      hasRoom = dataSink.takeData(UnsafeRawBufferPointer(start: header, count: Self.frameHeaderLength), $0)
+    }
+    return hasRoom ? 0 : NGHTTP2_ERR_PAUSE.rawValue
+  }
+
+  private static let frameHeaderLength = 9
+  /// Payload, in bytes, from which on a frame goes to the sink: below it the copy costs less than the way around it.
+  private static let directPayload = 4096
 
   func stream(_ id: Int32) -> HTTP2Stream? {
     if let recent, recent.id == id { return recent }
@@ -139,6 +161,12 @@ private final class SessionCallbacks: @unchecked Sendable {
     }
     nghttp2_session_callbacks_set_on_data_chunk_recv_callback(table) { _, _, id, data, length, owner in
       HTTP2Session.with(owner) { $0.receivedData(id, data!, length) }
+    }
+    nghttp2_session_callbacks_set_send_data_callback(table) { _, _, header, length, source, owner in
+      HTTP2Session.with(owner) {
+        $0.sendData(
+          Unmanaged<HTTP2Stream>.fromOpaque(source!.pointee.ptr).takeUnretainedValue(), header!, length)
+      }
     }
     nghttp2_session_callbacks_set_on_frame_send_callback(table) { _, frame, owner in
       HTTP2Session.with(owner) { $0.sentFrame(frame!) }

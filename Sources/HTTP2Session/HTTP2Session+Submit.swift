@@ -152,6 +152,7 @@ extension HTTP2Session {
   }
 
   /// The next bytes for the transport, valid until the next call on the session; `nil` when there is nothing to send now.
+  /// Large DATA frames that come before them go to the `dataSink` meanwhile, if there is one.
   package func nextOutput() throws(HTTP2FatalError) -> UnsafeRawBufferPointer? {
     guard failure == nil else { return nil }
     var data: UnsafePointer<UInt8>?

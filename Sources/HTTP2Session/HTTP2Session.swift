@@ -51,6 +51,9 @@ package final class HTTP2Session {
   @exclusivity(unchecked) private var eventHead = 0
   @exclusivity(unchecked) private var finished: HTTP2Stream?
   @exclusivity(unchecked) private var pool: [HTTP2Stream] = []
+  /// Takes large DATA frames without a copy in between; without one they come out of `nextOutput` like the others. It
+  /// owns the session.
+  package unowned var dataSink: (any HTTP2DataSink)?
 
   /// - Parameter now: monotonic nanoseconds, from any origin; the same clock in every later call.
   package init(role: Role, configuration: HTTP2Configuration = HTTP2Configuration(), now: UInt64) {

@@ -95,16 +95,12 @@ package final class HTTP2Stream {
     pendingHead = 0
   }
 
-  /// Copies up to `length` pending bytes out and forgets them.
-  func takePending(into buffer: UnsafeMutablePointer<UInt8>, _ length: Int) -> Int {
-    let count = min(length, pendingBytes)
-    guard count > 0 else { return 0 }
-    pending.withUnsafeBytes { bytes in
-      UnsafeMutableRawPointer(buffer).copyMemory(from: bytes.baseAddress! + pendingHead, byteCount: count)
-    }
+  /// Lends the first `count` pending bytes and forgets them.
+  func takePending(_ count: Int, _ body: (UnsafeRawBufferPointer) -> Void) {
+    guard count > 0 else { return }
+    pending.withUnsafeBytes { body(UnsafeRawBufferPointer(rebasing: $0[pendingHead..<pendingHead + count])) }
     pendingHead += count
     if pendingHead == pending.count { dropPending() }
-    return count
   }
 
   func appendPending(_ bytes: UnsafeRawBufferPointer) {

@@ -126,15 +126,20 @@ package final class Connection {
   /// Takes a copy of `bytes`, to leave at the end of the tick. Ignored once the connection is closing.
   package func write(_ bytes: UnsafeRawBufferPointer) {
     guard phase != .closed, phase != .lingering, !isClosingAfterFlush, !bytes.isEmpty else { return }
+    // Memory that is warm: growing into fresh one costs a large message more than its copy.
+    if output.outgrows(adding: bytes.count), let spare = reactor.takeSpareBuffer() { output.move(to: spare) }
     output.append(bytes)
     if output.count >= limits.highWater { isAboveHighWater = true }
-    setNeedsFlush()
+    if !isProducing { setNeedsFlush() }
   }
 
   package func write(_ bytes: [UInt8]) { bytes.withUnsafeBytes { write($0) } }
 
   /// Has `willFlush()` called, and the output written, at the end of this tick.
   package func setNeedsFlush() { reactor.setNeedsFlush(self) }
+
+  /// The owner produces output, which is written right after.
+  @exclusivity(unchecked) private var isProducing = false
 
   // MARK: Reading
 
@@ -279,13 +284,18 @@ extension Connection: ReadinessHandler, Flushable {
 
   package func flush() {
     guard phase != .closed, phase != .connecting else { return }
-    if phase == .open { delegate?.willFlush() }
+    if phase == .open {
+      isProducing = true
+      delegate?.willFlush()
+      isProducing = false
+    }
     guard phase != .closed, !hasBlockedOutput else { return }
     do {
       try sendOutput()
     } catch {
       return end(error)
     }
+    if let spare = output.takeSpare() { reactor.giveSpareBuffer(spare) }
     if isClosingAfterFlush, phase == .open, bufferedBytes == 0 { startLinger() }
     updateInterest()
     if isAboveHighWater, bufferedBytes < limits.lowWater {

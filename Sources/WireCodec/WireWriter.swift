@@ -1,6 +1,6 @@
 /// Writes messages in the protobuf wire format, one behind the other, into memory that it owns and keeps.
 ///
-/// A connection's loop keeps one writer: ``reset()`` forgets the bytes and keeps the memory, so that writing a message
+/// A connection's loop keeps one writer: ``reset(keeping:)`` forgets the bytes and keeps the memory, so that writing a message
 /// allocates nothing. ``frame(_:)`` puts the gRPC prefix in front.
 ///
 /// The methods named after a type write a field. Those that take a plain value leave out the type's default, as proto3
@@ -15,8 +15,9 @@ public struct WireWriter: ~Copyable {
   @inlinable public var count: Int { _count }
   @usableFromInline var _count = 0
 
-  /// Memory above this is given back by ``reset()``: one large mail must not stay a loop's burden for ever. 64 KiB.
-  @inlinable static var retainedCapacity: Int { 64 * 1024 }
+  /// Memory above this is given back by ``reset(keeping:)`` unless told otherwise: one large mail must not stay a loop's
+  /// burden for ever. 64 KiB.
+  public static var retainedCapacity: Int { 64 * 1024 }
 
   public init(capacity: Int = 256) {
     self.capacity = max(capacity, 16)
@@ -37,9 +38,11 @@ public struct WireWriter: ~Copyable {
   }
 
   /// Forgets what was written.
-  public mutating func reset() {
+  ///
+  /// - Parameter kept: larger memory is given back, in bytes; at least ``retainedCapacity``.
+  public mutating func reset(keeping kept: Int = retainedCapacity) {
     _count = 0
-    guard capacity > Self.retainedCapacity else { return }
+    guard capacity > max(kept, Self.retainedCapacity) else { return }
     base.deallocate()
     capacity = Self.retainedCapacity
     base = .allocate(byteCount: capacity, alignment: 16)

@@ -244,4 +244,48 @@ struct ExchangeTests {
     try pair.pump()
     #expect(pair.clientLog.contains("pong 42"))
   }
+
+  @Test("With a sink large DATA frames go there, in their place among the others, one by one while it has no room")
+  func dataSink() throws {
+    let (pair, sink) = (SessionPair(), FullSink())
+    pair.server.dataSink = sink
+    pair.onEnd = { server, stream in
+      server.submitResponse(stream, response(), endStream: false)
+      server.write(stream, [UInt8](repeating: 7, count: 40_000))
+      var trailers = HTTP2FieldList()
+      trailers.append("grpc-status", "0")
+      server.end(stream, trailers: trailers)
+    }
+    _ = pair.client.submitRequest(request(), endStream: true, owner: nil)
+    while let chunk = try pair.client.nextOutput() {
+      try pair.server.receive(chunk, now: pair.now)
+      pair.drainServer()
+    }
+    var frames: [Int] = []
+    repeat {
+      sink.took = 0
+      while let chunk = try pair.server.nextOutput() { sink.bytes += chunk }
+      frames.append(sink.took)
+    } while sink.took > 0
+    #expect(frames == [16_384, 16_384, 7_232, 0])
+    try sink.bytes.withUnsafeBytes { try pair.client.receive($0, now: pair.now) }
+    pair.drainClient()
+    let data = ["data 1 16384", "data 1 16384", "data 1 7232"]
+    #expect(
+      pair.clientLog.dropFirst().dropLast()
+        == ["response 1 [:status=200]"] + data + ["trailers 1 [grpc-status=0] end", "end 1"])
+  }
+}
+
+/// Takes one frame a time.
+private final class FullSink: HTTP2DataSink {
+  var bytes: [UInt8] = []
+  var took = 0
+
+  func takeData(_ header: UnsafeRawBufferPointer, _ payload: UnsafeRawBufferPointer) -> Bool {
+    bytes += header
+    bytes += payload
+    took = payload.count
+    return false
+  }
 }

@@ -6,12 +6,11 @@ import WireCodec
 /// One HTTP/2 connection that carries calls: the transport below, the session, and its streams' `CallStream`s above.
 /// The server's and the client's connections are its subclasses. Not Sendable; lives on its loop.
 /// State without exclusivity checks: see `CallStream`.
-class RPCConnection: ConnectionDelegate {
+class RPCConnection: ConnectionDelegate, HTTP2DataSink {
   final let transport: Connection
   final let session: HTTP2Session
   final let reactor: Reactor
-  /// Where messages are encoded; kept, so that a small message allocates nothing.
-  @exclusivity(unchecked) private final var writer = WireWriter(capacity: 1024)
+  private final let frames: FrameWriter
   /// The transport is gone.
   @exclusivity(unchecked) private(set) final var isClosed = false
   @exclusivity(unchecked) private final var isFlushAsked = false
@@ -19,11 +18,13 @@ class RPCConnection: ConnectionDelegate {
   @exclusivity(unchecked) private(set) final var lastReceivedAt: Instant
   private final var outputWatch = OutputWatch()
 
-  init(transport: Connection, role: HTTP2Session.Role, configuration: HTTP2Configuration) {
+  init(transport: Connection, role: HTTP2Session.Role, configuration: HTTP2Configuration, frames: FrameWriter) {
     self.transport = transport
+    self.frames = frames
     reactor = transport.reactor
     lastReceivedAt = transport.reactor.now
     session = HTTP2Session(role: role, configuration: configuration, now: transport.reactor.nanoseconds)
+    session.dataSink = self
   }
 
   // MARK: What calls ask for
@@ -32,20 +33,11 @@ class RPCConnection: ConnectionDelegate {
   ///
   /// - Returns: its size with the prefix, in bytes.
   final func write(_ stream: HTTP2Stream, _ message: some WireMessage) -> Int {
-    writer.reset()
-    writer.frame(message)
     setNeedsFlush()
-    return writer.withBytes { framed in
+    return frames.withFrame(message) { framed in
       session.write(stream, framed)
       return framed.count
     }
-  }
-
-  /// Encodes a message.
-  final func frame(_ message: some WireMessage) -> [UInt8] {
-    writer.reset()
-    writer.frame(message)
-    return writer.bytes
   }
 
   final func write(_ stream: HTTP2Stream, framed bytes: [UInt8]) {
@@ -144,6 +136,12 @@ class RPCConnection: ConnectionDelegate {
     deliverEvents()
     turnEnded()
     if session.isFinished { transport.closeAfterFlush() }
+  }
+
+  final func takeData(_ header: UnsafeRawBufferPointer, _ payload: UnsafeRawBufferPointer) -> Bool {
+    transport.write(header)
+    transport.write(payload)
+    return transport.isWritable
   }
 
   final func drained() { setNeedsFlush() }

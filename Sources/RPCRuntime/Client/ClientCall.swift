@@ -78,7 +78,7 @@ final class ClientCall: CallStream {
     sendFrame(compress && compresses ? frame.withUnsafeBytes { gzip.compressAtOnce($0) } ?? frame : frame)
   }
 
-  override func frame(_ message: some WireMessage) -> [UInt8] { channel.frame(message) }
+  override func frame(_ message: some WireMessage) -> [UInt8] { channel.frames.frame(message) }
 
   override func sendFrame(_ frame: [UInt8]) {
     guard outcome == nil else { return }

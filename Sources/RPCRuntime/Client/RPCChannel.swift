@@ -53,7 +53,7 @@ public final class RPCChannel {
   @exclusivity(unchecked) var throttle: RetryThrottle
   private var settingsByMethod: [ObjectIdentifier: MethodSettings] = [:]
   let metrics: SubchannelMetrics
-  private var writer = WireWriter(capacity: 1024)
+  let frames = FrameWriter()
   let gzip = GzipCodec()
   private let authority: String
 
@@ -209,12 +209,6 @@ public final class RPCChannel {
   }
 
   // MARK: What calls need
-
-  func frame(_ message: some WireMessage) -> [UInt8] {
-    writer.reset()
-    writer.frame(message)
-    return writer.bytes
-  }
 
   func settings(of method: MethodDescriptor) -> MethodSettings {
     if let known = settingsByMethod[ObjectIdentifier(method)] { return known }

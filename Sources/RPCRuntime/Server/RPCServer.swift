@@ -38,6 +38,7 @@ public final class RPCServer {
   @exclusivity(unchecked) var queue: Deque<ServerCall> = []
   let workers: HandlerWorkers
   let gzip = GzipCodec()
+  let frames = FrameWriter()
   private let propagatedNames: [[UInt8]]
 
   private var listeners: [Listener] = []

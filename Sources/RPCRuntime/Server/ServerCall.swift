@@ -286,7 +286,7 @@ final class ServerCall: CallStream {
 
   override func beginSending() { sendHeaders() }
 
-  override func frame(_ message: some WireMessage) -> [UInt8] { connection?.frame(message) ?? [] }
+  override func frame(_ message: some WireMessage) -> [UInt8] { server.frames.frame(message) }
 
   /// The answer of a method that has one: not through the high-water mark, since nothing follows it.
   func sendOnlyMessage(_ message: some WireMessage) async throws(RPCError) {

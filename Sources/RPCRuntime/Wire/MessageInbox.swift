@@ -23,8 +23,13 @@ struct MessageInbox {
   var allowsCompressed = false
 
   static let prefixCount = WireFrame.prefixLength
-  /// Kept for the next call when a call ends.
+  /// Kept for the next call when a call ends, in bytes.
   private static let keptCapacity = 16 * 1024
+  /// Kept for the next message of a call: a mebibyte with what comes around it. Fresh memory costs a page fault for each
+  /// 4 KiB, which is more than the copy.
+  private static let keptInCall = 1024 * 1024 + 64 * 1024
+  /// Room behind a large message for the beginning of the next, which comes in the same frame.
+  private static let frameRoom = 16 * 1024
 
   init(limit: Int) { self.limit = limit }
 
@@ -71,7 +76,7 @@ struct MessageInbox {
       guard end <= buffer.count else {
         // One growth instead of many: the size is known and allowed. Not before a part of it is here, so that a prefix
         // alone claims no memory.
-        if buffer.count - scan > 32 * 1024 { buffer.reserveCapacity(end) }
+        if buffer.count - scan > 32 * 1024 { buffer.reserveCapacity(end + Self.frameRoom) }
         return
       }
       scan = end
@@ -107,7 +112,7 @@ struct MessageInbox {
 
   private mutating func compact() {
     if head == buffer.count {
-      buffer.removeAll(keepingCapacity: buffer.capacity <= 1024 * 1024)
+      buffer.removeAll(keepingCapacity: buffer.capacity <= Self.keptInCall)
       head = 0
       scan = 0
     } else if head > 64 * 1024, head > buffer.count / 2 {

@@ -1,6 +1,7 @@
 import EventLoop
-import RPCRuntime
 import Testing
+
+@testable import RPCRuntime
 
 @Suite("Unary calls", .timeLimit(.minutes(1)))
 struct UnaryTests {
@@ -101,6 +102,33 @@ struct UnaryTests {
       #expect(reply.trailers.values("x-kind") == ["a", "b"])
       #expect(reply.trailers.binary("key-bin") == [0, 255, 10])
       #expect(reply.trailers.binary("empty-bin") == [])
+    }
+  }
+
+  @Test("Handlers that wait do not hold up those that began with them, nor their own cancellation", arguments: [1, 50])
+  func handlersThatWait(count: Int) async throws {
+    var configuration = ChannelConfiguration()
+    configuration.service.balancing = .pickFirst
+    try await withPair(channel: configuration) {
+      $0.handle(Notes.echo) { request, context in
+        if request.text == "wait" { try await context.reactor.sleep(for: .seconds(3600)) }
+        return request
+      }
+    } _: { channel, server in
+      let reactor = channel.reactor
+      _ = try await channel.call(Notes.echo, Note("connects"))
+      // All leave in one write, in turn.
+      let calls = (0..<2 * count).map { number in
+        reactor.spawn { try await channel.call(Notes.echo, Note(number % 2 == 0 ? "wait" : "\(number)")).text }
+      }
+      for number in stride(from: 1, to: 2 * count, by: 2) {
+        #expect(try await calls[number].value == "\(number)")
+      }
+      #expect(server.runningHandlers == count)
+      for number in stride(from: 0, to: 2 * count, by: 2) { calls[number].cancel() }
+      for number in stride(from: 0, to: 2 * count, by: 2) { _ = await calls[number].result }
+      #expect(try await channel.call(Notes.echo, Note("goes on")).text == "goes on")
+      try await reactor.wait(until: { server.runningHandlers == 0 })
     }
   }
 }

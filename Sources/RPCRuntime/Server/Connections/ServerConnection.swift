@@ -18,7 +18,8 @@ final class ServerConnection: RPCConnection {
     self.server = server
     openedAt = server.reactor.now
     age = ConnectionAge(now: openedAt, random: .random(in: 0...1), server.configuration.connections)
-    super.init(transport: transport, role: .server, configuration: server.sessionConfiguration)
+    super.init(
+      transport: transport, role: .server, configuration: server.sessionConfiguration, frames: server.frames)
   }
 
   /// GOAWAY in two steps; calls in flight go on, the transport closes after the last.
