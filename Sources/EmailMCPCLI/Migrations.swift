@@ -14,6 +14,7 @@ enum Migrations {
     migration(9, "webhooks", PackageResources._009_webhooks_sql),
     migration(10, "batches", PackageResources._010_batches_sql),
     migration(11, "capacity", PackageResources._011_capacity_sql),
+    migration(12, "too_late", PackageResources._012_too_late_sql),
   ]
 
   private static func migration(_ version: Int, _ name: String, _ sql: [UInt8]) -> Migration {

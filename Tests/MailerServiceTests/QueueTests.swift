@@ -71,6 +71,22 @@ struct QueueTests {
     }
   }
 
+  @Test("A mail that may have been sent and will be tried again cannot be taken back")
+  func cancelledAfterUnknown() async throws {
+    try await MailerHarness.run { harness in
+      harness.gmail.script = { _, _ in .close }
+      let mail = try await harness.send {
+        $0.onAmbiguous = .retry
+        $0.wait = ProtobufDuration(.zero)
+      }
+      #expect(try await harness.eventually { try harness.value("SELECT max(attempts) > 0 FROM send_jobs") == "t" })
+      let reason = await harness.reason {
+        _ = try await harness.call(Mailer.cancelMessage, Mailer.CancelMessageRequest { $0.id = mail.id })
+      }
+      #expect(reason == "too_late")
+    }
+  }
+
   @Test("A lapsed lease without intent is queued again and sent; with intent the fate is unknown")
   func recovered() async throws {
     try await MailerHarness.run(users: ["ann", "bea"]) { harness in
