@@ -1,14 +1,17 @@
 """A TCP proxy that does to its connections what networks do, drawn from a seed: cut after some bytes, reset, half-close,
-trickle, delay. It knows no protocol.
+trickle, delay, fall silent, each in either direction. It knows no protocol.
 """
 
+import ctypes
 import random
 import socket
 import struct
 import threading
 import time
 
-KINDS = ("cut", "reset", "half_close", "trickle", "delay")
+# Each where bytes go to the server and where they come from it.
+KINDS = tuple(
+    (kind, way) for kind in ("cut", "reset", "half_close", "trickle", "delay", "silence") for way in ("to", "from"))
 
 
 class FaultProxy:
@@ -33,14 +36,14 @@ class FaultProxy:
                 return
             threading.Thread(target=self._serve, args=(client,), daemon=True).start()
 
-    def _draw(self) -> tuple[str | None, int, bool]:
-        """What happens, after how many bytes, and whether these count towards the server or from it."""
+    def _draw(self) -> tuple[str | None, str, int]:
+        """What happens, in which direction, and after how many bytes of it."""
         with self._lock:
             if self._random.random() >= self.probability:
-                return None, 0, True
-            kind = self._random.choice(KINDS)
-            self.hits[kind] += 1
-            return kind, int(10 ** self._random.uniform(0, 4)), self._random.random() < 0.5
+                return None, "to", 0
+            kind, way = self._random.choice(KINDS)
+            self.hits[kind, way] += 1
+            return kind, way, int(10 ** self._random.uniform(0, 4))
 
     def _serve(self, client: socket.socket) -> None:
         try:
@@ -51,8 +54,8 @@ class FaultProxy:
         server.settimeout(None)
         for side in (client, server):
             side.setsockopt(socket.IPPROTO_TCP, socket.TCP_NODELAY, 1)
-        kind, after, upstream = self._draw()
-        ways = [(client, server, kind if upstream else None), (server, client, None if upstream else kind)]
+        kind, way, after = self._draw()
+        ways = [(client, server, kind if way == "to" else None), (server, client, kind if way == "from" else None)]
         pumps = [threading.Thread(target=_pump, args=(*way, after), daemon=True) for way in ways]
         for pump in pumps:
             pump.start()
@@ -60,6 +63,13 @@ class FaultProxy:
             pump.join()
         client.close()
         server.close()
+
+
+def _reset(side: socket.socket) -> None:
+    """Sends RST at once. Not close(): the other way's thread still waits on the descriptor."""
+    side.setsockopt(socket.SOL_SOCKET, socket.SO_LINGER, struct.pack("ii", 1, 0))
+    # connect() to AF_UNSPEC dissolves the connection.
+    ctypes.CDLL(None).connect(side.fileno(), bytes(16), 16)
 
 
 def _pump(source: socket.socket, sink: socket.socket, kind: str | None, after: int) -> None:
@@ -72,12 +82,12 @@ def _pump(source: socket.socket, sink: socket.socket, kind: str | None, after: i
                 data = data[after - passed:]
                 if kind == "cut":
                     break
-                if kind == "reset":
-                    for side in (source, sink):
-                        side.setsockopt(socket.SOL_SOCKET, socket.SO_LINGER, struct.pack("ii", 1, 0))
-                    # Not close(): the other way's thread still waits on the descriptor.
-                    source.shutdown(socket.SHUT_RDWR)
-                    sink.shutdown(socket.SHUT_RDWR)
+                if kind == "silence":
+                    # Both ends believe that the other is there, for a while.
+                    time.sleep(3)
+                if kind in ("reset", "silence"):
+                    _reset(source)
+                    _reset(sink)
                     return
                 if kind == "half_close":
                     sink.shutdown(socket.SHUT_WR)

@@ -1,0 +1,242 @@
+"""The system under faults, and the judge of what it promises of a mail: the ledger of the stand-in for Gmail.
+
+A mailer and an edge of the tests' own run beside those of `emailmcp dev`, with Gmail and Postgres behind fault proxies.
+Counts are those of CI unless FAULT_SCALE multiplies them; FAULT_SEED repeats a run. See script/promises.
+"""
+
+import os
+import random
+import re
+import signal
+import socket
+import subprocess
+import threading
+import time
+from dataclasses import dataclass, field
+from urllib.parse import urlsplit
+
+import requests
+
+from conftest import BIN, start_system
+from crm import Browser
+from fault_proxy import FaultProxy
+
+SCALE = int(os.environ.get("FAULT_SCALE", "1"))
+SEED = int(os.environ.get("FAULT_SEED", "0")) or random.SystemRandom().randrange(1, 1 << 31)
+# What is promised is 20 s: a lease of 15 s, a look for lapsed ones each second, a look into the queue each second, then
+# the requests of a mailbox one by one. The simulator holds the service to it on a virtual clock, script/promises --full
+# on this machine's; a busy machine gets three times that.
+FINAL_WITHIN = float(os.environ.get("FINAL_WITHIN", "60"))
+USERS = 12
+UNLIMITED = {
+    "EMAILMCP_GMAIL_UNITS_PER_MINUTE": "1000000000", "EMAILMCP_GMAIL_PROJECT_UNITS_PER_MINUTE": "1000000000",
+    "EMAILMCP_GMAIL_DAILY_RECIPIENTS": "1000000000", "EMAILMCP_RATE_PER_KEY": "1000000/s",
+    "EMAILMCP_RATE_PER_USER": "1000000/s"}
+FINAL = ("success", "failed", "unknown", "cancelled")
+
+
+def free_port() -> int:
+    with socket.socket() as probe:
+        probe.bind(("127.0.0.1", 0))
+        return probe.getsockname()[1]
+
+
+def children(pid: int) -> list[int]:
+    return [int(word) for word in subprocess.run(["pgrep", "-P", str(pid)], capture_output=True, text=True).stdout.split()]
+
+
+def program(pid: int) -> str:
+    with open(f"/proc/{pid}/cmdline") as file:
+        return os.path.basename(file.read().split("\0")[0])
+
+
+class Replica:
+    """Another process of a service of the development system, started and killed at will."""
+
+    def __init__(self, system, service: str, **changes: str):
+        pid = next(pid for pid in children(system.process.pid) if program(pid) == service)
+        with open(f"/proc/{pid}/environ") as file:
+            self.environment = dict(entry.split("=", 1) for entry in file.read().split("\0") if entry)
+        self.port, self.admin = free_port(), free_port()
+        self.environment |= {
+            "EMAILMCP_LISTEN": f"127.0.0.1:{self.port}", "EMAILMCP_ADMIN_LISTEN": f"127.0.0.1:{self.admin}"} | changes
+        self.service, self.process = service, None
+        self.start()
+
+    def start(self) -> None:
+        self.process = subprocess.Popen(
+            [f"{BIN}/{self.service}"], env=self.environment, stdout=subprocess.DEVNULL, stderr=subprocess.DEVNULL)
+
+    def is_ready(self) -> bool:
+        try:
+            return requests.get(f"http://127.0.0.1:{self.admin}/readyz", timeout=2).status_code == 200
+        except requests.RequestException:
+            return False
+
+    def await_ready(self) -> None:
+        deadline = time.monotonic() + 60
+        while not self.is_ready():
+            assert time.monotonic() < deadline, f"{self.service} does not become ready"
+            time.sleep(0.02)
+
+    def kill(self) -> None:
+        self.process.kill()
+        self.process.wait()
+
+    def end(self) -> None:
+        self.process.send_signal(signal.SIGCONT)
+        self.kill()
+
+
+@dataclass
+class Setting:
+    """The system with a mailer and an edge of the test's own, and what was acknowledged through them."""
+
+    system: object
+    gmail: FaultProxy
+    database: FaultProxy
+    mailer: Replica
+    edge: Replica
+    acknowledged: dict[str, str] = field(default_factory=dict)  # id: user
+    _lock: threading.Lock = field(default_factory=threading.Lock)
+
+    # Asking.
+
+    def post(self, user: str, *, edge: Replica | None = None, timeout: float = 40, **headers: str) -> requests.Response:
+        headers["Authorization"] = f"Bearer {self.system.summary['key']}"
+        answer = requests.post(
+            f"http://127.0.0.1:{(edge or self.edge).port}/v1/users/{user}/messages", headers=headers, timeout=timeout,
+            json={"to": [f"to-{user}@example.com"], "subject": "Faults", "body": "x" * 2000})
+        if answer.status_code in (200, 202):
+            with self._lock:
+                self.acknowledged[answer.json()["id"]] = user
+        return answer
+
+    def send(self, random: random.Random, timeout: float = 40) -> None:
+        """One mail, half of them without waiting for the outcome; what fails was not acknowledged."""
+        headers = {"Prefer": "respond-async"} if random.random() < 0.5 else {}
+        try:
+            self.post(f"user-{random.randrange(USERS)}", timeout=timeout, **headers)
+        except (requests.RequestException, ValueError):
+            time.sleep(0.05)
+
+    def load(self, count: int, threads: int = 8) -> list[threading.Thread]:
+        def work(number: int) -> None:
+            own = random.Random(SEED + number)
+            for _ in range(count // threads):
+                self.send(own)
+
+        running = [threading.Thread(target=work, args=(number,), daemon=True) for number in range(threads)]
+        for thread in running:
+            thread.start()
+        return running
+
+    # Breaking.
+
+    def crash_database(self) -> None:
+        """Kills a server process of Postgres, for which the postmaster kills all of them at once and begins anew by
+        recovery from the log: what is committed is there, what is not is gone, and no connection survives."""
+        postmaster = next(pid for pid in children(self.system.process.pid) if program(pid).startswith("postgres"))
+        deadline = time.monotonic() + 30
+        # There is none while it recovers from the last time.
+        while not (victims := [pid for pid in children(postmaster) if "walwriter" in self._title(pid)]):
+            assert time.monotonic() < deadline, "Postgres does not come back"
+            time.sleep(0.05)
+        os.kill(victims[0], signal.SIGKILL)
+
+    @staticmethod
+    def _title(pid: int) -> str:
+        try:
+            with open(f"/proc/{pid}/cmdline") as file:
+                return file.read()
+        except OSError:
+            return ""
+
+    # Judging.
+
+    def ledger(self) -> dict[str, int]:
+        """How often each mail was taken."""
+        sent: dict[str, int] = {}
+        after, count = 0, 1
+        while after < count:
+            page = requests.get(f"{self.system.sandbox}/sandbox/ledger", params={"after": after, "limit": 10_000}).json()
+            for entry in page["entries"]:
+                id = re.search(r"[0-9a-f]{8}-[0-9a-f-]{27}", entry["message_id_header"])[0]
+                sent[id] = sent.get(id, 0) + 1
+            after, count = after + len(page["entries"]), page["count"]
+            if not page["entries"]:
+                break
+        return sent
+
+    def mails(self) -> dict[str, tuple[str, str]]:
+        """Every mail in the log, acknowledged or not, with its user and status."""
+        crm, mails = self.system.crm(), {}
+        for user in (f"user-{number}" for number in range(USERS)):
+            cursor = None
+            while True:
+                page = crm.http.get(
+                    f"{crm.user(user)}/messages", params={"limit": 100} | ({"cursor": cursor} if cursor else {})).json()
+                mails |= {mail["id"]: (user, mail["status"]) for mail in page["messages"]}
+                if not (cursor := page["next_cursor"]):
+                    break
+        return mails
+
+    def judge(self) -> dict[str, int]:
+        """Waits until every mail is final, then holds each against the ledger."""
+        began, crm = time.monotonic(), self.system.crm()
+        mails = self.mails()
+        users = {id: user for id, (user, _) in mails.items()}
+        states = {id: state for id, (_, state) in mails.items()}
+        while open_mails := [id for id, state in states.items() if state not in FINAL]:
+            assert time.monotonic() < began + FINAL_WITHIN, (
+                f"seed {SEED}: not final after {FINAL_WITHIN} s: {open_mails[:5]}")
+            for id in open_mails:
+                states[id] = crm.http.get(f"{crm.user(users[id])}/messages/{id}").json().get("status", "")
+            time.sleep(0.2)
+        took = time.monotonic() - began
+        lost = [id for id in self.acknowledged if id not in states]
+        assert not lost, f"seed {SEED}: acknowledged mails are lost: {lost}"
+        sent = self.ledger()
+        twice = [id for id, count in sent.items() if count > 1]
+        assert not twice, f"seed {SEED}: sent twice: {twice}"
+        stray = [id for id in sent if id not in states]
+        assert not stray, f"seed {SEED}: sent and not in the log: {stray}"
+        for id, state in states.items():
+            if state == "success":
+                assert sent.get(id) == 1, f"seed {SEED}: {id} is called sent and is not in the ledger"
+            if state in ("failed", "cancelled"):
+                assert id not in sent, f"seed {SEED}: {id} is called {state} and was sent"
+        counts = {state: list(states.values()).count(state) for state in set(states.values())}
+        print(f"seed {SEED}: {len(self.acknowledged)} acknowledged, final after {took:.1f} s: {counts}")
+        return counts
+
+    def judge_later(self) -> None:
+        """In CI the wait for lapsed leases is waited once, by the last test of the module."""
+        if SCALE > 1:
+            self.judge()
+
+
+def start_setting(folder: str) -> Setting:
+    system = start_system(folder, **UNLIMITED)
+    database = urlsplit(system.summary["owner_database_url"])
+    proxies = [FaultProxy(("127.0.0.1", port), SEED + port) for port in (urlsplit(system.sandbox).port, database.port)]
+    own = Replica(system, "mailer-service")
+    own.kill()
+    own.environment["EMAILMCP_GMAIL_API_URL"] = f"http://127.0.0.1:{proxies[0].port}"
+    own.environment["DATABASE_URL"] = own.environment["DATABASE_URL"].replace(f":{database.port}/", f":{proxies[1].port}/")
+    own.start()
+    edge = Replica(system, "edge-service", EMAILMCP_MAILER_TARGET=f"ipv4:127.0.0.1:{own.port}")
+    crm, browser = system.crm(), Browser()
+    for number in range(USERS):
+        crm.connect(f"user-{number}", browser, f"user-{number}@example.com")
+    own.await_ready()
+    edge.await_ready()
+    return Setting(system, *proxies, own, edge)
+
+
+def stop_setting(setting: Setting) -> None:
+    for replica in (setting.mailer, setting.edge):
+        replica.end()
+    for proxy in (setting.gmail, setting.database):
+        proxy.close()
+    assert setting.system.stop() == 0
