@@ -143,7 +143,8 @@ if Context.environment["EMAILMCP_FUZZ"] != nil {
   package.targets += [
     .target(
       name: "MailerService", dependencies: ["CivilTime", "StrictJSON", "WireCodec", "TLSSession"],
-      path: "Sources/MailerService/Domain", swiftSettings: settings),
+      path: "Sources/MailerService/Domain", sources: ["Address", "Message", "MIME", "UUIDv7.swift"],
+      swiftSettings: settings),
     .executableTarget(
       name: "fuzz", dependencies: fuzzed, path: "Tests/FuzzTests", exclude: ["Corpus", "corpora.py"],
       sources: ["Targets", "Driver"], swiftSettings: settings),
