@@ -135,7 +135,7 @@ def test_a_kill_at_any_system_call_of_a_send_loses_no_mail_and_sends_none_twice(
         killer = subprocess.Popen([
             "strace", "-f", "-qq", "-o", "/dev/null", "-p", str(mailer.process.pid),
             "-e", f"inject=all:signal=SIGKILL:when={number}"])
-        await_traced(mailer.process.pid, killer)
+        await_traced(mailer.process, killer)
         # A send that waits and one that does not take different ways.
         for headers in [{}, {"Prefer": "respond-async"}]:
             try:
@@ -159,16 +159,20 @@ def test_a_kill_at_any_system_call_of_a_send_loses_no_mail_and_sends_none_twice(
     setting.judge_later()
 
 
-def await_traced(pid: int, tracer: subprocess.Popen) -> None:
+def await_traced(mailer: subprocess.Popen, tracer: subprocess.Popen) -> None:
+    """Until every thread is traced, or one has met its end already."""
     deadline = time.monotonic() + 20
-    while True:
-        assert tracer.poll() is None and time.monotonic() < deadline, "strace does not attach"
-        states = []
-        for thread in os.listdir(f"/proc/{pid}/task"):
-            with open(f"/proc/{pid}/task/{thread}/status") as file:
-                states.append(f"TracerPid:\t{tracer.pid}\n" in file.read())
-        if all(states):
-            return
+    while mailer.poll() is None:
+        assert time.monotonic() < deadline, "strace does not attach"
+        try:
+            states = []
+            for thread in os.listdir(f"/proc/{mailer.pid}/task"):
+                with open(f"/proc/{mailer.pid}/task/{thread}/status") as file:
+                    states.append(f"TracerPid:\t{tracer.pid}\n" in file.read())
+            if all(states):
+                return
+        except (FileNotFoundError, ProcessLookupError):
+            pass  # a thread that ended meanwhile
         time.sleep(0.01)
 
 
