@@ -162,18 +162,21 @@ class Bench:
             server.stop()
 
     def growth(self):
-        """CPU µs of echo-server a call as connections and sizes grow."""
-        server = self.ours()
-        print("| connections × streams | bytes | CPU µs a call |\n| --- | --- | --- |")
+        """CPU µs of echo-server a call as connections and sizes grow; beside nghttpd, whose share of system calls grows
+        likewise."""
+        server, bare = self.ours(), self.bare()
+        print("| connections × streams | bytes | CPU µs a call | nghttpd | ratio |\n| --- | --- | --- | --- | --- |")
         for connections, streams in ((1, 100), (10, 10), (100, 1), (1000, 1)):
-            each = self.rounds([server], self.request, connections, streams, 100_000 // self.options.divide)
-            print(f"| {connections} × {streams} | 107 | {each['echo-server']['cpu']:.2f} |", flush=True)
+            each = self.rounds([server, bare], self.request, connections, streams, 100_000 // self.options.divide)
+            ours, theirs = each["echo-server"]["cpu"], each["nghttpd"]["cpu"]
+            print(f"| {connections} × {streams} | 107 | {ours:.2f} | {theirs:.2f} | {ours / theirs:.2f} |", flush=True)
         for size in (100, 1_000, 10_000):
             body = b"\x1a" + (bytes([size]) if size < 128 else bytes([size & 127 | 128, size >> 7])) + bytes(size)
             request = self.file(f"request-{size}", frame(body))
             each = self.rounds([server], request, 10, 20, 40_000 // self.options.divide)
-            print(f"| 10 × 20 | {size} | {each['echo-server']['cpu']:.2f} |", flush=True)
+            print(f"| 10 × 20 | {size} | {each['echo-server']['cpu']:.2f} | | |", flush=True)
         server.stop()
+        bare.stop()
 
     def client(self):
         """echo-client against echo-server: client CPU a call; streams of small and of large messages."""
@@ -222,13 +225,17 @@ class Bench:
         server.stop()
 
     def loops(self):
-        """Two loops beside one, both cores shared with the load: what is compared is calls a second of CPU time."""
+        """Two loops beside one, both cores shared with the load: what is compared is calls a second of CPU time. Loops
+        share nothing, so that two can answer twice as many as one, less what a call costs more."""
         print("| loops | calls/s | CPU µs a call |\n| --- | --- | --- |")
+        costs = []
         for loops in (1, 2):
             server = self.ours("--loops", str(loops), core="0,1")
             each = self.rounds([server], self.request, 20, 20, 100_000 // self.options.divide)["echo-server"]
             print(f"| {loops} | {each['rate']:,.0f} | {each['cpu']:.2f} |", flush=True)
+            costs.append(each["cpu"])
             server.stop()
+        print(f"\ntwo loops at full load: {2 * costs[0] / costs[1]:.2f} times one")
 
     def instructions(self):
         """User-space instructions a call by callgrind: the same whatever else the machine does. Two runs of each server;

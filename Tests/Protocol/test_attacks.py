@@ -464,13 +464,14 @@ def test_oversize_messages(kind, attacked, siege):
 ], ids=["values", "fields", "names"])
 def test_oversize_headers(fields, victim, siege):
     with siege:
-        with Peer(victim.port) as peer:
-            block = peer.block(victim.fields(*fields))
-            peer.send(frame(HEADERS, 0, 1, block[:16000]))
-            for at in range(16000, len(block), 16000):
-                peer.send(frame(CONTINUATION, 0, 1, block[at:at + 16000]))
-            peer.send(frame(CONTINUATION, END_HEADERS, 1, b""))
-            peer.stream_error(1, 0xB)
+        for _ in siege.rounds():
+            with Peer(victim.port) as peer:
+                block = peer.block(victim.fields(*fields))
+                peer.send(frame(HEADERS, 0, 1, block[:16000]))
+                for at in range(16000, len(block), 16000):
+                    peer.send(frame(CONTINUATION, 0, 1, block[at:at + 16000]))
+                peer.send(frame(CONTINUATION, END_HEADERS, 1, b""))
+                peer.stream_error(1, 0xB)
         siege.risen(*limits(victim, "header_list_size"))
 
 
@@ -536,15 +537,16 @@ def test_slowloris(head, limit, attacked, siege):
 ], ids=["target", "fields", "value", "chunk"])
 def test_oversize_http1(head, attacked, siege):
     with siege:
-        with socket.create_connection(("127.0.0.1", attacked.ports["http"]), timeout=60) as connection:
-            try:
-                connection.sendall(head)
-            except OSError:
-                pass
-            answer = b""
-            try:
-                while data := connection.recv(65536):
-                    answer += data
-            except ConnectionResetError:
-                pass
-            assert answer.startswith((b"HTTP/1.1 400", b"HTTP/1.1 413", b"HTTP/1.1 414", b"HTTP/1.1 431")), answer[:80]
+        for _ in siege.rounds():
+            with socket.create_connection(("127.0.0.1", attacked.ports["http"]), timeout=60) as connection:
+                try:
+                    connection.sendall(head)
+                except OSError:
+                    pass
+                answer = b""
+                try:
+                    while data := connection.recv(65536):
+                        answer += data
+                except ConnectionResetError:
+                    pass
+                assert answer.startswith((b"HTTP/1.1 400", b"HTTP/1.1 413", b"HTTP/1.1 414", b"HTTP/1.1 431")), answer[:80]
