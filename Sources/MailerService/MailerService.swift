@@ -75,6 +75,8 @@ final class MailerGraph: ServiceGraph {
   private let watch: ConnectionWatch?
   private let upkeep: Upkeep?
   private let webhooks: WebhookWorker?
+  private let bell: QueueBell
+  private var listener: PostgresListener?
 
   init(_ loop: ServiceLoop, _ configuration: MailerService.Configuration) throws {
     guard let database = configuration.database else { throw PostgresError(.configuration, "no database") }
@@ -97,6 +99,8 @@ final class MailerGraph: ServiceGraph {
     worker = QueueWorker(
       reactor: reactor, store: store, courier: courier, seal: seal, pause: shared.pause, name: workerName,
       logger: logger)
+    bell = QueueBell(reactor: reactor, pool: pool)
+    worker.onCrowded = { [bell] in bell.ring() }
     let unsent = UnsentLimit(reactor: reactor, store: store, limit: configuration.maxUnsent)
     let links = UnsubscribeLinks(keys: configuration.vaultKeys, publicURL: configuration.publicURL)
     let sender = MessageSender(
@@ -143,6 +147,7 @@ final class MailerGraph: ServiceGraph {
     }
     loop.check("oauth", through: channel)
     worker.start()
+    if loop.isFirst { listener = bell.listen { [worker] in worker.hint() } }
     watch?.start()
     upkeep?.start()
     webhooks?.start()
@@ -151,6 +156,7 @@ final class MailerGraph: ServiceGraph {
   /// New calls are refused first; those in hand and the mails that are leaving are finished; then everything closes.
   func drain(within limit: Duration) async {
     let deadline = Instant.current() + limit
+    await listener?.close()
     await watch?.stop()
     await upkeep?.stop()
     await webhooks?.stop()

@@ -96,7 +96,7 @@ import Testing
     }
   }
 
-  @Test("a mailbox is taken at once when it is free, and not when it is busy, paced or has older mail")
+  @Test("a mailbox is taken at once when it is free, and not when it is busy, paced or has older interactive mail")
   func acquire() async throws {
     let database = try await PostgresFixture.database()
     try await database.withPool { pool in
@@ -115,10 +115,11 @@ import Testing
       #expect(try await acquired(one, 1e-6))
       #expect(try await !acquired(two, 1e-6))  // busy
       try await pool.query(release, [.uuid(one)])
-      try await pool.query("SELECT emailmcp.wake_mailboxes(ARRAY['s'], ARRAY[now() - interval '1 s'])")
-      #expect(try await !acquired(two, 1e-6))  // older mail waits
-      try await pool.query("UPDATE mailboxes SET wake_at = NULL")
-      #expect(try await acquired(two, 3600))
+      try await pool.query("SELECT emailmcp.wake_mailboxes(ARRAY['s'], ARRAY[now() - interval '1 s'])", tenant: "a")
+      try await pool.query("UPDATE mailboxes SET urgent_at = now() - interval '1 s'")
+      #expect(try await !acquired(two, 1e-6))  // older interactive mail waits
+      try await pool.query("UPDATE mailboxes SET urgent_at = NULL")
+      #expect(try await acquired(two, 3600))  // bulk mail is no hindrance
       try await pool.query(release, [.uuid(one)])  // not the holder: nothing
       #expect(try await !acquired(one, 1e-6))
       try await pool.query(release, [.uuid(two)])
@@ -132,7 +133,7 @@ import Testing
     try database.createTenant("a")
     try await database.withPool { pool in
       try await Self.enqueue(pool, users: 0..<3, each: 1)
-      try await pool.query("UPDATE mailboxes SET wake_at = NULL")
+      try await pool.query("UPDATE mailboxes SET wake_at = NULL, urgent_at = NULL")
       #expect(try await pool.query(Self.claim, [.int(5), .double(60)]).isEmpty)
       #expect(try await pool.query("SELECT emailmcp.repair_wakes()").only()[0] == 3)
       #expect(try await pool.query(Self.claim, [.int(5), .double(60)]).count == 3)

@@ -206,7 +206,7 @@ enum OpenAPISchemas {
           "headers": {"type": ["object", "null"], "additionalProperties": {"type": "string"}},
           "thread_id": {"type": ["string", "null"]}, "provider": {"enum": ["gmail_api", null]},
           "send_at": {"$ref": "#/components/schemas/NullableTime"}, "on_ambiguous": {"enum": ["hold", "retry", null]},
-          "one_click_unsubscribe": {"type": ["boolean", "null"]},
+          "one_click_unsubscribe": {"type": ["boolean", "null"]}, "priority": {"enum": ["interactive", "bulk", null]},
           "metadata": {"type": ["object", "null"], "maxProperties": 16, "additionalProperties": {"type": "string"}}
         }
       },

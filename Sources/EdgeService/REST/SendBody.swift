@@ -36,6 +36,7 @@ enum SendBody {
     }
     message.onAmbiguous = word(body, "on_ambiguous") ?? .unspecified
     message.oneClickUnsubscribe = body.optionalBool("one_click_unsubscribe") ?? false
+    message.priority = word(body, "priority") ?? .unspecified
     message.metadata = WireMap(
       body.strings("metadata", maximumCount: 16, maximumScalars: 1024).map { ($0.name, $0.value) })
     try body.finish()

@@ -27,6 +27,8 @@ final class QueueWorker {
   private var lastWork: Instant
   private var isHinted = false
   private var sleeper: Waiter<Void>?
+  /// Told that mail is due which this worker has little room for: others may have more.
+  var onCrowded: (() -> Void)?
 
   /// - Parameter name: who leases, for people who read the queue.
   init(
@@ -61,6 +63,12 @@ final class QueueWorker {
     reactor.schedule(after: Self.hintInterval) { [weak self] in
       self?.sleeper?.resume(returning: ())
     }
+  }
+
+  /// Mail was queued here: somebody should look.
+  func offer() {
+    if inHand > Self.capacity / 2 || isStopping { onCrowded?() }
+    hint()
   }
 
   /// Claims nothing more; what has not left goes back to the queue.

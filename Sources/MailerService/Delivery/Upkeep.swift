@@ -8,6 +8,8 @@ final class Upkeep {
   static let lapsedInterval: Duration = .seconds(1)
   static let figuresInterval: Duration = .seconds(5)
   static let tidyInterval: Duration = .seconds(60)
+  /// How much longer than itself a sparing step rests.
+  static let sparingFactor = 50
 
   private let reactor: Reactor
   private let store: MailStore
@@ -26,8 +28,10 @@ final class Upkeep {
     let (store, metrics) = (store, metrics)
     every(Self.foldInterval, "fold totals") { try await store.foldTotals() }
     every(Self.lapsedInterval, "wake lapsed leases") { try await store.wakeLapsed() }
-    every(Self.figuresInterval, "read the queue's figures") { metrics.queue(try await store.queueFigures()) }
-    every(Self.tidyInterval, "tidy") { try await store.tidy() }
+    every(Self.figuresInterval, "read the queue's figures", sparing: true) {
+      metrics.queue(try await store.queueFigures())
+    }
+    every(Self.tidyInterval, "tidy", sparing: true) { try await store.tidy() }
   }
 
   func stop() async {
@@ -35,11 +39,15 @@ final class Upkeep {
     for task in tasks { _ = await task.result }
   }
 
-  private func every(_ interval: Duration, _ what: String, _ step: @escaping () async throws -> Void) {
+  /// - Parameter sparing: a step that costs more the more is queued is made less often then.
+  private func every(
+    _ interval: Duration, _ what: String, sparing: Bool = false, _ step: @escaping () async throws -> Void
+  ) {
     let (reactor, logger) = (reactor, logger)
     tasks.append(
       reactor.spawn {
         while true {
+          let start = Instant.current()
           do {
             try await step()
           } catch is CancellationError {
@@ -47,7 +55,8 @@ final class Upkeep {
           } catch {
             logger.debug("upkeep failed", metadata: ["step": "\(what)", "error": "\(error)"])
           }
-          try await reactor.sleep(for: interval * Double.random(in: 0.9..<1.1))
+          let pause = sparing ? max(interval, (Instant.current() - start) * Self.sparingFactor) : interval
+          try await reactor.sleep(for: pause * Double.random(in: 0.9..<1.1))
         }
       })
   }

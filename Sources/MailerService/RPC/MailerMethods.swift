@@ -70,7 +70,7 @@ final class MailerMethods: Mailer.Service {
     response.reference = request.reference
     do {
       guard let message = request.message else { throw RPCError.invalidField("message", "The mail is missing.") }
-      response.result = .response(try await sender.send(message, call))
+      response.result = .response(try await sender.send(message, call, isOfBatch: true))
     } catch {
       response.result = .error(StatusDetails(RPCError(RPCError.of(error))))
     }

@@ -49,9 +49,14 @@ final class MessageSender {
     self.logger = logger
   }
 
-  func send(_ request: Mailer.SendMessageRequest, _ call: ServiceCall) async throws -> Mailer.SendMessageResponse {
+  /// - Parameter isOfBatch: one of many mails on one call.
+  func send(
+    _ request: Mailer.SendMessageRequest, _ call: ServiceCall, isOfBatch: Bool = false
+  ) async throws -> Mailer.SendMessageResponse {
     let user = UserKey(tenantID: call.tenantID, userID: call.userID)
-    let order = try Order(request, of: user, links: links, credentialID: call.context.credentialID)
+    var order = try Order(request, of: user, links: links, credentialID: call.context.credentialID)
+    order.isBulk = SendClass.isBulk(
+      asked: request.priority.isBulk, isAwaited: order.isAwaited, isOfBatch: isOfBatch)
     do {
       return try await accept(order, of: user)
     } catch let refusal as RPCError where refusal.mayHaveComeSince {
@@ -72,8 +77,11 @@ final class MessageSender {
     let wait: Duration
     let idempotency: MailStore.Idempotency?
     let credentialID: String
+    var isBulk = false
 
     var isAwaited: Bool { wait > .zero && message.sendAt == nil }
+    /// Bulk mail goes by the queue, where turns are taken.
+    var goesAtOnce: Bool { isAwaited && !isBulk }
 
     init(
       _ request: Mailer.SendMessageRequest, of user: UserKey, links: UnsubscribeLinks, credentialID: String
@@ -127,7 +135,7 @@ final class MessageSender {
       case .queued:
         unsent.added(user.tenantID)
         queued.add(account.googleSub)
-        worker.hint()
+        worker.offer()
         guard order.isAwaited else { return accepted(mail, order) }
         return try await outcome(of: mail, order)
       case .duplicate:
@@ -181,6 +189,7 @@ final class MessageSender {
     let acceptance = MailStore.Acceptance(
       key: MailKey(tenantID: user.tenantID, userID: user.userID, id: id), account: account, message: order.message,
       credentialID: order.credentialID, policy: order.policy, isAwaited: order.isAwaited,
+      isBulk: order.isBulk,
       idempotency: order.idempotency)
     let payload = MailPayload(
       mail: bytes, threadID: order.message.threadID, recipients: order.message.recipientKeys)
@@ -215,7 +224,7 @@ final class MessageSender {
   /// Performs what `MailAcceptance` decides.
   private func store(_ mail: Mail, _ order: Order, token: AccessToken?) async throws -> MailStore.Accepted {
     var acceptance = MailAcceptance(
-      atOnce: order.isAwaited && token != nil && !courier.isDraining && !pause.isPaused(at: .current()),
+      atOnce: order.goesAtOnce && token != nil && !courier.isDraining && !pause.isPaused(at: .current()),
       policy: order.policy)
     var action = acceptance.begin()
     while true {
@@ -419,6 +428,17 @@ final class MessageSender {
     }
     response.replayed = true
     return response
+  }
+}
+
+extension Mailer.Priority {
+  /// Nil: not said.
+  fileprivate var isBulk: Bool? {
+    switch self {
+    case .interactive: false
+    case .bulk: true
+    default: nil
+    }
   }
 }
 

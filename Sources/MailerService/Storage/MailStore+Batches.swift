@@ -60,7 +60,8 @@ extension MailStore {
       .textArray(messages.map(\.threadID)), .textArray(mails.map(\.credentialID)),
       .jsonArray(messages.map { json($0.metadata) }), .timestampArray(messages.map(\.sendAt)),
       .textArray(mails.map(\.policy.rawValue)), .int4Array(messages.map { Int32($0.recipientCount) }),
-      .int4Array(mails.map { $0.isAwaited ? 0 : 1 }), .bytesArray(mails.map { $0.idempotency?.keyHash }),
+      .int4Array(mails.map { Int32(SendClass(isBulk: $0.isBulk, isAwaited: $0.isAwaited).rawValue) }),
+      .bytesArray(mails.map { $0.idempotency?.keyHash }),
       .bytesArray(mails.map { $0.idempotency?.fingerprint }), .bytesArray(mails.map(\.payload)),
       .boolArray(mails.map { $0.worker != nil && $0.message.sendAt == nil }),
     ]

@@ -30,6 +30,8 @@ final class MailStore {
     var credentialID: String
     var policy: SendAttempt.AmbiguityPolicy
     var isAwaited: Bool
+    /// In turn with other bulk mail; interactive mail goes before it.
+    var isBulk = false
     var idempotency: Idempotency?
     /// Sealed; may be left out for mail that hopes to go at once.
     var payload: [UInt8]?

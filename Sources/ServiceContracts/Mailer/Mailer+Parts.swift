@@ -112,6 +112,23 @@ extension Mailer {
     }
   }
 
+  /// Whose turn a mail waits for.
+  public struct Priority: WordEnum {
+    public var rawValue: Int32
+
+    public init(rawValue: Int32) { self.rawValue = rawValue }
+
+    /// Not said: `interactive` for SendMessage with a wait, `bulk` for SendMessages, without a wait, and with a
+    /// `send_at`.
+    public static let unspecified = Self(rawValue: 0)
+    /// Before all bulk mail of its mailbox, and of others.
+    public static let interactive = Self(rawValue: 1)
+    /// In turn with other tenants' and mailboxes' bulk mail.
+    public static let bulk = Self(rawValue: 2)
+
+    public static let words: [StaticString] = ["interactive", "bulk"]
+  }
+
   /// What to do when nobody can tell whether a mail left.
   public struct AmbiguityPolicy: WordEnum {
     public var rawValue: Int32

@@ -70,6 +70,9 @@ extension Mailer {
     /// recipient, whom the link takes off.
     public var oneClickUnsubscribe = false
 
+    /// Whose turn it waits for.
+    public var priority = Priority.unspecified
+
     public init() {}
 
     public var encodedSizeHint: Int {
@@ -98,6 +101,7 @@ extension Mailer {
       w.string(18, idempotencyKey)
       w.bytes(19, idempotencyFingerprint)
       w.bool(20, oneClickUnsubscribe)
+      w.enum(21, priority)
     }
 
     public mutating func decodeField(_ number: Int, from r: inout WireReader) throws(WireError) {
@@ -122,6 +126,7 @@ extension Mailer {
       case 18: try r.string(&idempotencyKey)
       case 19: try r.bytes(&idempotencyFingerprint)
       case 20: try r.bool(&oneClickUnsubscribe)
+      case 21: try r.enum(&priority)
       default: try r.skip()
       }
     }

@@ -1,0 +1,242 @@
+import CivilTime
+import EventLoop
+import Foundation
+import PostgresClient
+import RPCRuntime
+import ServiceContracts
+import TestSupport
+import Testing
+import WireCodec
+
+@testable import MailerService
+
+@Suite("Whose turn it is")
+struct TurnTests {
+  @Test("The class of a mail: as its sender says, else by who waits for it")
+  func classes() {
+    #expect(!SendClass.isBulk(asked: nil, isAwaited: true, isOfBatch: false))
+    #expect(SendClass.isBulk(asked: nil, isAwaited: false, isOfBatch: false))
+    #expect(SendClass.isBulk(asked: nil, isAwaited: true, isOfBatch: true))
+    #expect(!SendClass.isBulk(asked: false, isAwaited: false, isOfBatch: true))
+    #expect(SendClass.isBulk(asked: true, isAwaited: true, isOfBatch: false))
+    for isBulk in [true, false] {
+      for isAwaited in [true, false] {
+        let value = SendClass(isBulk: isBulk, isAwaited: isAwaited).rawValue
+        #expect((value % 2 != 0) == isBulk && (value <= 0) == isAwaited)
+      }
+    }
+  }
+
+  @Test("Mail that nobody waits for is bulk, unless its sender says that it is not")
+  func stored() async throws {
+    try await MailerHarness.run { harness in
+      let later = ProtobufTimestamp(.now() + .seconds(3600))
+      for priority in [Mailer.Priority.unspecified, .interactive, .bulk] {
+        _ = try await harness.send {
+          $0.sendAt = later
+          $0.priority = priority
+        }
+      }
+      #expect(try harness.value("SELECT string_agg(class::text, ' ' ORDER BY id) FROM send_jobs") == "1 2 1")
+    }
+  }
+
+  @Test("A mail that somebody waits for passes its own mailbox's bulk backlog, and goes at once")
+  func passesOwnBacklog() async throws {
+    try await MailerHarness.run { harness in
+      harness.gmail.script = { number, _ in number == 1 ? .held : .success }
+      for _ in 0..<20 { _ = try await harness.send { $0.wait = ProtobufDuration(.zero) } }
+      try await harness.gmail.nextHeld()
+      let urgent = harness.reactor.spawn { try await harness.send { $0.subject = "urgent" } }
+      #expect(try await harness.eventually { try harness.value("SELECT count(*) FROM send_jobs") == "21" })
+      harness.gmail.release()
+      #expect(try await urgent.value.status == .success)
+      let place = harness.gmail.requests.firstIndex {
+        MailBase64Judge.decoded($0.body).contains("Subject: urgent")
+      }
+      // Second, or a place later where the bulk mail's turn was taken already.
+      #expect(try #require(place) <= 3)
+    }
+  }
+
+  @Test("A user whose account must be connected again costs one look; all his mail goes when one has got through")
+  func parkedUser() async throws {
+    try await MailerHarness.run { harness in
+      let soon = ProtobufTimestamp(.now() + .milliseconds(500))
+      for _ in 0..<6 { _ = try await harness.send { $0.sendAt = soon } }
+      harness.oauth.answer = .refusal("reauth_required")
+      try await harness.oauth.announce(tenant: "acme", user: "ann")
+      #expect(
+        try await harness.eventually {
+          try harness.value(
+            "SELECT count(*) FILTER (WHERE run_at = 'infinity') || ' ' || count(*) FROM send_jobs WHERE parked IS NOT NULL"
+          )
+            == "5 6"
+        })
+      #expect(try harness.value("SELECT urgent_at IS NULL AND wake_at > now() FROM mailboxes") == "t")
+      // Nobody announces it: the mail that looks finds the account back.
+      harness.oauth.answer = .token
+      _ = try harness.value(
+        "UPDATE send_jobs SET run_at = now() WHERE run_at < 'infinity'; UPDATE mailboxes SET wake_at = now()")
+      #expect(try await harness.eventually { try harness.value("SELECT count(*) FROM send_jobs") == "0" })
+      #expect(harness.gmail.requests.count == 6)
+    }
+  }
+
+  @Test(
+    "Too fast for Gmail: the mailbox's share is cut once for refusals that come together, and shared by all mailers")
+  func cutShare() async throws {
+    try await MailerHarness.run { harness in
+      harness.gmail.script = { number, _ in number < 3 ? .status(429, reason: "userRateLimitExceeded") : .success }
+      let mail = try await harness.send { $0.wait = ProtobufDuration(.zero) }
+      #expect(try await harness.eventually { try await harness.get(mail.id).status == .success })
+      #expect(harness.gmail.requests.count == 3)
+      #expect(try harness.value("SELECT share FROM mailboxes") == "0.7")
+    }
+  }
+
+  @Test("The database's arithmetic of shares is that of the value")
+  func sameArithmetic() async throws {
+    let database = try await PostgresFixture.database()
+    var random = SystemRandomNumberGenerator()
+    for _ in 0..<100 {
+      let share = Double.random(in: 0.001...1.2, using: &random)
+      let age = [0, 5, 9.999, 10, 30, 599, 600, 601].randomElement(using: &random)!
+      var value = PaceShare(share: share, since: .zero)
+      let now: Duration = .seconds(age)
+      let row = try #require(
+        try database.execute(
+          """
+          SELECT emailmcp.pace_share(\(share), 'epoch', m), emailmcp.cut_share(\(share), 'epoch', m)
+          FROM (SELECT 'epoch'::timestamptz + interval '\(age) s' AS m) AS t
+          """
+        ).first)
+      #expect(abs(try #require(row[0].flatMap(Double.init)) - value.value(at: now)) < 1e-9)
+      value.refused(at: now)
+      #expect(abs(try #require(row[1].flatMap(Double.init)) - value.share) < 1e-9)
+    }
+  }
+
+  @Test("A share: cut once within the hold, never to nothing, whole again in time")
+  func share() {
+    var share = PaceShare()
+    #expect(share.value(at: .zero) == 1)
+    share.refused(at: .seconds(100))
+    #expect(share.value(at: .seconds(100)) == 0.7)
+    share.refused(at: .seconds(109.9))
+    #expect(share.share == 0.7)
+    share.refused(at: .seconds(110))
+    #expect(share.share < 0.52 && share.value(at: .seconds(170)) > share.share + 0.09)
+    for second in 2...200 { share.refused(at: .seconds(100 * second / 2)) }
+    #expect(share.value(at: .seconds(10_000)) >= PaceShare.least)
+    #expect(share.value(at: .seconds(10_601)) == 1)
+  }
+}
+
+@Suite("A long queue", .serialized)
+struct LongQueueTests {
+  /// Bulk mails over 1,000 mailboxes, all of them due: two of the mailboxes are of the tenant `small`, the rest of `big`.
+  private static func fill(_ database: TestDatabase, mails: Int) throws {
+    try database.createTenant("big")
+    try database.createTenant("small")
+    try database.execute(
+      """
+      INSERT INTO send_jobs (tenant_id, user_id, id, created_at, mailbox, class, run_at, payload)
+      SELECT CASE WHEN n % 500 = 0 THEN 'small' ELSE 'big' END, 'u' || n % 1000,
+        ('00000000-0000-7000-8000-' || lpad(n::text, 12, '0'))::uuid, now(), 'box' || n % 1000, 1,
+        now() - interval '1 hour' + n * interval '10 ms', 'x'
+      FROM generate_series(1, \(mails)) AS n;
+      SELECT emailmcp.repair_wakes();
+      """)
+  }
+
+  /// Pages that one claim of 32 touches, once its plans are made.
+  private static func pages(_ harness: MailerHarness) throws -> Int {
+    let rows = try harness.database.execute(
+      """
+      SELECT count(*) FROM emailmcp.claim_jobs('warm', 32, interval '15 s', 0.001, 0, 1000000);
+      EXPLAIN (ANALYZE, BUFFERS, FORMAT TEXT, TIMING OFF)
+      SELECT * FROM emailmcp.claim_jobs('judge', 32, interval '15 s', 0.001, 0, 1000000)
+      """)
+    let line = try #require(rows.compactMap { $0.first ?? nil }.first { $0.contains("Buffers: shared") })
+    return line.split(separator: " ").compactMap { word in
+      ["hit=", "read="].contains { word.hasPrefix($0) } ? Int(word.split(separator: "=")[1]) : nil
+    }.reduce(0, +)
+  }
+
+  @Test("A claim from 50,000 mails touches hardly more pages than one from 1,000, whatever the statistics say")
+  func cost() async throws {
+    try await MailerHarness.run(mailers: 0) { harness in
+      try Self.fill(harness.database, mails: 1000)
+      let short = try Self.pages(harness)
+      try harness.database.execute("TRUNCATE send_jobs, mailboxes")
+      try Self.fill(harness.database, mails: 50_000)
+      let long = try Self.pages(harness)
+      #expect(long <= short * 2, "\(long) pages, \(short) with a short queue")
+    }
+  }
+
+  @Test("Behind 10,000 mails a fresh interactive one is claimed first, and a small tenant has its turn at once")
+  func order() async throws {
+    try await MailerHarness.run(mailers: 0) { harness in
+      try Self.fill(harness.database, mails: 10_000)
+      try harness.database.execute(
+        """
+        BEGIN;
+        SELECT set_config('emailmcp.tenant_id', 'small', true);
+        INSERT INTO send_jobs (tenant_id, user_id, id, created_at, mailbox, class, run_at, payload)
+        VALUES ('small', 'eve', '00000000-0000-7000-9000-000000000001', now(), 'box1', 0, clock_timestamp(), 'x'),
+          ('small', 'kim', '00000000-0000-7000-9000-000000000002', now(), 'new', 1, clock_timestamp(), 'x');
+        SELECT emailmcp.wake_mailboxes(ARRAY['box1', 'new'], ARRAY[clock_timestamp(), clock_timestamp()]);
+        COMMIT;
+        """)
+      try await harness.withStore { store in
+        let claimed = try await store.claim(worker: "w", limit: 32)
+        #expect(claimed.count == 32 && Set(claimed.map(\.googleSub)).count == 32)
+        #expect(claimed.contains { $0.key.userID == "eve" })
+        #expect(claimed.contains { $0.key.userID == "kim" }, "the small tenant waits for the whole of the big one")
+        let next = try await store.claim(worker: "w", limit: 32)
+        #expect(next.count == 32 && Set(next.map(\.googleSub)).isDisjoint(with: claimed.map(\.googleSub)))
+      }
+    }
+  }
+
+  @Test("Interactive mail leaves a ninth of the places to the rest")
+  func noStarvation() async throws {
+    try await MailerHarness.run(mailers: 0) { harness in
+      try Self.fill(harness.database, mails: 2000)
+      try harness.database.execute(
+        "UPDATE send_jobs SET class = 0 WHERE mailbox < 'box5'; SELECT emailmcp.repair_wakes()")
+      try await harness.withStore { store in
+        let claimed = try await store.claim(worker: "w", limit: 32)
+        let bulk = claimed.filter { $0.googleSub >= "box5" }.count
+        #expect((1...8).contains(bulk))
+      }
+    }
+  }
+
+  @Test("A queue of which all is parked costs a claim nothing")
+  func parked() async throws {
+    try await MailerHarness.run(mailers: 0) { harness in
+      try Self.fill(harness.database, mails: 10_000)
+      try harness.database.execute(
+        """
+        UPDATE send_jobs SET run_at = 'infinity', parked = 'reauth_required';
+        UPDATE mailboxes SET wake_at = 'infinity'
+        """)
+      try harness.database.execute("VACUUM mailboxes")
+      #expect(try Self.pages(harness) < 100)
+    }
+  }
+}
+
+/// The mail inside a request's JSON.
+enum MailBase64Judge {
+  static func decoded(_ body: [UInt8]) -> String {
+    let json = (try? JSONSerialization.jsonObject(with: Data(body))) as? [String: Any]
+    var text = (json?["raw"] as? String ?? "").replacingOccurrences(of: "-", with: "+")
+      .replacingOccurrences(of: "_", with: "/")
+    while text.utf8.count % 4 != 0 { text += "=" }
+    return String(decoding: Data(base64Encoded: text) ?? Data(), as: UTF8.self)
+  }
+}
