@@ -111,7 +111,10 @@ final class MailerGraph: ServiceGraph {
     server.register(
       MailerMethods(
         reactor: reactor, store: store, sender: sender,
-        watches: MessageWatches(reactor: reactor, store: store), metrics: metrics, links: links))
+        watches: MessageWatches(reactor: reactor, store: store), metrics: metrics, links: links,
+        webhooks: WebhookAdministration(
+          pool: pool, seal: ColumnSeal(configuration.vaultKeys),
+          allowsLoopback: configuration.allowsLoopbackWebhooks)))
     if loop.isFirst {
       let worker = worker
       watch = ConnectionWatch(

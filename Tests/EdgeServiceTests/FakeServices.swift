@@ -278,6 +278,104 @@ struct FakeServices: OAuth.Service, Mailer.Service, Reports.Service {
     return Mailer.UnsubscribeResponse()
   }
 
+  // MARK: Webhooks
+
+  private func webhook(_ id: String) throws -> Mailer.Webhook {
+    guard id == "we_1" else { throw RPCError(.notFound, reason: "not_found", "No such endpoint.") }
+    return Mailer.Webhook {
+      $0.id = id
+      $0.url = "https://crm.example/hook"
+      $0.enabled = true
+      $0.createdAt = ProtobufTimestamp(Timestamp(seconds: 1_700_000_000))
+      $0.dead = 2
+    }
+  }
+
+  func createWebhook(
+    _ request: Mailer.CreateWebhookRequest, _ call: ServiceCall
+  ) async throws -> Mailer.CreateWebhookResponse {
+    seen.note(call)
+    guard request.url.hasPrefix("https://") else { throw RPCError.invalidField("url", "Give https.") }
+    guard !request.finalOnly else {
+      throw RPCError(.failedPrecondition, reason: "too_many_webhooks", "Too many.")
+    }
+    let webhook = try webhook("we_1")
+    return Mailer.CreateWebhookResponse {
+      $0.webhook = webhook
+      $0.secret = "whsec_x"
+    }
+  }
+
+  func listWebhooks(
+    _ request: Mailer.ListWebhooksRequest, _ call: ServiceCall
+  ) async throws -> Mailer.ListWebhooksResponse {
+    seen.note(call)
+    let webhook = try webhook("we_1")
+    return Mailer.ListWebhooksResponse { $0.webhooks = [webhook] }
+  }
+
+  func updateWebhook(
+    _ request: Mailer.UpdateWebhookRequest, _ call: ServiceCall
+  ) async throws -> Mailer.UpdateWebhookResponse {
+    seen.note(call)
+    var webhook = try webhook(request.id)
+    webhook.enabled = request.enabled ?? webhook.enabled
+    webhook.url = request.url ?? webhook.url
+    let changed = webhook
+    return Mailer.UpdateWebhookResponse { $0.webhook = changed }
+  }
+
+  func rotateWebhookSecret(
+    _ request: Mailer.RotateWebhookSecretRequest, _ call: ServiceCall
+  ) async throws -> Mailer.RotateWebhookSecretResponse {
+    seen.note(call)
+    _ = try webhook(request.id)
+    return Mailer.RotateWebhookSecretResponse {
+      $0.secret = request.overlap == nil ? "whsec_default" : "whsec_\(request.overlap?.seconds ?? 0)"
+    }
+  }
+
+  func deleteWebhook(
+    _ request: Mailer.DeleteWebhookRequest, _ call: ServiceCall
+  ) async throws -> Mailer.DeleteWebhookResponse {
+    seen.note(call)
+    _ = try webhook(request.id)
+    return Mailer.DeleteWebhookResponse()
+  }
+
+  func testWebhook(_ request: Mailer.TestWebhookRequest, _ call: ServiceCall) async throws -> Mailer.TestWebhookResponse
+  {
+    seen.note(call)
+    guard request.id != "we_off" else {
+      throw RPCError(.failedPrecondition, reason: "webhook_disabled", "It is disabled.")
+    }
+    _ = try webhook(request.id)
+    return Mailer.TestWebhookResponse { $0.eventID = "msg_1" }
+  }
+
+  func listWebhookDeliveries(
+    _ request: Mailer.ListWebhookDeliveriesRequest, _ call: ServiceCall
+  ) async throws -> Mailer.ListWebhookDeliveriesResponse {
+    seen.note(call)
+    _ = try webhook(request.webhookID)
+    return Mailer.ListWebhookDeliveriesResponse {
+      var delivery = Mailer.WebhookDelivery()
+      delivery.eventID = "msg_1"
+      delivery.state = request.state
+      delivery.lastStatus = 503
+      $0.deliveries = [delivery]
+      $0.nextCursor = request.limit == 1 ? "7" : ""
+    }
+  }
+
+  func replayWebhookDeliveries(
+    _ request: Mailer.ReplayWebhookDeliveriesRequest, _ call: ServiceCall
+  ) async throws -> Mailer.ReplayWebhookDeliveriesResponse {
+    seen.note(call)
+    _ = try webhook(request.webhookID)
+    return Mailer.ReplayWebhookDeliveriesResponse { $0.replayed = request.eventID == nil ? 2 : 1 }
+  }
+
   // MARK: Reports
 
   func getUserReport(

@@ -3,7 +3,7 @@ import HTTPTypes
 
 /// Cross-origin calls of pages (Fetch standard), for user tokens and for origins that a tenant has listed.
 enum CORS {
-  static let methods = "GET, POST, DELETE"
+  static let methods = "GET, POST, PATCH, DELETE"
   static let headers = "Authorization, Content-Type, Idempotency-Key, If-None-Match, Prefer, X-Request-Id"
   static let exposed =
     "ETag, Idempotency-Replayed, Location, RateLimit, RateLimit-Policy, Retry-After, X-Request-Id"

@@ -184,6 +184,14 @@ final class EdgeHandler {
     case .removeSuppression: try await removeSuppression(call)
     case .showUnsubscribe: UnsubscribePage.question.response
     case .unsubscribe: try await unsubscribe(call)
+    case .createWebhook: try await createWebhook(call)
+    case .listWebhooks: try await listWebhooks(call)
+    case .updateWebhook: try await updateWebhook(call)
+    case .rotateWebhookSecret: try await rotateWebhookSecret(call)
+    case .deleteWebhook: try await deleteWebhook(call)
+    case .testWebhook: try await testWebhook(call)
+    case .listWebhookDeliveries: try await listWebhookDeliveries(call)
+    case .replayWebhookDeliveries: try await replayWebhookDeliveries(call)
     case .getHealth: HTTPServerResponse(AdminRoutes.health)
     case .getReadiness: HTTPServerResponse(AdminRoutes.ready(readiness))
     case .getOpenAPI: OpenAPI.response

@@ -26,6 +26,14 @@ enum OpenAPISchemas {
       [("201", "Suppressed.", json, "Suppression"), ("200", "It was suppressed already.", json, "Suppression")]
     case .removeSuppression: [("204", "No longer suppressed.", nil, nil)]
     case .showUnsubscribe, .unsubscribe: [("200", "A page for the recipient.", "text/html", nil)]
+    case .createWebhook: [("201", "Made; its secret is in this answer alone.", json, "WebhookWithSecret")]
+    case .listWebhooks: [("200", "All of them.", json, "WebhookList")]
+    case .updateWebhook: [("200", "As it stands now.", json, "Webhook")]
+    case .rotateWebhookSecret: [("201", "The new secret, in this answer alone.", json, "WebhookSecret")]
+    case .deleteWebhook: [("204", "Removed.", nil, nil)]
+    case .testWebhook: [("202", "It will be told.", json, "WebhookTest")]
+    case .listWebhookDeliveries: [("200", "A page.", json, "WebhookDeliveryPage")]
+    case .replayWebhookDeliveries: [("200", "They wait again.", json, "WebhookReplay")]
     case .getHealth, .getReadiness, .getOpenAPI: [("200", "Yes.", json, "Any")]
     }
   }
@@ -37,6 +45,10 @@ enum OpenAPISchemas {
     case .mintUserToken: schema = "TokenRequest"
     case .sendMessage: schema = "SendRequest"
     case .addSuppression: schema = "SuppressionRequest"
+    case .createWebhook: schema = "WebhookRequest"
+    case .updateWebhook: schema = "WebhookChange"
+    case .rotateWebhookSecret: schema = "WebhookRotation"
+    case .replayWebhookDeliveries: schema = "WebhookReplayRequest"
     case .unsubscribe:
       return [
         "required": true,
@@ -73,6 +85,7 @@ enum OpenAPISchemas {
     case "id": ["type": "string", "format": "uuid"]
     case "limit": ["type": "integer", "minimum": 1, "maximum": 200, "default": 50]
     case "wait": ["type": "integer", "minimum": 0, "maximum": 60, "default": 30]
+    case "state": ["type": "string", "enum": ["pending", "delivered", "dead"]]
     case "format": ["type": "string", "enum": ["csv", "ndjson"]]
     case "status": OpenAPI.reference("MessageStatus")
     default: ["type": "string"]
@@ -291,6 +304,84 @@ enum OpenAPISchemas {
         "type": "object", "required": ["messages", "next_cursor"],
         "properties": {
           "messages": {"type": "array", "items": {"$ref": "#/components/schemas/Message"}},
+          "next_cursor": {"$ref": "#/components/schemas/NullableString"}
+        }
+      },
+      "WebhookURL": {"type": "string", "minLength": 10, "maxLength": 2048},
+      "WebhookRequest": {
+        "type": "object", "additionalProperties": false, "required": ["url"],
+        "properties": {
+          "url": {"$ref": "#/components/schemas/WebhookURL"}, "final_only": {"type": ["boolean", "null"]}
+        }
+      },
+      "WebhookChange": {
+        "type": "object", "additionalProperties": false,
+        "properties": {
+          "url": {"type": ["string", "null"], "maxLength": 2048}, "final_only": {"type": ["boolean", "null"]},
+          "enabled": {"type": ["boolean", "null"]}
+        }
+      },
+      "WebhookRotation": {
+        "type": "object", "additionalProperties": false,
+        "properties": {"overlap": {"type": ["integer", "null"], "minimum": 0, "maximum": 604800, "default": 86400}}
+      },
+      "WebhookReplayRequest": {
+        "type": "object", "additionalProperties": false,
+        "properties": {"event_id": {"type": ["string", "null"], "maxLength": 64}}
+      },
+      "Webhook": {
+        "type": "object",
+        "required": ["id", "url", "final_only", "enabled", "created_at", "previous_secret_until", "pending", "dead"],
+        "properties": {
+          "id": {"type": "string"}, "url": {"$ref": "#/components/schemas/WebhookURL"},
+          "final_only": {"type": "boolean"}, "enabled": {"type": "boolean"},
+          "created_at": {"$ref": "#/components/schemas/NullableTime"},
+          "previous_secret_until": {"$ref": "#/components/schemas/NullableTime"},
+          "pending": {"type": "integer"}, "dead": {"type": "integer"}
+        }
+      },
+      "WebhookWithSecret": {
+        "allOf": [{"$ref": "#/components/schemas/Webhook"}], "required": ["secret"],
+        "properties": {"secret": {"type": "string"}}
+      },
+      "WebhookList": {
+        "type": "object", "required": ["webhooks"],
+        "properties": {
+          "webhooks": {"type": "array", "maxItems": 16, "items": {"$ref": "#/components/schemas/Webhook"}}
+        }
+      },
+      "WebhookSecret": {
+        "type": "object", "required": ["secret", "previous_secret_until"],
+        "properties": {
+          "secret": {"type": "string"}, "previous_secret_until": {"$ref": "#/components/schemas/NullableTime"}
+        }
+      },
+      "WebhookTest": {
+        "type": "object", "required": ["event_id"], "properties": {"event_id": {"type": "string"}}
+      },
+      "WebhookReplay": {
+        "type": "object", "required": ["replayed"], "properties": {"replayed": {"type": "integer"}}
+      },
+      "WebhookDeliveryPage": {
+        "type": "object", "required": ["deliveries", "next_cursor"],
+        "properties": {
+          "deliveries": {
+            "type": "array",
+            "items": {
+              "type": "object",
+              "required": ["event_id", "type", "subject", "state", "attempts", "created_at", "next_attempt_at",
+                "done_at", "last_status", "last_error"],
+              "properties": {
+                "event_id": {"type": "string"}, "type": {"type": "string"}, "subject": {"type": "string"},
+                "state": {"enum": ["pending", "delivered", "dead"]}, "attempts": {"type": "integer"},
+                "created_at": {"$ref": "#/components/schemas/NullableTime"},
+                "next_attempt_at": {"$ref": "#/components/schemas/NullableTime"},
+                "done_at": {"$ref": "#/components/schemas/NullableTime"},
+                "last_status": {"type": ["integer", "null"]},
+                "last_error": {"$ref": "#/components/schemas/NullableString"}
+              }
+            }
+          },
           "next_cursor": {"$ref": "#/components/schemas/NullableString"}
         }
       },

@@ -11,6 +11,7 @@ enum ProblemTable {
     "missing_scope": 403, "from_not_allowed": 403,
     "not_found": 404,
     "not_connected": 409, "reauth_required": 409, "idempotency_in_flight": 409, "too_late": 409,
+    "too_many_webhooks": 409, "webhook_disabled": 409,
     "message_too_large": 413,
     "scope_not_granted": 422, "unexpected_account": 422, "email_not_verified": 422, "idempotency_key_reused": 422,
     "gmail_rejected": 422, "recipient_suppressed": 422,

@@ -5,12 +5,14 @@ enum Operation: String, Sendable, CaseIterable {
   case sendMessage, listMessages, getMessage, cancelMessage, getCapacity
   case getUserReport, exportMessages, getSummary
   case listSuppressions, addSuppression, removeSuppression, showUnsubscribe, unsubscribe
+  case createWebhook, listWebhooks, updateWebhook, rotateWebhookSecret, deleteWebhook, testWebhook
+  case listWebhookDeliveries, replayWebhookDeliveries
   case getHealth, getReadiness, getOpenAPI
 }
 
 /// One row of the API: what the router matches and what the OpenAPI document says.
 struct Route: Sendable {
-  enum Method: String, Sendable { case get, post, delete }
+  enum Method: String, Sendable { case get, post, patch, delete }
 
   let operation: Operation
   let method: Method
@@ -91,6 +93,31 @@ struct Route: Sendable {
     Route(
       operation: .unsubscribe, method: .post, path: "/v1/unsubscribe/{token}", scope: nil,
       summary: "Unsubscribes the recipient of a mail (RFC 8058); the token is the capability"),
+    Route(
+      operation: .listWebhooks, method: .get, path: "/v1/webhooks", scope: .admin,
+      summary: "The tenant's webhook endpoints"),
+    Route(
+      operation: .createWebhook, method: .post, path: "/v1/webhooks", scope: .admin,
+      summary: "Makes a webhook endpoint; its secret is told in the answer and never again"),
+    Route(
+      operation: .updateWebhook, method: .patch, path: "/v1/webhooks/{webhook_id}", scope: .admin,
+      summary: "Changes a webhook endpoint, or lets a disabled one be told again"),
+    Route(
+      operation: .deleteWebhook, method: .delete, path: "/v1/webhooks/{webhook_id}", scope: .admin,
+      summary: "Removes a webhook endpoint with all that was to be told"),
+    Route(
+      operation: .rotateWebhookSecret, method: .post, path: "/v1/webhooks/{webhook_id}/secret", scope: .admin,
+      summary: "Makes a new secret; the old one signs too for a while"),
+    Route(
+      operation: .testWebhook, method: .post, path: "/v1/webhooks/{webhook_id}/test", scope: .admin,
+      summary: "Tells a webhook endpoint an event of the type webhook.test"),
+    Route(
+      operation: .listWebhookDeliveries, method: .get, path: "/v1/webhooks/{webhook_id}/deliveries", scope: .admin,
+      summary: "A webhook endpoint's deliveries, the newest first; state=dead for those that were given up",
+      query: ["state", "limit", "cursor"]),
+    Route(
+      operation: .replayWebhookDeliveries, method: .post, path: "/v1/webhooks/{webhook_id}/replay", scope: .admin,
+      summary: "Tells again what was given up, or one event"),
     Route(
       operation: .getHealth, method: .get, path: "/healthz", scope: nil, summary: "Whether the process is alive"),
     Route(

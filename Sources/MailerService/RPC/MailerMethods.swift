@@ -16,10 +16,11 @@ final class MailerMethods: Mailer.Service {
   private let watches: MessageWatches
   private let metrics: MailerMetrics
   let links: UnsubscribeLinks
+  let webhooks: WebhookAdministration
 
   init(
     reactor: Reactor, store: MailStore, sender: MessageSender, watches: MessageWatches, metrics: MailerMetrics,
-    links: UnsubscribeLinks
+    links: UnsubscribeLinks, webhooks: WebhookAdministration
   ) {
     self.reactor = reactor
     self.store = store
@@ -27,6 +28,7 @@ final class MailerMethods: Mailer.Service {
     self.watches = watches
     self.metrics = metrics
     self.links = links
+    self.webhooks = webhooks
   }
 
   func sendMessage(

@@ -27,6 +27,17 @@ extension Mailer {
     ) async throws -> RemoveSuppressionResponse
     /// The context has neither tenant nor user.
     func unsubscribe(_ request: UnsubscribeRequest, _ call: ServiceCall) async throws -> UnsubscribeResponse
+    func createWebhook(_ request: CreateWebhookRequest, _ call: ServiceCall) async throws -> CreateWebhookResponse
+    func listWebhooks(_ request: ListWebhooksRequest, _ call: ServiceCall) async throws -> ListWebhooksResponse
+    func updateWebhook(_ request: UpdateWebhookRequest, _ call: ServiceCall) async throws -> UpdateWebhookResponse
+    func rotateWebhookSecret(_ request: RotateWebhookSecretRequest, _ call: ServiceCall) async throws
+      -> RotateWebhookSecretResponse
+    func deleteWebhook(_ request: DeleteWebhookRequest, _ call: ServiceCall) async throws -> DeleteWebhookResponse
+    func testWebhook(_ request: TestWebhookRequest, _ call: ServiceCall) async throws -> TestWebhookResponse
+    func listWebhookDeliveries(_ request: ListWebhookDeliveriesRequest, _ call: ServiceCall) async throws
+      -> ListWebhookDeliveriesResponse
+    func replayWebhookDeliveries(_ request: ReplayWebhookDeliveriesRequest, _ call: ServiceCall) async throws
+      -> ReplayWebhookDeliveriesResponse
   }
 }
 
@@ -58,6 +69,14 @@ extension RPCServer {
     registrar.unary(Mailer.addSuppression, admin) { try await service.addSuppression($0, $1) }
     registrar.unary(Mailer.listSuppressions, admin) { try await service.listSuppressions($0, $1) }
     registrar.unary(Mailer.removeSuppression, admin) { try await service.removeSuppression($0, $1) }
+    registrar.unary(Mailer.createWebhook, admin) { try await service.createWebhook($0, $1) }
+    registrar.unary(Mailer.listWebhooks, admin) { try await service.listWebhooks($0, $1) }
+    registrar.unary(Mailer.updateWebhook, admin) { try await service.updateWebhook($0, $1) }
+    registrar.unary(Mailer.rotateWebhookSecret, admin) { try await service.rotateWebhookSecret($0, $1) }
+    registrar.unary(Mailer.deleteWebhook, admin) { try await service.deleteWebhook($0, $1) }
+    registrar.unary(Mailer.testWebhook, admin) { try await service.testWebhook($0, $1) }
+    registrar.unary(Mailer.listWebhookDeliveries, admin) { try await service.listWebhookDeliveries($0, $1) }
+    registrar.unary(Mailer.replayWebhookDeliveries, admin) { try await service.replayWebhookDeliveries($0, $1) }
     registrar.unary(Mailer.unsubscribe, MethodAccess(.edge, needsTenant: false, needsUser: false)) {
       try await service.unsubscribe($0, $1)
     }

@@ -67,4 +67,46 @@ public enum Mailer {
   ///
   /// Errors: NOT_FOUND `not_found` for a token that is not ours.
   public static let unsubscribe = UnaryMethod<UnsubscribeRequest, UnsubscribeResponse>(service, "Unsubscribe")
+
+  /// Makes an endpoint of the tenant's webhooks (Standard Webhooks); its secret is told here and never again.
+  ///
+  /// Errors: INVALID_ARGUMENT `invalid_request`; FAILED_PRECONDITION `too_many_webhooks` (16).
+  public static let createWebhook = UnaryMethod<CreateWebhookRequest, CreateWebhookResponse>(service, "CreateWebhook")
+
+  /// The tenant's endpoints.
+  public static let listWebhooks = UnaryMethod<ListWebhooksRequest, ListWebhooksResponse>(service, "ListWebhooks")
+
+  /// Changes an endpoint; also what lets one that answered 410 be told again.
+  ///
+  /// Errors: INVALID_ARGUMENT `invalid_request`; NOT_FOUND `not_found`.
+  public static let updateWebhook = UnaryMethod<UpdateWebhookRequest, UpdateWebhookResponse>(service, "UpdateWebhook")
+
+  /// Makes a new secret; the old one signs too for a while.
+  ///
+  /// Errors: INVALID_ARGUMENT `invalid_request`; NOT_FOUND `not_found`.
+  public static let rotateWebhookSecret = UnaryMethod<RotateWebhookSecretRequest, RotateWebhookSecretResponse>(
+    service, "RotateWebhookSecret")
+
+  /// Removes an endpoint with all that was to be told.
+  ///
+  /// Errors: NOT_FOUND `not_found`.
+  public static let deleteWebhook = UnaryMethod<DeleteWebhookRequest, DeleteWebhookResponse>(service, "DeleteWebhook")
+
+  /// Tells an endpoint an event of the type `webhook.test`.
+  ///
+  /// Errors: NOT_FOUND `not_found`; FAILED_PRECONDITION `webhook_disabled`.
+  public static let testWebhook = UnaryMethod<TestWebhookRequest, TestWebhookResponse>(service, "TestWebhook")
+
+  /// An endpoint's deliveries, the newest first, in pages: the dead letters among them.
+  ///
+  /// Errors: INVALID_ARGUMENT `invalid_request`, `invalid_cursor`; NOT_FOUND `not_found`.
+  public static let listWebhookDeliveries = UnaryMethod<ListWebhookDeliveriesRequest, ListWebhookDeliveriesResponse>(
+    service, "ListWebhookDeliveries")
+
+  /// Tells again what was given up, or one event.
+  ///
+  /// Errors: NOT_FOUND `not_found`.
+  public static let replayWebhookDeliveries = UnaryMethod<
+    ReplayWebhookDeliveriesRequest, ReplayWebhookDeliveriesResponse
+  >(service, "ReplayWebhookDeliveries")
 }

@@ -1,0 +1,190 @@
+import CivilTime
+import EventLoop
+import RPCRuntime
+import ServiceContracts
+import ServiceKit
+import TLSSession
+import WireCodec
+
+/// The tenant's webhooks, as the edge calls them.
+extension MailerMethods {
+  static let webhookPage = 1...1000
+  static let defaultWebhookPage = 100
+  /// How long the secret before the present one may sign too.
+  static let longestOverlap: Duration = .seconds(7 * 86_400)
+  static let defaultOverlap: Duration = .seconds(86_400)
+
+  func createWebhook(
+    _ request: Mailer.CreateWebhookRequest, _ call: ServiceCall
+  ) async throws -> Mailer.CreateWebhookResponse {
+    let url = try webhookURL(request.url)
+    do {
+      guard let (webhook, secret) = try await webhooks.add(url, finalOnly: request.finalOnly, by: Self.actor(call))
+      else { throw RPCError.tooManyWebhooks }
+      return Mailer.CreateWebhookResponse {
+        $0.webhook = webhook
+        $0.secret = secret.revealed
+      }
+    } catch {
+      throw RPCError.of(error)
+    }
+  }
+
+  func listWebhooks(
+    _ request: Mailer.ListWebhooksRequest, _ call: ServiceCall
+  ) async throws -> Mailer.ListWebhooksResponse {
+    do {
+      let webhooks = try await webhooks.list(call.tenantID)
+      return Mailer.ListWebhooksResponse { $0.webhooks = webhooks }
+    } catch {
+      throw RPCError.of(error)
+    }
+  }
+
+  func updateWebhook(
+    _ request: Mailer.UpdateWebhookRequest, _ call: ServiceCall
+  ) async throws -> Mailer.UpdateWebhookResponse {
+    let url = try request.url.map { try webhookURL($0) }
+    let id = try Self.webhookID(request.id)
+    do {
+      guard
+        let webhook = try await webhooks.update(
+          id, url: url, finalOnly: request.finalOnly, enabled: request.enabled, by: Self.actor(call))
+      else { throw RPCError.noWebhook }
+      return Mailer.UpdateWebhookResponse { $0.webhook = webhook }
+    } catch {
+      throw RPCError.of(error)
+    }
+  }
+
+  func rotateWebhookSecret(
+    _ request: Mailer.RotateWebhookSecretRequest, _ call: ServiceCall
+  ) async throws -> Mailer.RotateWebhookSecretResponse {
+    let overlap = request.overlap?.duration ?? Self.defaultOverlap
+    guard .zero...Self.longestOverlap ~= overlap else {
+      throw RPCError.invalidField("overlap", "The old secret signs too for at most 7 days.")
+    }
+    let id = try Self.webhookID(request.id)
+    do {
+      guard let secret = try await webhooks.rotate(id, overlap: overlap, by: Self.actor(call)) else {
+        throw RPCError.noWebhook
+      }
+      return Mailer.RotateWebhookSecretResponse {
+        $0.secret = secret.revealed
+        $0.previousSecretUntil = ProtobufTimestamp(.now() + overlap)
+      }
+    } catch {
+      throw RPCError.of(error)
+    }
+  }
+
+  func deleteWebhook(
+    _ request: Mailer.DeleteWebhookRequest, _ call: ServiceCall
+  ) async throws -> Mailer.DeleteWebhookResponse {
+    let id = try Self.webhookID(request.id)
+    do {
+      guard try await webhooks.remove(id, by: Self.actor(call)) else { throw RPCError.noWebhook }
+      return Mailer.DeleteWebhookResponse()
+    } catch {
+      throw RPCError.of(error)
+    }
+  }
+
+  func testWebhook(
+    _ request: Mailer.TestWebhookRequest, _ call: ServiceCall
+  ) async throws -> Mailer.TestWebhookResponse {
+    let id = try Self.webhookID(request.id)
+    do {
+      guard let event = try await webhooks.test(id, by: Self.actor(call)) else {
+        throw try await webhooks.list(call.tenantID, id: id).isEmpty ? RPCError.noWebhook : RPCError.webhookDisabled
+      }
+      return Mailer.TestWebhookResponse { $0.eventID = event }
+    } catch {
+      throw RPCError.of(error)
+    }
+  }
+
+  func listWebhookDeliveries(
+    _ request: Mailer.ListWebhookDeliveriesRequest, _ call: ServiceCall
+  ) async throws -> Mailer.ListWebhookDeliveriesResponse {
+    let limit = request.limit == 0 ? Self.defaultWebhookPage : Int(request.limit)
+    guard Self.webhookPage.contains(limit) else {
+      throw RPCError.invalidField("limit", "A page has 1 to \(Self.webhookPage.upperBound) deliveries.")
+    }
+    guard request.state == .unspecified || request.state.word != nil else {
+      throw RPCError.invalidField("state", "There is no such state.")
+    }
+    var before = Int64.max
+    if !request.cursor.isEmpty {
+      guard let sequence = Int64(request.cursor), sequence > 0, "\(sequence)" == request.cursor else {
+        throw RPCError.invalidCursor
+      }
+      before = sequence
+    }
+    let id = try Self.webhookID(request.webhookID)
+    do {
+      guard try await !webhooks.list(call.tenantID, id: id).isEmpty else { throw RPCError.noWebhook }
+      let rows = try await webhooks.deliveries(
+        id, state: request.state.word, before: before, limit: limit, tenantID: call.tenantID)
+      return Mailer.ListWebhookDeliveriesResponse {
+        $0.deliveries = rows.prefix(limit).map(\.delivery)
+        if rows.count > limit { $0.nextCursor = "\(rows[limit - 1].sequence)" }
+      }
+    } catch {
+      throw RPCError.of(error)
+    }
+  }
+
+  func replayWebhookDeliveries(
+    _ request: Mailer.ReplayWebhookDeliveriesRequest, _ call: ServiceCall
+  ) async throws -> Mailer.ReplayWebhookDeliveriesResponse {
+    let id = try Self.webhookID(request.webhookID)
+    if let event = request.eventID, !HeaderText.isPrintableASCII(event) || event.utf8.count > 64 {
+      throw RPCError.noWebhookEvent
+    }
+    do {
+      guard try await !webhooks.list(call.tenantID, id: id).isEmpty else { throw RPCError.noWebhook }
+      let count = try await webhooks.replay(id, event: request.eventID, by: Self.actor(call))
+      guard count > 0 || request.eventID == nil else { throw RPCError.noWebhookEvent }
+      return Mailer.ReplayWebhookDeliveriesResponse { $0.replayed = count }
+    } catch {
+      throw RPCError.of(error)
+    }
+  }
+
+  // MARK: Parts
+
+  private static func actor(_ call: ServiceCall) -> WebhookAdministration.Actor {
+    WebhookAdministration.Actor(tenantID: call.tenantID, credentialID: call.context.credentialID)
+  }
+
+  /// What cannot be an id names nothing.
+  private static func webhookID(_ text: String) throws -> String {
+    guard HeaderText.isPrintableASCII(text), 1...64 ~= text.utf8.count else { throw RPCError.noWebhook }
+    return text
+  }
+
+  /// A name is judged by where it leads when something is sent there; an address is judged here already.
+  private func webhookURL(_ text: String) throws -> WebhookURL {
+    guard let url = WebhookURL(text), webhooks.allowsLoopback || !url.isPlaintext else {
+      throw RPCError.invalidField(
+        "url", "Give https://…, at most \(WebhookURL.maximumLength) bytes, without user name and fragment.")
+    }
+    if let address = try? SocketAddress(numericHost: url.host, port: url.port),
+      !PublicAddress.contains(url.host), !(webhooks.allowsLoopback && address.isLoopback)
+    {
+      throw RPCError.invalidField("url", "This is no address of the public internet.")
+    }
+    return url
+  }
+}
+
+extension RPCError {
+  fileprivate static let noWebhook = RPCError(.notFound, reason: "not_found", "There is no such webhook endpoint.")
+  fileprivate static let noWebhookEvent = RPCError(
+    .notFound, reason: "not_found", "This endpoint was told of no such event, or still will be.")
+  fileprivate static let webhookDisabled = RPCError(
+    .failedPrecondition, reason: "webhook_disabled", "The endpoint is disabled; enable it first.")
+  fileprivate static let tooManyWebhooks = RPCError(
+    .failedPrecondition, reason: "too_many_webhooks", "A tenant has at most 16 webhook endpoints.")
+}
