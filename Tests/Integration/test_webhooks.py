@@ -6,6 +6,7 @@ import time
 from http.server import BaseHTTPRequestHandler, ThreadingHTTPServer
 
 import pytest
+import requests
 from standardwebhooks.webhooks import Webhook, WebhookVerificationError
 
 
@@ -33,7 +34,7 @@ class Receiver:
 
     def about(self, user):
         events = [(headers, body, json.loads(body)) for headers, body in list(self.received)]
-        return [event for event in events if event[2]["data"]["user_id"] == user]
+        return [event for event in events if event[2]["data"].get("user_id") == user]
 
     def wait_for(self, user, count):
         deadline = time.monotonic() + 30
@@ -96,3 +97,35 @@ def test_what_was_given_up_is_listed_and_told_again_under_its_id(system, crm, co
         assert again[0]["webhook-id"] == first[0]["webhook-id"] and again[1] == first[1]
     finally:
         system.cli("webhook", "remove", "--tenant", "default", endpoint)
+
+
+def test_the_tenant_administers_its_webhooks_by_the_api(system, crm, connected, receiver):
+    key = system.cli("key", "create", "--tenant", "default", "--scopes", "admin")
+    http = requests.Session()
+    http.headers["Authorization"] = f"Bearer {key}"
+    made = http.post(f"{crm.api}/v1/webhooks", json={"url": receiver.url, "final_only": True})
+    assert made.status_code == 201, made.text
+    endpoint = f"{crm.api}/v1/webhooks/{made.json()['id']}"
+    try:
+        assert http.post(f"{endpoint}/test").status_code == 202
+        deadline = time.monotonic() + 30
+        while not receiver.received:
+            assert time.monotonic() < deadline
+            time.sleep(0.05)
+        headers, body = receiver.received[0]
+        names = {name.lower(): value for name, value in headers.items()}
+        assert Webhook(made.json()["secret"]).verify(body, names)["type"] == "webhook.test"
+        assert "secret" not in http.get(f"{crm.api}/v1/webhooks").text.replace("previous_secret_until", "")
+        receiver.answer = lambda number: 410
+        assert crm.send(connected, {"to": ["grace@example.com"], "body": "x"})[0]
+        while not (dead := http.get(f"{endpoint}/deliveries?state=dead").json()["deliveries"]):
+            assert time.monotonic() < deadline
+            time.sleep(0.05)
+        assert (dead[0]["type"], dead[0]["last_status"]) == ("message.success", 410)
+        receiver.answer = lambda number: 200
+        assert http.patch(endpoint, json={"enabled": True}).json()["enabled"]
+        assert http.post(f"{endpoint}/replay", json={}).json() == {"replayed": 1}
+        assert receiver.wait_for(connected, 2)[1][2] == receiver.about(connected)[0][2]
+        assert http.post(f"{crm.api}/v1/webhooks", json={"url": "https://10.0.0.1/"}).status_code == 400
+    finally:
+        assert http.delete(endpoint).status_code == 204
