@@ -168,13 +168,14 @@ extension HTTP2Session {
   }
 
   private func receivedEnd(_ stream: HTTP2Stream) {
-    guard !stream.remoteEnded else { return }
+    guard !stream.remoteEnded, terminatedBy == nil else { return }
     stream.remoteEnded = true
     record(.end(stream))
   }
 
   func receivedData(_ id: Int32, _ data: UnsafePointer<UInt8>, _ length: Int) -> Int32 {
-    guard let stream = stream(id) else {
+    // After a limit has ended the connection no field section is told of, and so no body either.
+    guard terminatedBy == nil, let stream = stream(id) else {
       _ = nghttp2_session_consume(session, id, length)
       return 0
     }

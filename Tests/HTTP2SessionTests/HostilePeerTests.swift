@@ -266,4 +266,31 @@ struct HostilePeerTests {
     }
     #expect(server.isFinished)
   }
+
+  /// Found by the fuzzer: DATA behind the frame that broke a limit was told of, the HEADERS before it were not.
+  @Test("A connection that a limit has ended tells of no body whose head it did not tell of")
+  func noBodyWithoutHead() throws {
+    let client = HTTP2Session(role: .client, now: 1)
+    _ = try #require(client.submitRequest(request(), endStream: true, owner: nil))
+    while try client.nextOutput() != nil {}
+    let flood = (0..<60).flatMap { _ in RawFrame.settings }
+    let answer = RawFrame.headers(1, [0x88], endStream: false) + RawFrame.frame(0, 1, stream: 1, [7, 7])
+    try (flood + answer).withUnsafeBytes { try client.receive($0, now: 2) }
+    var events: [String] = []
+    var isClosed = false
+    while let event = client.nextEvent() {
+      switch event {
+      case .closed: isClosed = true
+      case .headers: events.append("headers")
+      case .data: events.append("data")
+      case .end: events.append("end")
+      case .limit(let limit): events.append(limit.rawValue)
+      default: break
+      }
+    }
+    #expect(events == [HTTP2Limit.settings.rawValue])
+    client.abandonStreams(.cancel)
+    while let event = client.nextEvent() { if case .closed = event { isClosed = true } }
+    #expect(isClosed)
+  }
 }
