@@ -21,6 +21,19 @@ from grpc_tools import protoc
 OURS = ("emailmcp.", "grpc.", "google.rpc.")
 
 
+def varint(value, padding=0):
+    """As short as can be, or with so many bytes more in all."""
+    out = bytearray()
+    while value > 0x7F:
+        out.append(value & 0x7F | 0x80)
+        value >>= 7
+    out.append(value)
+    while len(out) < padding + 1 and padding:
+        out[-1] |= 0x80
+        out.append(0)
+    return bytes(out)
+
+
 def compile_schemas(folder):
     import grpc_tools
 
@@ -236,26 +249,74 @@ class Judge:
                 wire[min(at, len(wire) - 1)] = self.random.randrange(256)
             else:
                 wire.insert(at, self.random.randrange(256))
-        wire = bytes(wire)
+        self.compare(name, factory, bytes(wire))
+
+    def compare(self, name, factory, wire, what="these bytes"):
+        """Both refuse the bytes, or both read the same from them."""
         answer = self.ask(name, wire)
         theirs = factory()
         try:
             theirs.ParseFromString(wire)
         except DecodeError:
             if "refused" not in answer:
-                self.fault(name, f"takes {wire.hex()}, which the judge refuses")
+                self.fault(name, f"takes {what}, which the judge refuses: {wire.hex()}")
             return
         if "refused" in answer:
             # The specification forbids the field number 0; the judge's C core lets it pass among unknown fields.
             if not answer["refused"].startswith("a tag has an impossible field number"):
-                self.fault(name, f"refuses {wire.hex()} ({answer['refused']}), which the judge takes")
+                self.fault(name, f"refuses {what} ({answer['refused']}), which the judge takes: {wire.hex()}")
             return
         # The judge's core keeps a map's entry with an unknown field as an unknown field; a Duration out of its range is
         # written back in range.
         if self.has_map(factory.DESCRIPTOR) or "google.protobuf.Duration" in self.nested(factory.DESCRIPTOR):
             return
         if self.dump(factory.FromString(bytes.fromhex(answer["written"]))) != self.dump(theirs):
-            self.fault(name, f"reads another message from {wire.hex()} than the judge")
+            self.fault(name, f"reads another message from {what} than the judge: {wire.hex()}")
+
+    def check_spellings(self, name, factory):
+        """Bytes that no writer writes, and every reader must read: the specification's "last one wins", merging, both
+        forms of repeated numbers, unknown fields, varints longer than needed."""
+        r = self.random
+        first, second = factory(), factory()
+        self.fill(first, r.choice((0.4, 1.0)))
+        self.fill(second, r.choice((0.4, 1.0)))
+        one, two = first.SerializeToString(), second.SerializeToString()
+        # Fields that come twice: the last wins, messages are merged, repeated ones joined, a oneof changes its member.
+        self.compare(name, factory, one + two, "two messages behind one another")
+        self.compare(name, factory, one[: r.randrange(len(one) + 1)], "a message cut short")
+        unknown = b"".join(self.unknown() for _ in range(3))
+        self.compare(name, factory, unknown + one + unknown, "unknown fields")
+        for field in factory.DESCRIPTOR.fields:
+            tag = field.number << 3
+            if field.type in (F.TYPE_STRING, F.TYPE_BYTES):
+                bad = r.choice((b"\xff", b"a\xc3", b"\xed\xa0\x80", b"\xf4\x90\x80\x80", b"\xc0\x80", b"\xc3\xa9"))
+                self.compare(name, factory, one + varint(tag | 2) + varint(len(bad)) + bad, "bytes that may be no UTF-8")
+            elif field.type in (F.TYPE_INT32, F.TYPE_INT64, F.TYPE_BOOL, F.TYPE_ENUM):
+                values = [r.choice((0, 1, 2, 300, 2**31 - 1, 2**32 + 1, 2**64 - 1)) for _ in range(3)]
+                loose = b"".join(varint(tag) + varint(v) for v in values)
+                packed = b"".join(varint(v) for v in values)
+                self.compare(name, factory, one + loose, "numbers one by one")
+                self.compare(name, factory, loose + varint(tag | 2) + varint(len(packed)) + packed, "packed numbers")
+                self.compare(name, factory, one + varint(tag, 4) + varint(5, 9), "long varints")
+                self.compare(name, factory, one + varint(tag) + b"\x80" * r.choice((8, 9, 10)) + b"\x01", "too long varints")
+                self.compare(name, factory, one + varint(tag) + b"\xff" * 9 + b"\x7f", "a varint of more than 64 bits")
+            self.compare(name, factory, one + varint(tag | r.randrange(6)) + r.randbytes(9), "any wire type")
+
+    def check_depth(self, name, factory):
+        """Unknown groups inside one another, about as deep as is allowed."""
+        for depth in (1, 50, 99, 101, 150):
+            number = 15_000
+            group = varint(number << 3 | 3) * depth + varint(number << 3 | 4) * depth
+            self.compare(name, factory, group, f"groups {depth} deep")
+            self.compare(name, factory, group[:-1], f"groups {depth} deep, cut short")
+
+    def unknown(self):
+        """A field of a number that no schema has, of any wire type."""
+        tag = self.random.randrange(12_000, 2**29) << 3
+        data = self.random.randbytes(self.random.randrange(20))
+        return self.random.choice((
+            varint(tag) + varint(self.random.getrandbits(64)), varint(tag | 1) + bytes(8), varint(tag | 5) + bytes(4),
+            varint(tag | 2) + varint(len(data)) + data, varint(tag | 3) + varint(8) + b"\x05" + varint(tag | 4)))
 
     def has_map(self, descriptor):
         return any(self.pool.FindMessageTypeByName(n).GetOptions().map_entry for n in self.nested(descriptor))
@@ -284,6 +345,9 @@ class Judge:
                 self.fill(message, self.random.choice((0.2, 0.6, 1.0)))
                 self.check(name, message, f"{name}, random message {index}")
                 self.check_damaged(name, factory)
+            for _ in range(min(self.count, 6)):
+                self.check_spellings(name, factory)
+            self.check_depth(name, factory)
         print(json.dumps({"faults": self.faults}), flush=True)
 
 

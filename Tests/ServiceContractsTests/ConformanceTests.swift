@@ -25,9 +25,12 @@ import WireCodec
       (WrongName.self, "property emailadress reads"),
       (MissingMember.self, "error = 3"),
       (AlwaysWritten.self, "empty"),
+      (ReplacedChild.self, "two messages behind one another"),
+      (FirstWins.self, "two messages behind one another"),
+      (LooseNumbersOnly.self, "numbers"),
     ] as [(any WireMessage.Type, String)])
   func detection(_ wrong: any WireMessage.Type, _ complaint: String) throws {
-    let faults = try WireJudge.faults(messages: [wrong], methods: [], inventory: false, count: 5, seed: 1)
+    let faults = try WireJudge.faults(messages: [wrong], methods: [], inventory: false, count: 6, seed: 1)
     #expect(faults.contains { $0.contains(complaint) }, "\(faults)")
   }
 
@@ -152,6 +155,66 @@ private struct AlwaysWritten: WireMessage {
   mutating func decodeField(_ number: Int, from r: inout WireReader) throws(WireError) {
     switch number {
     case 1: try r.string(&id)
+    default: try r.skip()
+    }
+  }
+}
+
+private struct ReplacedChild: WireMessage {
+  static let wireName = "emailmcp.common.v1.TimelineEvent"
+  var at: ProtobufTimestamp?
+  var event = TimelineEvent.Kind.unspecified
+  var detail: String?
+  func encode(into w: inout WireWriter) {
+    w.message(1, at)
+    w.enum(2, event)
+    w.string(3, detail)
+  }
+  mutating func decodeField(_ number: Int, from r: inout WireReader) throws(WireError) {
+    switch number {
+    case 1:
+      // What came before is forgotten, not merged.
+      at = nil
+      try r.message(&at)
+    case 2: try r.enum(&event)
+    case 3: try r.string(&detail)
+    default: try r.skip()
+    }
+  }
+}
+
+private struct FirstWins: WireMessage {
+  static let wireName = "emailmcp.mailer.v1.Address"
+  var email = ""
+  var name = ""
+  func encode(into w: inout WireWriter) {
+    w.string(1, email)
+    w.string(2, name)
+  }
+  mutating func decodeField(_ number: Int, from r: inout WireReader) throws(WireError) {
+    switch number {
+    case 1 where email.isEmpty: try r.string(&email)
+    case 2 where name.isEmpty: try r.string(&name)
+    default: try r.skip()
+    }
+  }
+}
+
+private struct LooseNumbersOnly: WireMessage {
+  static let wireName = "grpc.reflection.v1.ExtensionNumberResponse"
+  var baseTypeName = ""
+  var extensionNumber: [Int32] = []
+  func encode(into w: inout WireWriter) {
+    w.string(1, baseTypeName)
+    w.int32s(2, extensionNumber)
+  }
+  mutating func decodeField(_ number: Int, from r: inout WireReader) throws(WireError) {
+    switch number {
+    case 1: try r.string(&baseTypeName)
+    case 2:
+      var one: Int32?
+      try r.int32(&one)
+      if let one { extensionNumber.append(one) }
     default: try r.skip()
     }
   }
