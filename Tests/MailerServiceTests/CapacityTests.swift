@@ -134,9 +134,9 @@ struct CapacityTests {
   @Test("Parked mail is told apart, and no end is foretold for it")
   func parked() async throws {
     try await MailerHarness.run { harness in
-      _ = try await harness.send { $0.sendAt = ProtobufTimestamp(.now() + .milliseconds(100)) }
-      harness.oauth.answer = .refusal("reauth_required")
-      try await harness.oauth.announce(tenant: "acme", user: "ann")
+      _ = try await harness.send { $0.sendAt = ProtobufTimestamp(.now() + .seconds(3600)) }
+      #expect(try await harness.loseGrant())
+      try harness.makeDue()
       #expect(try await harness.eventually { try harness.value("SELECT parked FROM send_jobs") == "reauth_required" })
       _ = try harness.value("UPDATE user_email_accounts SET status = 'reauth_required'")
       let capacity = try await harness.call(Mailer.getCapacity, .init())

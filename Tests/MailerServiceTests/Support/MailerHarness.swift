@@ -191,6 +191,21 @@ final class MailerHarness {
 }
 
 extension MailerHarness {
+  /// The user's account must be connected again, and no mailer believes otherwise any more.
+  func loseGrant(user: String = "ann") async throws -> Bool {
+    oauth.answer = .refusal("reauth_required")
+    try await oauth.announce(tenant: "acme", user: user)
+    // With a token that is still cached, the sender's address is what is wrong.
+    return try await eventually {
+      await reason { _ = try await send(user: user) { $0.fromEmail = "other@example.com" } } == "reauth_required"
+    }
+  }
+
+  /// Makes all that waits due.
+  func makeDue() throws {
+    try database.execute("UPDATE send_jobs SET run_at = now(); UPDATE mailboxes SET wake_at = now()")
+  }
+
   func seal(_ payload: MailPayload, of key: MailKey) throws -> [UInt8] {
     try PayloadSeal(keys: Self.keys).seal(payload, of: key)
   }
