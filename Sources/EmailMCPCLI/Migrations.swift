@@ -16,6 +16,7 @@ enum Migrations {
     migration(11, "capacity", PackageResources._011_capacity_sql),
     migration(12, "too_late", PackageResources._012_too_late_sql),
     migration(13, "turns", PackageResources._013_turns_sql),
+    migration(14, "project", PackageResources._014_project_sql),
   ]
 
   private static func migration(_ version: Int, _ name: String, _ sql: [UInt8]) -> Migration {

@@ -74,6 +74,7 @@ final class MailerGraph: ServiceGraph {
   private let server: RPCServer
   private let watch: ConnectionWatch?
   private let upkeep: Upkeep?
+  private let quota: ProjectQuota?
   private let webhooks: WebhookWorker?
   private let bell: QueueBell
   private var listener: PostgresListener?
@@ -114,7 +115,7 @@ final class MailerGraph: ServiceGraph {
         watches: MessageWatches(reactor: reactor, store: store), metrics: metrics, links: links,
         webhooks: WebhookAdministration(
           pool: pool, seal: ColumnSeal(configuration.vaultKeys),
-          allowsLoopback: configuration.allowsLoopbackWebhooks)))
+          allowsLoopback: configuration.allowsLoopbackWebhooks), project: shared.pause.terms))
     if loop.isFirst {
       let worker = worker
       watch = ConnectionWatch(
@@ -122,6 +123,7 @@ final class MailerGraph: ServiceGraph {
       ) { user in
         if let count = try? await store.unpark(user), count > 0 { worker.hint() }
       }
+      quota = ProjectQuota(reactor: reactor, store: store, pause: shared.pause, logger: logger)
       upkeep = Upkeep(reactor: reactor, store: store, metrics: metrics, logger: logger)
       webhooks = WebhookWorker(
         reactor: reactor, store: WebhookStore(pool: pool),
@@ -131,6 +133,7 @@ final class MailerGraph: ServiceGraph {
     } else {
       watch = nil
       upkeep = nil
+      quota = nil
       webhooks = nil
     }
   }
@@ -153,6 +156,7 @@ final class MailerGraph: ServiceGraph {
     if loop.isFirst { listener = bell.listen { [worker] in worker.hint() } }
     watch?.start()
     upkeep?.start()
+    quota?.start()
     webhooks?.start()
   }
 
@@ -162,6 +166,7 @@ final class MailerGraph: ServiceGraph {
     await listener?.close()
     await watch?.stop()
     await upkeep?.stop()
+    await quota?.stop()
     await webhooks?.stop()
     let draining = reactor.spawn { [server] in await server.drain(within: limit) }
     await worker.stop()

@@ -25,7 +25,7 @@ struct GmailVerdictTests {
       (403, "ACCESS_TOKEN_SCOPE_INSUFFICIENT", "PERMISSION_DENIED", .scopeMissing),
       (403, "domainPolicy", nil, .domainPolicy), (403, "accessNotConfigured", nil, .notConfigured),
       (403, "SERVICE_DISABLED", "PERMISSION_DENIED", .notConfigured), (403, "dailyLimitExceeded", nil, .projectDay),
-      (403, "userRateLimitExceeded", nil, .rateLimited), (403, "rateLimitExceeded", nil, .rateLimited),
+      (403, "userRateLimitExceeded", nil, .rateLimited), (403, "rateLimitExceeded", nil, .projectRate),
       (429, "userRateLimitExceeded", nil, .rateLimited), (429, nil, "RESOURCE_EXHAUSTED", .rateLimited),
       (429, nil, nil, .rateLimited),
       (403, nil, nil, .domainPolicy), (408, nil, nil, .rateLimited),
@@ -37,6 +37,28 @@ struct GmailVerdictTests {
     }
     #expect(refusal.kind == kind)
     #expect(refusal.retryAt == nil)
+  }
+
+  @Test(
+    "Whose quota it was: the answer's own name for it, else its sentence",
+    arguments: [
+      (403, "rateLimitExceeded", "User Rate Limit Exceeded", nil, .rateLimited),
+      (429, "rateLimitExceeded", "Too many concurrent requests for user", nil, .rateLimited),
+      (429, "RATE_LIMIT_EXCEEDED", "Quota exceeded", "SendsPerMinutePerProject", .projectRate),
+      (403, "rateLimitExceeded", "Quota exceeded", "SendsPerMinutePerUser", .rateLimited),
+    ] as [(Int, String, String, String?, GmailRefusal.Kind)])
+  func whoseQuota(_ status: Int, _ reason: String, _ message: String, _ quota: String?, _ kind: GmailRefusal.Kind)
+    throws
+  {
+    let metadata = quota.map { #","metadata":{"quota_limit":"\#($0)"}"# } ?? ""
+    let json = #"{"error":{"message":"\#(message)","details":[{"reason":"\#(reason)"\#(metadata)}]}}"#
+    let answer = try #require(GmailAnswer(json: Array(json.utf8)))
+    let seen = GmailObservation(delivery: .answered, status: status, answer: answer)
+    guard case .refused(let refusal) = GmailVerdict(seen, now: .now()) else {
+      Issue.record("not a refusal")
+      return
+    }
+    #expect(refusal.kind == kind)
   }
 
   @Test("The mailbox's day is told apart from a burst, with the time inside the sentence")

@@ -127,6 +127,20 @@ struct SendAttemptTests {
         == .requeue(.init(reason: .mailboxDay, at: until, isFailure: false, pausesMailbox: true)))
   }
 
+  @Test("The project's minute stops every mailbox for a moment, and pauses none")
+  func projectRate() {
+    var attempt = Self.sending()
+    guard
+      case .requeue(let requeue) = attempt.answered(
+        Self.refusal(.projectRate), now: .zero, time: Self.time, jitter: 0.5)
+    else {
+      Issue.record("not given back")
+      return
+    }
+    #expect(requeue.pausesProject && !requeue.pausesMailbox && !requeue.isFailure)
+    #expect(requeue.at == Self.time + .seconds(1))
+  }
+
   @Test("The project's day stops every mailbox")
   func projectDay() {
     var attempt = Self.sending()

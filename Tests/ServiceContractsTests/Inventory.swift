@@ -22,6 +22,7 @@ enum Inventory {
     Mailer.ListSuppressionsRequest.self, Mailer.ListSuppressionsResponse.self, Mailer.RemoveSuppressionRequest.self,
     Mailer.RemoveSuppressionResponse.self, Mailer.UnsubscribeRequest.self, Mailer.UnsubscribeResponse.self,
     Mailer.GetCapacityRequest.self, Mailer.GetCapacityResponse.self, Mailer.MinuteCapacity.self,
+    Mailer.ProjectCapacity.self,
     Mailer.DayCapacity.self, Mailer.QueueForecast.self,
     Mailer.Webhook.self, Mailer.CreateWebhookRequest.self, Mailer.CreateWebhookResponse.self,
     Mailer.ListWebhooksRequest.self, Mailer.ListWebhooksResponse.self, Mailer.UpdateWebhookRequest.self,

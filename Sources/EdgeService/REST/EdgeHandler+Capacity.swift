@@ -16,6 +16,7 @@ extension EdgeHandler {
         json.member("next_send_at", capacity.nextSendAt)
         json.member("paused_reason", capacity.pausedReason.isEmpty ? nil : capacity.pausedReason)
         json.member("queue") { $0.queue(capacity.queue ?? .init()) }
+        json.member("project") { $0.project(capacity.project ?? .init()) }
         json.member("as_of", capacity.asOf)
       }
     }
@@ -37,6 +38,14 @@ extension JSONWriter {
       json.member("recipients_left", day.left)
       json.member("limit_is_learnt", day.isLearnt)
       json.member("frees_at", day.freesAt)
+    }
+  }
+
+  fileprivate mutating func project(_ project: Mailer.ProjectCapacity) {
+    object { json in
+      json.member("messages_per_minute_limit", project.limit)
+      json.member("messages_per_minute", project.current)
+      json.member("paused_until", project.pausedUntil)
     }
   }
 

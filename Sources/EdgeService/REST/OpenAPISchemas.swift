@@ -387,7 +387,8 @@ enum OpenAPISchemas {
       },
       "Capacity": {
         "type": "object",
-        "required": ["user_id", "status", "minute", "day", "next_send_at", "paused_reason", "queue", "as_of"],
+        "required": ["user_id", "status", "minute", "day", "next_send_at", "paused_reason", "queue", "project",
+          "as_of"],
         "properties": {
           "user_id": {"type": "string"},
           "status": {"type": "string", "enum": ["active", "reauth_required", "disconnected", "never_connected"]},
@@ -414,6 +415,13 @@ enum OpenAPISchemas {
               "earliest_finish_at": {"$ref": "#/components/schemas/NullableTime"},
               "expected_finish_at": {"$ref": "#/components/schemas/NullableTime"},
               "basis": {"enum": ["limits", "observed", null]}
+            }
+          },
+          "project": {
+            "type": "object", "required": ["messages_per_minute_limit", "messages_per_minute", "paused_until"],
+            "properties": {
+              "messages_per_minute_limit": {"type": "integer"}, "messages_per_minute": {"type": "integer"},
+              "paused_until": {"$ref": "#/components/schemas/NullableTime"}
             }
           },
           "as_of": {"$ref": "#/components/schemas/Time"}

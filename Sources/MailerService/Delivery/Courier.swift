@@ -160,7 +160,7 @@ final class Courier {
     renewal.start()
     defer { renewal.stop() }
     let start = Instant.current()
-    pause.count(at: start)
+    pause.count()
     let mail = work.delivery.mail
     let verdict = await gmail.send(
       GmailClient.Request(
@@ -202,7 +202,9 @@ final class Courier {
   }
 
   private func giveBack(_ requeue: SendAttempt.Requeue, _ work: inout Work) async throws -> DeliveryEnd {
-    if requeue.pausesProject { pause.pause(until: .current() + (requeue.at - .now())) }
+    if requeue.pausesProject {
+      pause.pause(until: .current() + (requeue.at - .now()), isCut: requeue.reason == .projectRate)
+    }
     var mail = work.delivery.mail
     let isKept = work.delivery.isPayloadStored && mail.mayHaveBeenSent == work.attempt.mayHaveBeenSent
     mail.mayHaveBeenSent = work.attempt.mayHaveBeenSent

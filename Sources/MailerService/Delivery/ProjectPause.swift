@@ -1,43 +1,65 @@
-import CivilTime
 import EventLoop
 import Synchronization
 
-/// What all mailboxes of the project share, as far as this process knows: a pause that Google told it to make, and the
-/// project's quota a minute, of which this process alone takes no more than all.
+/// The process's part of the project's quota, for all its loops; `ProjectQuota` keeps it in step with the database.
 final class ProjectPause: Sendable {
   private struct State {
-    var until: Instant?
-    /// When the starts so far are paid for: the quota as a line of evenly spaced turns.
-    var paidUntil: Instant?
+    var allowance: ProjectAllowance
+    /// Not told to the other mailers yet.
+    var refusal: Refusal?
   }
 
-  private let interval: Duration
-  private let burst: Duration
-  private let state = Mutex(State())
+  struct Refusal: Sendable, Equatable {
+    var pause: Duration
+    /// It was too fast: less from now on.
+    var isCut: Bool
+  }
+
+  let terms: ProjectAllowance.Terms
+  private let state: Mutex<State>
 
   /// - Parameter unitsPerMinute: Google's quota of the project.
   init(unitsPerMinute: Int) {
-    let sends = max(1, unitsPerMinute / MailboxPace.unitsPerSend)
-    interval = .nanoseconds(60_000_000_000 / Int64(sends))
-    // A second's worth may go at once, and each start counts 61/60 of its even share: together a minute holds the quota.
-    burst = .seconds(1)
+    terms = ProjectAllowance.Terms(unitsPerMinute: unitsPerMinute)
+    state = Mutex(State(allowance: ProjectAllowance(terms)))
   }
 
-  /// Nothing goes before `until`.
-  func pause(until: Instant) {
-    state.withLock { $0.until = max($0.until ?? until, until) }
-  }
+  private static func clock(_ now: Instant) -> Duration { .nanoseconds(now.nanoseconds) }
 
-  func isPaused(at now: Instant) -> Bool {
-    state.withLock { state in
-      if let until = state.until, until > now { return true }
-      if let paid = state.paidUntil, paid > now + burst { return true }
-      return false
+  /// Nothing goes before `until`. Other mailers will know it too.
+  func pause(until: Instant, isCut: Bool) {
+    state.withLock {
+      $0.allowance.pause(until: Self.clock(until))
+      let pause = max(.zero, until - .current())
+      $0.refusal = Refusal(pause: max(pause, $0.refusal?.pause ?? .zero), isCut: isCut || $0.refusal?.isCut == true)
     }
   }
 
-  /// Counts a request that is about to start.
-  func count(at now: Instant) {
-    state.withLock { $0.paidUntil = max($0.paidUntil ?? now, now) + interval * 61 / 60 }
+  /// For mail that somebody waits for.
+  func isPaused(at now: Instant) -> Bool {
+    state.withLock { $0.allowance.room(at: Self.clock(now), isBulk: false) == 0 }
   }
+
+  /// For mail from the queue: how many requests may start.
+  func room(at now: Instant) -> Int { state.withLock { $0.allowance.room(at: Self.clock(now), isBulk: true) } }
+
+  /// Counts a request that is about to start.
+  func count() { state.withLock { $0.allowance.count() } }
+
+  /// What to ask for, and what to tell, once.
+  func exchange() -> (want: Int, refusal: Refusal?) {
+    state.withLock { state in
+      defer { state.refusal = nil }
+      return (state.allowance.want, state.refusal)
+    }
+  }
+
+  func given(_ answer: MailStore.ProjectGrant, at now: Instant) {
+    state.withLock {
+      $0.allowance.given(answer.granted, share: answer.share, pausedFor: answer.paused, at: Self.clock(now))
+    }
+  }
+
+  /// The refusal could not be told.
+  func keep(_ refusal: Refusal) { state.withLock { $0.refusal = $0.refusal ?? refusal } }
 }

@@ -26,6 +26,8 @@ final class QueueWorker {
   private var isStopping = false
   private var lastWork: Instant
   private var isHinted = false
+  /// The project's quota is used up; there will be more in a moment.
+  private var isThrottled = false
   private var sleeper: Waiter<Void>?
   /// Told that mail is due which this worker has little room for: others may have more.
   var onCrowded: (() -> Void)?
@@ -82,6 +84,7 @@ final class QueueWorker {
   // MARK: Looking
 
   private func rest() async throws {
+    if isThrottled { return try await reactor.sleep(for: ProjectQuota.interval) }
     let busy = reactor.now - lastWork < .seconds(5)
     let interval = (busy ? Self.busyInterval : Self.idleInterval) * Double.random(in: 0.9..<1.1)
     // A hint that came while the queue was being looked at.
@@ -99,8 +102,10 @@ final class QueueWorker {
   /// - Returns: whether to look again at once.
   private func lookOnce() async -> Bool {
     isHinted = false
-    let room = min(Self.batch, Self.capacity - inHand)
-    guard room > 0, !pause.isPaused(at: .current()) else { return false }
+    let wanted = min(Self.batch, Self.capacity - inHand)
+    let room = min(wanted, pause.room(at: .current()))
+    isThrottled = wanted > 0 && room == 0
+    guard room > 0 else { return false }
     let asked = Courier.clock()
     do {
       let claimed = try await store.claim(worker: name, limit: room)

@@ -15,6 +15,7 @@ extension GmailAnswer {
     for list in [error["errors"], error["details"]] {
       for entry in list?.arrayValue ?? [] {
         if let reason = entry["reason"]?.stringValue { reasons.append(reason) }
+        if let quota = entry["metadata"]?["quota_limit"]?.stringValue { quotaLimit = quota }
       }
     }
   }

@@ -10,7 +10,15 @@ extension MailerMethods {
   ) async throws -> Mailer.GetCapacityResponse {
     do {
       let known = try await store.capacity(of: UserKey(tenantID: call.tenantID, userID: call.userID))
-      return Self.response(known, store.pace, at: .now())
+      let (share, paused) = try await store.projectState()
+      let now = Timestamp.now()
+      var response = Self.response(known, store.pace, at: now)
+      response.project = Mailer.ProjectCapacity {
+        $0.limit = Int32(clamping: project.perMinute)
+        $0.current = Int32(clamping: Int(Double(project.perMinute) * share))
+        $0.pausedUntil = paused > .zero ? ProtobufTimestamp(now + paused) : nil
+      }
+      return response
     } catch {
       throw RPCError.of(error)
     }

@@ -17,10 +17,11 @@ final class MailerMethods: Mailer.Service {
   private let metrics: MailerMetrics
   let links: UnsubscribeLinks
   let webhooks: WebhookAdministration
+  let project: ProjectAllowance.Terms
 
   init(
     reactor: Reactor, store: MailStore, sender: MessageSender, watches: MessageWatches, metrics: MailerMetrics,
-    links: UnsubscribeLinks, webhooks: WebhookAdministration
+    links: UnsubscribeLinks, webhooks: WebhookAdministration, project: ProjectAllowance.Terms
   ) {
     self.reactor = reactor
     self.store = store
@@ -29,6 +30,7 @@ final class MailerMethods: Mailer.Service {
     self.metrics = metrics
     self.links = links
     self.webhooks = webhooks
+    self.project = project
   }
 
   func sendMessage(

@@ -21,18 +21,21 @@ extension MailStore {
     let rows = try await pool.query(
       """
       SELECT status, wait, debt, credit, paused_reason, day_limit, day_used, day_frees, waiting, scheduled, parked,
-        backlog, backlog_recipients, coalesce(oldest_age, 0), finished, over
+        backlog, backlog_recipients, coalesce(oldest_age, 0), finished, over,
+        coalesce((SELECT emailmcp.pace_share(m.share, m.share_at, clock_timestamp())
+          FROM user_email_accounts a JOIN mailboxes m ON m.google_sub = a.google_sub
+          WHERE a.tenant_id = $1 AND a.user_id = $2 AND a.provider = 'gmail_api'), 1)
       FROM emailmcp.user_capacity($1, $2, $3, $4, $5, $6)
       """,
       [
         .text(user.tenantID), .text(user.userID), .seconds(pace.interval), .int4(Int32(pace.burst)),
         .int4(pace.dailyRecipients), .int4(Int32(Self.mostCounted)),
-      ])
+      ], tenant: user.tenantID)
     guard let row = rows.first else { return nil }
     func seconds(_ column: Int) throws -> Duration { .seconds(try row.column(column, as: Double.self)) }
     let mailbox = MailboxCapacity.State(
       wait: try seconds(1), debt: try seconds(2), credit: try row[3], dayLimit: try row[5], dayUsed: try row[6],
-      dayFrees: try row.column(7, as: Double?.self).map { .seconds($0) })
+      dayFrees: try row.column(7, as: Double?.self).map { .seconds($0) }, share: try row[16])
     let backlog = QueueForecast.Backlog(
       mails: try row[11], recipients: try row[12], oldest: try seconds(13), finished: try row[14],
       window: try seconds(15))

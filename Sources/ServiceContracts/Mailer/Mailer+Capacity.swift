@@ -39,6 +39,9 @@ extension Mailer {
     /// The moment of all these figures.
     public var asOf: ProtobufTimestamp?
 
+    /// What all users of this installation share.
+    public var project: ProjectCapacity?
+
     public init() {}
 
     public func encode(into w: inout WireWriter) {
@@ -49,6 +52,7 @@ extension Mailer {
       w.string(5, pausedReason)
       w.message(6, queue)
       w.message(7, asOf)
+      w.message(8, project)
     }
 
     public mutating func decodeField(_ number: Int, from r: inout WireReader) throws(WireError) {
@@ -60,6 +64,38 @@ extension Mailer {
       case 5: try r.string(&pausedReason)
       case 6: try r.message(&queue)
       case 7: try r.message(&asOf)
+      case 8: try r.message(&project)
+      default: try r.skip()
+      }
+    }
+  }
+
+  /// Mails a minute of the whole Google project.
+  public struct ProjectCapacity: WireMessage, Hashable {
+    public static let wireName = "emailmcp.mailer.v1.ProjectCapacity"
+
+    /// What the operator's settings allow.
+    public var limit: Int32 = 0
+
+    /// What Gmail's answers have left of it.
+    public var current: Int32 = 0
+
+    /// Gmail has stopped the project until then. Absent: it has not.
+    public var pausedUntil: ProtobufTimestamp?
+
+    public init() {}
+
+    public func encode(into w: inout WireWriter) {
+      w.int32(1, limit)
+      w.int32(2, current)
+      w.message(3, pausedUntil)
+    }
+
+    public mutating func decodeField(_ number: Int, from r: inout WireReader) throws(WireError) {
+      switch number {
+      case 1: try r.int32(&limit)
+      case 2: try r.int32(&current)
+      case 3: try r.message(&pausedUntil)
       default: try r.skip()
       }
     }

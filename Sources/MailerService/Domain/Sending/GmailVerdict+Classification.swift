@@ -41,6 +41,7 @@ extension GmailVerdict {
     case 403, 429:
       if isMailboxDay(answer) { return .mailboxDay }
       if reasons.contains("dailyLimitExceeded") { return .projectDay }
+      if isProjectRate(status, answer) { return .projectRate }
       if !reasons.isDisjoint(with: ["userRateLimitExceeded", "rateLimitExceeded", "RATE_LIMIT_EXCEEDED"])
         || answer.status == "RESOURCE_EXHAUSTED" || status == 429
       {
@@ -61,6 +62,14 @@ extension GmailVerdict {
   private static func isMailboxDay(_ answer: GmailAnswer) -> Bool {
     if answer.reasons.contains("quotaExceeded") { return true }
     return answer.message?.contains("(Mail sending)") ?? false
+  }
+
+  /// Google's documentation of Gmail's errors: 403 `rateLimitExceeded` is the project's limit, `userRateLimitExceeded` and
+  /// 429 are a user's, and newer answers name the quota. A sentence that speaks of a user is believed before its reason.
+  private static func isProjectRate(_ status: Int, _ answer: GmailAnswer) -> Bool {
+    if let quota = answer.quotaLimit { return quota.hasSuffix("PerProject") }
+    guard status == 403, answer.reasons.contains("rateLimitExceeded") else { return false }
+    return answer.message?.lowercased().contains("user") != true
   }
 
   private static func retryTime(_ seen: GmailObservation, _ answer: GmailAnswer, now: Timestamp) -> Timestamp? {

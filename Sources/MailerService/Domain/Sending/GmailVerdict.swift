@@ -30,6 +30,8 @@ struct GmailRefusal: Sendable, Equatable {
     case notConfigured
     /// 403 `dailyLimitExceeded`: the whole project's day is used up.
     case projectDay
+    /// 403 `rateLimitExceeded`, or a quota whose name ends in `PerProject`: the project's minute.
+    case projectRate
     /// Too fast, too many at once.
     case rateLimited
     /// The mailbox has sent its day's share.
@@ -65,6 +67,8 @@ struct GmailAnswer: Sendable, Equatable {
   var reasons: [String] = []
   /// `error.status`, e.g. `RESOURCE_EXHAUSTED`.
   var status: String?
+  /// `error.details[].metadata.quota_limit`: the name of the quota that was exceeded.
+  var quotaLimit: String?
   /// `error.message`.
   var message: String?
 }

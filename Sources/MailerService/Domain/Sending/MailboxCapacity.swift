@@ -12,19 +12,22 @@ struct MailboxCapacity: Sendable, Equatable {
     var dayUsed = 0
     /// Until some of a day that is used up is free again.
     var dayFrees: Duration?
+    /// Of its pace, as `PaceShare` has it.
+    var share = 1.0
   }
 
   static let minute: Duration = .seconds(60)
 
   let state: State
+  /// Between two requests: longer while the share is cut.
   let interval: Duration
+  let minuteLimit: Int
 
   init(_ state: State, _ terms: MailboxPace.Terms) {
     self.state = state
-    interval = terms.interval
+    interval = state.share < 1 ? terms.interval / state.share : terms.interval
+    minuteLimit = Int((Self.minute / terms.interval).rounded())
   }
-
-  var minuteLimit: Int { Int((Self.minute / interval).rounded()) }
 
   /// Mails whose requests may start within 60 s from now. One counts at least one recipient.
   var minuteLeft: Int {
@@ -41,7 +44,7 @@ struct MailboxCapacity: Sendable, Equatable {
   /// The soonest that `mails` to `recipients` can all have started: no quota allows it earlier.
   func soonest(mails: Int, recipients: Int) -> Duration {
     guard mails > 0 else { return .zero }
-    let early = state.credit + (state.debt > .zero ? 0 : 1)
+    let early = (state.share < 1 ? 0 : state.credit) + (state.debt > .zero ? 0 : 1)
     let paced = mails <= early ? .zero : state.debt + interval * (mails - 1)
     return max(state.wait, paced, dayTime(recipients, rounding: .down))
   }

@@ -42,6 +42,7 @@ struct SendAttempt: Sendable, Equatable {
       case rateLimited = "rate_limited"
       case mailboxDay = "daily_limit"
       case projectDay = "project_daily_limit"
+      case projectRate = "project_rate_limited"
       case reauthRequired = "reauth_required"
       case tokenUnavailable = "token_unavailable"
       case ambiguous
@@ -248,6 +249,15 @@ struct SendAttempt: Sendable, Equatable {
       return pause(.rateLimited, at: max(soonest, refusal.retryAt ?? soonest))
     case .mailboxDay:
       return pause(.mailboxDay, at: max(refusal.retryAt ?? time + .seconds(3600), time + .seconds(60)))
+    case .projectRate:
+      // The whole project waits for a moment, and goes on more slowly; no mailbox is to blame.
+      var action = Requeue(
+        reason: .projectRate,
+        at: max(time + RetryDelay.rateLimit.delay(failures: 1, jitter: jitter), refusal.retryAt ?? time),
+        isFailure: false, pausesMailbox: false)
+      action.pausesProject = true
+      state = .finished
+      return .requeue(action)
     case .projectDay:
       var action = Requeue(
         reason: .projectDay, at: max(refusal.retryAt ?? time + .seconds(900), time + .seconds(60)), isFailure: false,

@@ -1,0 +1,112 @@
+import CivilTime
+import EventLoop
+import Foundation
+import RPCRuntime
+import ServiceContracts
+import TestSupport
+import Testing
+import WireCodec
+
+@testable import MailerService
+
+@Suite("The project's quota")
+struct ProjectPaceTests {
+  @Test("An allowance: what is held, what is left to mail that somebody waits for, what is owed")
+  func allowance() {
+    // 12,000 sends a minute: 12 in advance.
+    let terms = ProjectAllowance.Terms(unitsPerMinute: 1_200_000)
+    #expect(terms.stock == 12 && terms.perMinute == 12_000 && terms.interval == .microseconds(5250))
+    var allowance = ProjectAllowance(terms)
+    #expect(allowance.room(at: .zero, isBulk: false) == 12 && allowance.room(at: .zero, isBulk: true) == 6)
+    #expect(allowance.want == 12, "what is held at the start is owed")
+    for _ in 0..<7 { allowance.count() }
+    #expect(allowance.room(at: .zero, isBulk: true) == 0 && allowance.room(at: .zero, isBulk: false) == 5)
+    #expect(allowance.want == 19)
+    allowance.given(12, share: 1, pausedFor: .zero, at: .zero)
+    #expect(allowance.held == 5 && allowance.want == 7)
+    for _ in 0..<8 { allowance.count() }
+    #expect(allowance.held == -3 && allowance.want == 15 && allowance.room(at: .zero, isBulk: false) == 0)
+    allowance.given(15, share: 0.7, pausedFor: .seconds(3), at: .seconds(10))
+    #expect(allowance.held == 12 && allowance.share == 0.7)
+    #expect(allowance.isPaused(at: .seconds(12.9)) && !allowance.isPaused(at: .seconds(13)))
+    #expect(allowance.room(at: .seconds(12), isBulk: false) == 0)
+    let least = ProjectAllowance.Terms(unitsPerMinute: 100)
+    #expect(least.stock == 1 && least.burst == least.interval)
+  }
+
+  @Test("Mailers that take all they can get: never more than the quota in any 60 s, and nearly all of it")
+  func window() {
+    // The database's arithmetic with a clock of its own, and four mailers over it.
+    let terms = ProjectAllowance.Terms(unitsPerMinute: 60_000)
+    var paidUntil: Duration = .zero
+    var mailers = [ProjectAllowance](repeating: ProjectAllowance(terms), count: 4)
+    var starts: [Duration] = []
+    var random = SystemRandomNumberGenerator()
+    for tick in 0..<18_000 {
+      let now: Duration = .milliseconds(20 * tick)
+      // Two minutes of load, one of rest.
+      let isLoaded = tick % 9000 < 6000
+      for index in mailers.indices.shuffled(using: &random) {
+        if isLoaded {
+          while mailers[index].room(at: now, isBulk: false) > 0 {
+            mailers[index].count()
+            starts.append(now)
+          }
+        }
+        let ahead = max(.zero, paidUntil - now)
+        let room = Int((terms.burst - ahead) / terms.interval + 1e-6)
+        let granted = max(0, min(mailers[index].want, room))
+        paidUntil = now + ahead + terms.interval * granted
+        mailers[index].given(granted, share: 1, pausedFor: .zero, at: now)
+      }
+    }
+    var first = 0
+    var most = 0
+    for (last, start) in starts.enumerated() {
+      while start - starts[first] >= .seconds(60) { first += 1 }
+      most = max(most, last - first + 1)
+    }
+    #expect(most <= terms.perMinute && most > terms.perMinute * 9 / 10, "\(most) of \(terms.perMinute)")
+  }
+
+  @Test("The database gives out the quota once, however many ask, and keeps a pause and a cut for all")
+  func shared() async throws {
+    try await MailerHarness.run(mailers: 0) { harness in
+      let terms = ProjectAllowance.Terms(unitsPerMinute: 6000)
+      try await harness.withStore { store in
+        var granted = 0
+        for _ in 0..<20 { granted += try await store.takeProject(5, terms).granted }
+        // A second's worth at once, whatever else the clock brings meanwhile is not more than one in 1.05 s.
+        #expect((1...12).contains(granted))
+        try await store.slowProject(.init(pause: .seconds(600), isCut: true))
+        let paused = try await store.takeProject(5, terms)
+        #expect(paused.granted == 0 && paused.share < 0.71 && paused.paused > .seconds(500))
+        try await store.slowProject(.init(pause: .zero, isCut: true))
+        #expect(try await store.takeProject(5, terms).share > 0.69, "refusals that come together cut once")
+      }
+    }
+  }
+
+  @Test("Gmail's word that the project is too fast stops all mailers for a while and no mailbox's queue order")
+  func refused() async throws {
+    try await MailerHarness.run(mailers: 2, users: ["ann", "bea"]) { harness in
+      harness.gmail.script = { number, _ in
+        number == 1 ? .status(403, reason: "rateLimitExceeded", message: "Rate Limit Exceeded") : .success
+      }
+      let first = try await harness.send { $0.wait = ProtobufDuration(.zero) }
+      #expect(
+        try await harness.eventually { try harness.value("SELECT share < 1 FROM project_pace") == "t" })
+      #expect(try harness.value("SELECT share FROM mailboxes WHERE google_sub = 'sub-ann'") == "1")
+      let other = try await harness.send(user: "bea", mailer: 1) { $0.wait = ProtobufDuration(.zero) }
+      #expect(try await harness.eventually { try await harness.get(first.id).status == .success })
+      #expect(
+        try await harness.eventually {
+          try harness.value("SELECT status FROM email_logs WHERE id = '\(other.id)'") == "success"
+        })
+      #expect(harness.gmail.requests.count == 3)
+      let capacity = try await harness.call(Mailer.getCapacity, .init())
+      let project = try #require(capacity.project)
+      #expect(project.limit > 0 && project.current < project.limit)
+    }
+  }
+}
