@@ -40,7 +40,8 @@ def test_of_many_copies_of_a_request_over_three_edges_one_is_sent(setting):
             answer = setting.post(f"user-{key % USERS}", edge=edges[copy % len(edges)], **headers)
             if answer.status_code in (200, 202):
                 return answer.json()["id"]
-            assert answer.status_code == 409 and time.monotonic() < deadline, answer.text
+            # Still in flight, or a busy machine: the key makes asking again safe.
+            assert answer.status_code in (409, 503) and time.monotonic() < deadline, answer.text
             time.sleep(0.1)
 
     ids = set()
