@@ -232,6 +232,9 @@ class CallStream {
     wakeWriters()
   }
 
+  /// For an operator's eyes.
+  var about: (method: String, startedAt: Instant, deadline: Instant?) { fatalError("overridden by both sides") }
+
   /// Events of the stream, from the connection.
   func receivedHeaders(_ block: HTTP2HeaderBlock) {}
   func receivedData(_ bytes: UnsafeRawBufferPointer) {}

@@ -16,13 +16,16 @@ class RPCConnection: ConnectionDelegate, HTTP2DataSink {
   @exclusivity(unchecked) private final var isFlushAsked = false
   /// When bytes last came from the peer.
   @exclusivity(unchecked) private(set) final var lastReceivedAt: Instant
+  final let openedAt: Instant
+  @exclusivity(unchecked) private(set) final var receivedBytes = 0
   private final var outputWatch = OutputWatch()
 
   init(transport: Connection, role: HTTP2Session.Role, configuration: HTTP2Configuration, frames: FrameWriter) {
     self.transport = transport
     self.frames = frames
     reactor = transport.reactor
-    lastReceivedAt = transport.reactor.now
+    openedAt = transport.reactor.now
+    lastReceivedAt = openedAt
     session = HTTP2Session(role: role, configuration: configuration, now: transport.reactor.nanoseconds)
     session.dataSink = self
   }
@@ -103,6 +106,8 @@ class RPCConnection: ConnectionDelegate, HTTP2DataSink {
   /// Last call: every stream has had its end.
   func ended(_ error: (any Error)?) {}
 
+  func keepaliveReport(now: Instant) -> ConnectionReport.Keepalive { .off }
+
   // MARK: ConnectionDelegate
 
   func connectionReady() {
@@ -113,6 +118,7 @@ class RPCConnection: ConnectionDelegate, HTTP2DataSink {
 
   final func received(_ bytes: UnsafeRawBufferPointer) {
     lastReceivedAt = reactor.now
+    receivedBytes += bytes.count
     var failure: HTTP2FatalError?
     do throws(HTTP2FatalError) {
       try session.receive(bytes, now: reactor.nanoseconds)

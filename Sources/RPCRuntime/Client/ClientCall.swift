@@ -69,6 +69,10 @@ final class ClientCall: CallStream {
 
   // MARK: The request
 
+  override var about: (method: String, startedAt: Instant, deadline: Instant?) {
+    (prepared.method.fullName, startedAt, prepared.deadline)
+  }
+
   override var gzip: GzipCodec { channel.gzip }
   override var compresses: Bool { requestEncoding == .gzip }
 

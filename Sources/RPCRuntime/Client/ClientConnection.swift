@@ -95,6 +95,12 @@ final class ClientConnection: RPCConnection {
     healthWatch?.start()
   }
 
+  override func keepaliveReport(now: Instant) -> ConnectionReport.Keepalive {
+    guard let keepalive else { return .off }
+    if let pingedAt = keepalive.pingedAt, pingedAt >= lastReceivedAt { return .asking(now - pingedAt) }
+    return isKeepaliveAsleep ? .asleep : .waiting
+  }
+
   private func runKeepalive() {
     isKeepaliveAsleep = false
     keepaliveTimer?.cancel()

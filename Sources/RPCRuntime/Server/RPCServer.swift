@@ -41,8 +41,8 @@ public final class RPCServer {
   let frames = FrameWriter()
   private let propagatedNames: [[UInt8]]
 
-  private var listeners: [Listener] = []
-  private var connections: [ObjectIdentifier: ServerConnection] = [:]
+  private(set) var listeners: [Listener] = []
+  private(set) var connections: [ObjectIdentifier: ServerConnection] = [:]
   @exclusivity(unchecked) private var callPool: [ServerCall] = []
   private var ticker: Timer?
   private var drainWaiter: Waiter<Void>?

@@ -44,6 +44,10 @@ final class ServerCall: CallStream {
     highWaterMark = server.configuration.writeHighWaterMark
   }
 
+  override var about: (method: String, startedAt: Instant, deadline: Instant?) {
+    (method?.descriptor.fullName ?? "", startedAt, deadline)
+  }
+
   override var gzip: GzipCodec { server.gzip }
   override var compresses: Bool { clientAcceptsGzip && responseEncoding == .gzip }
 

@@ -9,7 +9,7 @@ import EventLoop
 /// Spec: grpc/doc/connectivity-semantics-and-api.md, connection-backoff.md; proposals A61, A62.
 struct Balancer: Equatable {
   /// The channel as its calls see it.
-  enum State: Equatable {
+  enum State: String, Equatable {
     case idle
     case connecting
     case ready
@@ -19,7 +19,10 @@ struct Balancer: Equatable {
   }
 
   struct Link: Equatable {
-    enum Phase: Equatable { case idle, connecting, ready, backingOff }
+    enum Phase: String, Equatable {
+      case idle, connecting, ready
+      case backingOff = "backing_off"
+    }
 
     let id: Int
     let address: SocketAddress

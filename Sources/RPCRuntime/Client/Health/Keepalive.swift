@@ -14,7 +14,7 @@ struct Keepalive: Equatable {
   }
 
   private let configuration: KeepaliveConfiguration
-  private var pingedAt: Instant?
+  private(set) var pingedAt: Instant?
 
   init(_ configuration: KeepaliveConfiguration) { self.configuration = configuration }
 

@@ -22,6 +22,10 @@ public struct RetryThrottle: Sendable, Hashable {
   /// Whether a call may be repeated now.
   var allows: Bool { tokens > limit / 2 }
 
+  /// How many of how many are left.
+  var tokensLeft: Double { Double(tokens) / 1_000 }
+  var maxTokens: Double { Double(limit) / 1_000 }
+
   mutating func failed() { tokens = max(0, tokens - 1000) }
   mutating func succeeded() {
     if tokens < limit { tokens = min(limit, tokens + ratio) }

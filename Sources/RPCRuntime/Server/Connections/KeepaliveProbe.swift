@@ -11,7 +11,7 @@ struct KeepaliveProbe: Equatable {
     case close
   }
 
-  private var askedAt: Instant?
+  private(set) var askedAt: Instant?
 
   /// - Parameter lastReceived: when bytes last came.
   mutating func check(now: Instant, lastReceived: Instant, time: Duration, timeout: Duration) -> Action {

@@ -9,15 +9,13 @@ final class ServerConnection: RPCConnection {
   /// Calls since the connection was opened.
   @exclusivity(unchecked) private(set) var callCount = 0
   @exclusivity(unchecked) private(set) var isDraining = false
-  let openedAt: Instant
   private var strikes = PingStrikes()
   private var keepalive = KeepaliveProbe()
   private var age: ConnectionAge
 
   init(_ transport: Connection, server: RPCServer) {
     self.server = server
-    openedAt = server.reactor.now
-    age = ConnectionAge(now: openedAt, random: .random(in: 0...1), server.configuration.connections)
+    age = ConnectionAge(now: server.reactor.now, random: .random(in: 0...1), server.configuration.connections)
     super.init(
       transport: transport, role: .server, configuration: server.sessionConfiguration, frames: server.frames)
   }
@@ -68,6 +66,10 @@ final class ServerConnection: RPCConnection {
 
   /// What our pings carry: any eight bytes.
   private static let keepalivePing: UInt64 = 0x656d_6370_5f70_6e67
+
+  override func keepaliveReport(now: Instant) -> ConnectionReport.Keepalive {
+    keepalive.askedAt.map { .asking(now - $0) } ?? .waiting
+  }
 
   override func receivedPing() {
     let isFine = strikes.ping(
