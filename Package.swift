@@ -79,7 +79,7 @@ let package = Package(
     module("Transport", ["CLinux", "EventLoop", "TLSSession"]),
 
     // Protocols.
-    module("RPCRuntime", ["WireCodec", "EventLoop", "TLSSession", "HTTP2Session", "Transport", "CZlib", deque, log, metrics], resources: [.embedInCode("Schemas")]),
+    module("RPCRuntime", ["WireCodec", "StrictJSON", "EventLoop", "TLSSession", "HTTP2Session", "Transport", "CZlib", deque, log, metrics], resources: [.embedInCode("Schemas")]),
     module("HTTPServer", ["CivilTime", "EventLoop", "TLSSession", "HTTP2Session", "Transport", deque, httpTypes, log]),
     module("HTTPSClient", ["EventLoop", "CLibCurl", deque, httpTypes]),
     module("PostgresClient", ["CivilTime", "EventLoop", "CLibPQ", deque, log, metrics]),

@@ -55,7 +55,7 @@ final class ClientCall: CallStream {
     super.init(reactor: channel.reactor)
     highWaterMark = channel.configuration.writeHighWaterMark
     inbox = MessageInbox(
-      limit: options.maxResponseBytes ?? settings.configuration.maxResponseBytes
+      limit: [options.maxResponseBytes, settings.configuration.maxResponseBytes].compactMap { $0 }.min()
         ?? channel.configuration.maxResponseBytes)
     if let deadline = prepared.deadline {
       timer = reactor.schedule(at: deadline) { [weak self] in

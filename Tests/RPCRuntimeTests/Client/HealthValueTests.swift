@@ -127,4 +127,29 @@ struct HealthValueTests {
     #expect(!ejected(hosts: 4, calls: 100))
     #expect(!ejected(hosts: 5, calls: 99))
   }
+
+  @Test("A share of failures ejects from its threshold on, whatever the others do; few hosts or few calls do not count")
+  func failurePercentage() {
+    func ejected(failures: Int, of calls: Int, hosts: Int, percent: Int = 100, random: Double = 0) -> [Int] {
+      var configuration = OutlierDetection()
+      (configuration.consecutiveFailures, configuration.successRateDeviations) = (nil, nil)
+      configuration.maxEjectionPercent = 100
+      var rule = OutlierDetection.FailurePercentage()
+      (rule.threshold, rule.minimumHosts, rule.requestVolume, rule.enforcement) = (50, 2, 10, percent)
+      configuration.failurePercentage = rule
+      var detector = OutlierDetector(configuration, now: start)
+      for id in 1...hosts {
+        for call in 0..<calls { _ = detector.record(id, failed: call < failures, of: hosts, now: start) }
+      }
+      _ = detector.evaluate(Array(1...hosts), now: start + .seconds(10)) { random }
+      return (1...hosts).filter { detector.isEjected($0) }
+    }
+    // All fail alike, and yet one stays: there would be none left.
+    #expect(ejected(failures: 5, of: 10, hosts: 2) == [1])
+    #expect(ejected(failures: 4, of: 10, hosts: 2) == [])
+    #expect(ejected(failures: 9, of: 9, hosts: 2) == [])
+    #expect(ejected(failures: 10, of: 10, hosts: 1) == [])
+    #expect(ejected(failures: 10, of: 10, hosts: 2, percent: 30, random: 0.29) == [1])
+    #expect(ejected(failures: 10, of: 10, hosts: 2, percent: 30, random: 0.3) == [])
+  }
 }

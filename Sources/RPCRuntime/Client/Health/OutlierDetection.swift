@@ -16,12 +16,30 @@ public struct OutlierDetection: Sendable, Hashable {
   public var maxEjectionPercent = 10
   /// A server is ejected when its success rate is so many standard deviations below the mean. Nil: not by this.
   public var successRateDeviations: Double? = 1.9
+  /// What is found by the success rates is done so often, in per cent.
+  public var successRateEnforcement = 100
   /// Success rates are compared among at least so many servers,
   public var minimumHosts = 5
   /// of which each has had so many calls in the interval.
   public var requestVolume = 100
+  /// When a server's own share of failures alone ejects it. Nil: not by this.
+  public var failurePercentage: FailurePercentage?
 
   public init() {}
+
+  /// Failures of one server in an interval, whatever the others do.
+  public struct FailurePercentage: Sendable, Hashable {
+    /// Ejected from this share of failed calls on, in per cent.
+    public var threshold = 85
+    /// The channel has at least so many servers that were called often enough,
+    public var minimumHosts = 5
+    /// which means so many calls in the interval.
+    public var requestVolume = 50
+    /// What is found is done so often, in per cent.
+    public var enforcement = 100
+
+    public init() {}
+  }
 
   static let failures: Set<StatusCode> = [.unknown, .deadlineExceeded, .internal, .unavailable, .dataLoss]
 }

@@ -5,6 +5,7 @@ struct OutlierDetector: Equatable {
   private struct Host: Equatable {
     var successes = 0
     var failures = 0
+    var calls: Int { successes + failures }
     var inRow = 0
     var ejectedAt: Instant?
     /// How often it was ejected, less the intervals that it behaved.
@@ -51,14 +52,21 @@ struct OutlierDetector: Equatable {
 
   /// Looks at the rates when an interval is over, and ends ejections whose time is up.
   ///
-  /// - Parameter ids: the servers that the channel has.
+  /// - Parameters:
+  ///   - ids: the servers that the channel has.
+  ///   - random: draws from 0..<1, for rules that are enforced at times only.
   /// - Returns: whether the ejected ones have changed.
-  mutating func evaluate(_ ids: [Int], now: Instant) -> Bool {
+  mutating func evaluate(_ ids: [Int], now: Instant, random: () -> Double = { .random(in: 0..<1) }) -> Bool {
     guard now - evaluatedAt >= configuration.interval else { return false }
     evaluatedAt = now
     let before = Set(hosts.keys.filter { isEjected($0) })
     hosts = hosts.filter { ids.contains($0.key) }
-    for id in outliers() { _ = eject(id, of: ids.count, now: now) }
+    for id in outliers() where isEnforced(configuration.successRateEnforcement, random) {
+      _ = eject(id, of: ids.count, now: now)
+    }
+    if let rule = configuration.failurePercentage {
+      for id in failing(rule) where isEnforced(rule.enforcement, random) { _ = eject(id, of: ids.count, now: now) }
+    }
     for id in Array(hosts.keys) {
       hosts[id]!.successes = 0
       hosts[id]!.failures = 0
@@ -74,11 +82,22 @@ struct OutlierDetector: Equatable {
     return Set(hosts.keys.filter { isEjected($0) }) != before
   }
 
+  private func isEnforced(_ percent: Int, _ random: () -> Double) -> Bool {
+    percent >= 100 || random() * 100 < Double(percent)
+  }
+
+  /// Those that fail too often, whatever the others do.
+  private func failing(_ rule: OutlierDetection.FailurePercentage) -> [Int] {
+    let called = hosts.filter { $0.value.calls >= max(1, rule.requestVolume) }
+    guard called.count >= max(1, rule.minimumHosts) else { return [] }
+    return called.filter { $0.value.failures * 100 >= rule.threshold * $0.value.calls }.keys.sorted()
+  }
+
   /// Those whose success rate is far below the mean.
   private func outliers() -> [Int] {
     guard let factor = configuration.successRateDeviations else { return [] }
     let rates = hosts.compactMap { id, host -> (id: Int, rate: Double)? in
-      let calls = host.successes + host.failures
+      let calls = host.calls
       return calls >= max(1, configuration.requestVolume) ? (id, Double(host.successes) / Double(calls)) : nil
     }
     guard rates.count >= max(1, configuration.minimumHosts) else { return [] }

@@ -1,9 +1,9 @@
 /// What the calls of a method want where they do not say it themselves.
 ///
 /// Spec: https://github.com/grpc/grpc/blob/master/doc/service_config.md, `MethodConfig`.
-public struct MethodConfiguration: Sendable {
+public struct MethodConfiguration: Sendable, Hashable {
   /// How a call is sent more than once.
-  public enum Repetition: Sendable {
+  public enum Repetition: Sendable, Hashable {
     /// Never, but for requests that the server has certainly not processed.
     case never
     /// Again after a failure.
@@ -19,7 +19,7 @@ public struct MethodConfiguration: Sendable {
   public var waitForReady: Bool?
   /// The largest request, in bytes. Above it the call ends with RESOURCE_EXHAUSTED. Nil: no limit here.
   public var maxRequestBytes: Int?
-  /// The largest response, in bytes; the channel's limit when nil.
+  /// The largest response, in bytes, where the call does not allow less; the channel's limit when nil.
   public var maxResponseBytes: Int?
 
   public init(repetition: Repetition = .never, timeout: Duration? = nil, waitForReady: Bool? = nil) {

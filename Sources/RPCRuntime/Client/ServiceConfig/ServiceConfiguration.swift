@@ -1,4 +1,5 @@
-/// What the owner of a service tells its clients: gRPC's service config as a typed value.
+/// What the owner of a service tells its clients: gRPC's service config as a typed value, set in code or read from its
+/// JSON form with `init(json:)`.
 ///
 /// ```swift
 /// configuration.service.balancing = .roundRobin
@@ -6,7 +7,7 @@
 /// ```
 ///
 /// Spec: https://github.com/grpc/grpc/blob/master/doc/service_config.md
-public struct ServiceConfiguration: Sendable {
+public struct ServiceConfiguration: Sendable, Hashable {
   /// How calls are spread over the service's addresses.
   public var balancing = LoadBalancingPolicy.pickFirst
   /// The budget of retries and hedges.
@@ -33,6 +34,11 @@ public struct ServiceConfiguration: Sendable {
   /// - Parameter service: `package.Service`.
   public mutating func configure(service: String, _ configuration: MethodConfiguration) {
     methods["\(service)/"] = configuration
+  }
+
+  /// - Parameter name: `package.Service/Method`, `package.Service/`, or "" for all methods that are not named.
+  mutating func configure(name: String, _ configuration: MethodConfiguration) {
+    if name.isEmpty { defaults = configuration } else { methods[name] = configuration }
   }
 
   func configuration(of method: MethodDescriptor) -> MethodConfiguration {
