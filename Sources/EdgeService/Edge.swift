@@ -36,13 +36,11 @@ final class EdgeGraph: ServiceGraph {
     guard let database = configuration.database else { preconditionFailure("the settings were checked") }
     let reactor = loop.reactor
     pool = PostgresPool(database, reactor: reactor, logger: loop.logger)
-    var channels = ChannelConfiguration.betweenServices
-    channels.maxResponseBytes = 8 << 20
-    let identity = configuration.rpc.identity
+    let (rpc, maxResponse) = (configuration.rpc, 8 << 20)
     backends = Backends(
-      oauth: try loop.makeChannel(to: "oauth", at: configuration.oauth, identity, configuration: channels),
-      mailer: try loop.makeChannel(to: "mailer", at: configuration.mailer, identity, configuration: channels),
-      reports: try loop.makeChannel(to: "report", at: configuration.reports, identity, configuration: channels),
+      oauth: try loop.makeChannel(to: .oauth, at: configuration.oauth, rpc, maxResponseBytes: maxResponse),
+      mailer: try loop.makeChannel(to: .mailer, at: configuration.mailer, rpc, maxResponseBytes: maxResponse),
+      reports: try loop.makeChannel(to: .report, at: configuration.reports, rpc, maxResponseBytes: maxResponse),
       contextKeys: configuration.rpc.contextKeys)
     let clock = { UInt64(Instant.current().nanoseconds) }
     let handler = EdgeHandler(
@@ -56,9 +54,9 @@ final class EdgeGraph: ServiceGraph {
     loop.check("postgres") {
       guard await pool.probe() else { throw Problem.unavailable }
     }
-    loop.check("oauth", through: backends.oauth)
-    loop.check("mailer", through: backends.mailer)
-    loop.check("report", through: backends.reports)
+    loop.check(.oauth, through: backends.oauth)
+    loop.check(.mailer, through: backends.mailer)
+    loop.check(.report, through: backends.reports)
   }
 
   func drain(within limit: Duration) async {

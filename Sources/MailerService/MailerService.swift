@@ -86,7 +86,7 @@ final class MailerGraph: ServiceGraph {
     let (reactor, shared, logger) = (loop.reactor, configuration.shared, loop.logger)
     pool = PostgresPool(database, reactor: reactor, logger: logger)
     http = try HTTPSClient(reactor: reactor)
-    channel = try loop.makeChannel(to: "oauth", at: configuration.oauth, configuration.rpc.identity)
+    channel = try loop.makeChannel(to: .oauth, at: configuration.oauth, configuration.rpc)
     let store = MailStore(pool: pool, reactor: reactor, pace: configuration.pace)
     let signer = ContextSigner(keys: configuration.rpc.contextKeys, issuer: MailerService.name)
     let tokens = TokenSource(reactor: reactor, channel: channel, signer: signer, cache: shared.tokens)
@@ -151,7 +151,7 @@ final class MailerGraph: ServiceGraph {
     loop.check("postgres") { [pool] in
       try await pool.query("SELECT 1", timeout: .seconds(1))
     }
-    loop.check("oauth", through: channel)
+    loop.check(.oauth, through: channel)
     worker.start()
     if loop.isFirst { listener = bell.listen { [worker] in worker.hint() } }
     watch?.start()

@@ -93,7 +93,7 @@ final class OAuthGraph: ServiceGraph {
   /// The operator's client from `emailmcp/oauth/config`; until it is there the process is not ready. It is looked at
   /// again now and then, so that a rotated secret needs no restart.
   private static func loadClient(_ loop: ServiceLoop, _ settings: OAuthSettings, _ vault: any SecretVault) {
-    loop.check("google_client", every: .seconds(300)) {
+    loop.check("google_client", every: .seconds(300), isVital: false) {
       guard let secret = try await vault.oauthClient(),
         let redirect = secret.redirectURI.flatMap({ EndpointURL($0) })
       else { throw NotReady("emailmcp/oauth/config has no client_id, client_secret and redirect_uri") }

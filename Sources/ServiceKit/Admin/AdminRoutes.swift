@@ -1,6 +1,6 @@
 internal import StrictJSON
 
-/// What the admin port answers: `/healthz`, `/readyz`, `/metrics`.
+/// What the admin port answers at once: `/healthz`, `/readyz`, `/metrics`. What it must ask the loops for is `RPCPage`'s.
 package struct AdminRoutes: Sendable {
   package struct Answer: Sendable, Equatable {
     package let status: Int

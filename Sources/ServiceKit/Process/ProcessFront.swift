@@ -21,9 +21,13 @@ final class ProcessFront {
       life.readiness.drain()
       life.stop.open()
     }
+    let reactor = loop.reactor
     let routes = AdminRoutes(readiness: life.readiness, metrics: life.metrics)
     let admin = HTTPServer(on: loop.reactor) { request in
       let path = request.head.path.map { String($0.prefix { $0 != "?" }) } ?? ""
+      if let page = RPCPage(path: path), [.get, .head].contains(request.head.method) {
+        return HTTPServerResponse(page.answer(await life.reports.gather(on: reactor)))
+      }
       return HTTPServerResponse(routes.answer(method: request.head.method.rawValue, path: path))
     }
     try admin.listen(try await life.common.adminListen.resolve(on: loop.reactor))

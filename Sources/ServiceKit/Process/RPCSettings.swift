@@ -6,19 +6,38 @@ package struct RPCSettings: Sendable {
   package let identity: RPCIdentity
   /// Sign and check call contexts.
   package let contextKeys: Keyring
+  /// Service configs of the operator's own, in place of the built-in ones.
+  package let policies: [PeerService: ServiceConfiguration]
 
-  package init(identity: RPCIdentity, contextKeys: Keyring) {
+  package init(
+    identity: RPCIdentity, contextKeys: Keyring, policies: [PeerService: ServiceConfiguration] = [:]
+  ) {
     self.identity = identity
     self.contextKeys = contextKeys
+    self.policies = policies
   }
 
   package init(_ settings: Settings) {
     identity = RPCIdentity(settings)
     contextKeys = settings.keyring("EMAILMCP_CONTEXT_KEYS")
+    var policies: [PeerService: ServiceConfiguration] = [:]
+    for peer in PeerService.allCases { policies[peer] = settings.serviceConfiguration(peer.policySetting) }
+    self.policies = policies
   }
 }
 
 extension Settings {
+  /// gRPC's service config as JSON.
+  func serviceConfiguration(_ name: String) -> ServiceConfiguration? {
+    value(name) { text throws(SettingProblem) in
+      do throws(ServiceConfigurationError) {
+        return try ServiceConfiguration(json: text)
+      } catch {
+        throw SettingProblem("is no gRPC service config: \(error)")
+      }
+    }
+  }
+
   /// Where another service is, in gRPC's name syntax.
   package func target(_ name: String, default fallback: String) -> ChannelTarget {
     let target = value(name, default: fallback) { text throws(SettingProblem) in

@@ -5,12 +5,25 @@ internal import Synchronization
 /// A process starts before its database and its peers are there; each of these has a name here and a reason while it
 /// is away.
 package final class Readiness: Sendable {
+  package struct Standing: Sendable, Equatable {
+    /// Everything that the process needs is there.
+    package let isReady: Bool
+    /// What calls cannot do without is there: callers need not go elsewhere.
+    package let takesCalls: Bool
+  }
+
   private struct State {
     var reasons: [String: String] = ["process": "is starting"]
+    /// Those that calls can do without.
+    var optional: Set<String> = []
     var isDraining = false
-    var observers: [@Sendable (Bool) -> Void] = []
+    var observers: [@Sendable (Standing) -> Void] = []
 
-    var isReady: Bool { reasons.isEmpty && !isDraining }
+    var standing: Standing {
+      Standing(
+        isReady: reasons.isEmpty && !isDraining,
+        takesCalls: !isDraining && reasons.keys.allSatisfy(optional.contains))
+    }
   }
 
   private let state = Mutex(State())
@@ -18,7 +31,14 @@ package final class Readiness: Sendable {
   package init() {}
 
   /// Announces a dependency that is not ready yet.
-  package func expect(_ name: String) { set(name, reason: "has not been reached yet") }
+  ///
+  /// - Parameter isVital: whether calls are of no use without it.
+  package func expect(_ name: String, isVital: Bool = true) {
+    change { state in
+      if !isVital { state.optional.insert(name) }
+      state.reasons[name] = "has not been reached yet"
+    }
+  }
 
   /// - Parameter reason: nil when the dependency is fine; else a phrase without secrets that follows the name.
   /// - Returns: whether this changed anything.
@@ -31,22 +51,22 @@ package final class Readiness: Sendable {
     }
   }
 
-  /// Tells now and at every change whether the process is ready, on whichever thread brings the change.
-  package func observe(_ observer: @escaping @Sendable (Bool) -> Void) {
+  /// Tells now and at every change how the process stands, on whichever thread brings the change.
+  package func observe(_ observer: @escaping @Sendable (Standing) -> Void) {
     observer(
       state.withLock { state in
         state.observers.append(observer)
-        return state.isReady
+        return state.standing
       })
   }
 
   private func change<Result: Sendable>(_ body: (inout sending State) -> Result) -> Result {
-    let (result, observers, isReady) = state.withLock { state in
-      let before = state.isReady
+    let (result, observers, standing) = state.withLock { state in
+      let before = state.standing
       let result = body(&state)
-      return (result, state.isReady == before ? [] : state.observers, state.isReady)
+      return (result, state.standing == before ? [] : state.observers, state.standing)
     }
-    for observer in observers { observer(isReady) }
+    for observer in observers { observer(standing) }
     return result
   }
 

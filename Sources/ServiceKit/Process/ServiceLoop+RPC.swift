@@ -6,7 +6,8 @@ extension ServiceLoop {
   /// A server whose calls carry a verified context, and which tells its health and its schemas. Register the service's
   /// methods, then `listen`.
   ///
-  /// - Parameter services: the full names for `grpc.health.v1`; all follow the process's readiness.
+  /// - Parameter services: the full names for `grpc.health.v1`: each says whether calls are of use here; "" says whether the
+  ///   process is ready with all that it needs.
   package func makeRPCServer(
     _ rpc: RPCSettings, services: [String], configuration: ServerConfiguration = ServerConfiguration()
   ) -> RPCServer {
@@ -22,7 +23,11 @@ extension ServiceLoop {
     } catch {
       preconditionFailure("Proto/: \(error)")
     }
-    readiness.observe { isReady in health.setAll(isReady ? .serving : .notServing) }
+    readiness.observe { standing in
+      health.set(standing.isReady ? .serving : .notServing, for: "")
+      for service in services { health.set(standing.takesCalls ? .serving : .notServing, for: service) }
+    }
+    keep(server)
     return server
   }
 
@@ -45,25 +50,28 @@ extension ServiceLoop {
     return adaptive
   }
 
-  /// A channel to another service, which must prove its SPIFFE name.
+  /// A channel to another process, which must prove its SPIFFE name.
   ///
-  /// - Parameter service: `oauth`, `mailer` or `report`.
+  /// - Parameter maxResponseBytes: the runtime's limit when nil.
   package func makeChannel(
-    to service: String, at target: ChannelTarget, _ identity: RPCIdentity,
-    configuration: ChannelConfiguration = .betweenServices
+    to peer: PeerService, at target: ChannelTarget, _ rpc: RPCSettings, maxResponseBytes: Int? = nil
   ) throws -> RPCChannel {
     var security = ChannelSecurity.plaintext
-    if let context = try identity.clientContext() {
-      security = .tls(context, peer: .uri(RPCIdentity.spiffeID(of: service)))
+    if let context = try rpc.identity.clientContext() {
+      security = .tls(context, peer: .uri(RPCIdentity.spiffeID(of: peer.rawValue)))
     }
-    return RPCChannel(
+    var configuration = ChannelConfiguration.betweenServices(to: peer, policy: rpc.policies[peer])
+    if let maxResponseBytes { configuration.maxResponseBytes = maxResponseBytes }
+    let channel = RPCChannel(
       to: target, security: security, on: reactor, configuration: configuration, logger: logger)
+    keep(channel)
+    return channel
   }
 
-  /// Keeps the process not ready while the other service does not answer. What that service itself waits for does not
-  /// matter here: one missing dependency must not take every process out of service in turn.
-  package func check(_ service: String, through channel: RPCChannel) {
-    check(service, every: .seconds(2)) {
+  /// Keeps the process not ready while no replica of the other one takes calls. Not vital: one missing dependency must not
+  /// take every process out of service in turn.
+  package func check(_ peer: PeerService, through channel: RPCChannel) {
+    check(peer.rawValue, every: .seconds(2), isVital: false) {
       _ = try await channel.unary(
         Health.check, HealthCheckRequest(), options: CallOptions(timeout: .seconds(1), waitForReady: true))
     }

@@ -1,5 +1,6 @@
 package import EventLoop
 package import Logging
+internal import RPCRuntime
 
 /// One loop of a process, as the service's code sees it. Not Sendable: stays on the loop.
 package final class ServiceLoop {
@@ -10,6 +11,9 @@ package final class ServiceLoop {
   package let logger: Logger
   package let readiness: Readiness
   package let metrics: MetricsRegistry
+  /// What was made here, for the admin port's page.
+  private var servers: [RPCServer] = []
+  private var channels: [RPCChannel] = []
   private var checks: [Task<Void, any Error>] = []
 
   package init(
@@ -25,12 +29,23 @@ package final class ServiceLoop {
 
   package var isFirst: Bool { index == 0 }
 
+  func keep(_ server: RPCServer) { servers.append(server) }
+  func keep(_ channel: RPCChannel) { channels.append(channel) }
+
+  func report(_ limits: ReportLimits) -> LoopReport {
+    LoopReport(servers: servers.map { $0.report(limits) }, channels: channels.map { $0.report(limits) })
+  }
+
   /// Keeps the readiness of a dependency up to date: runs `check` now and again, quickly while it fails. `check` must
   /// have a deadline of its own. Only the first loop checks; on the others this does nothing.
-  package func check(_ name: String, every interval: Duration = .seconds(1), _ check: @escaping () async throws -> Void)
-  {
+  ///
+  /// - Parameter isVital: whether calls are of no use without it, so that callers are to go to other replicas.
+  package func check(
+    _ name: String, every interval: Duration = .seconds(1), isVital: Bool = true,
+    _ check: @escaping () async throws -> Void
+  ) {
     guard isFirst else { return }
-    readiness.expect(name)
+    readiness.expect(name, isVital: isVital)
     let (reactor, readiness, logger) = (reactor, readiness, logger)
     checks.append(
       reactor.spawn {

@@ -144,6 +144,7 @@ package enum ServiceProcess<S: Service> {
     let loop = ServiceLoop(
       reactor: reactor, index: index, count: life.common.loops, logger: life.logger, readiness: life.readiness,
       metrics: life.metrics)
+    life.reports.add(loop)
     do {
       let front = index == 0 ? try await ProcessFront.start(on: loop, life) : nil
       let graph = try await S.start(on: loop, configuration)
@@ -165,6 +166,7 @@ final class ProcessLife: Sendable {
   let logger: Logger
   let metrics: MetricsRegistry
   let readiness = Readiness()
+  let reports = RPCReportSources()
   /// Opens when the process is to end.
   let stop = Latch()
 
