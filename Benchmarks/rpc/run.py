@@ -7,6 +7,7 @@ process's own, from /proc. `script/bench rpc` builds what this needs.
 
 import argparse
 import atexit
+import json
 import os
 import re
 import shutil
@@ -21,6 +22,7 @@ import time
 ROOT = os.path.join(os.path.dirname(os.path.abspath(__file__)), "..", "..")
 BINARIES = os.path.join(ROOT, ".build/benchmarks/release")
 PEERS = os.path.join(ROOT, ".build/benchmarks/peers")
+TOO_DEAR = 3  # the exit status of a gate that closed
 TICKS = os.sysconf("SC_CLK_TCK")
 SERVER_CORE, CLIENT_CORE = "0", "1" if os.cpu_count() > 1 else "0"
 # bench.EchoMessage of 107 bytes: text of 70 bytes, a number, 30 bytes of data.
@@ -61,10 +63,13 @@ class Server:
         self.process.wait()
 
 
-def h2load(port: int, request: str, connections: int, streams: int, count: int, tls: bool = False) -> dict:
+def h2load(
+        port: int, request: str, connections: int, streams: int, count: int, tls: bool = False,
+        headers: tuple[str, ...] = ()) -> dict:
     answer = subprocess.run(
         ["taskset", "-c", CLIENT_CORE, "h2load", "-t1", f"-c{connections}", f"-m{streams}", f"-n{count}", "-d", request,
          "-H", "te: trailers", "-H", "content-type: application/grpc+proto",
+         *(word for header in headers for word in ("-H", header)),
          f"http{'s' if tls else ''}://127.0.0.1:{port}/bench.Echo/Echo"], capture_output=True, text=True).stdout
     done = int(re.search(r"(\d+) succeeded", answer)[1])
     mean = re.search(r"time for request:\s+\S+\s+\S+\s+(\d+\.?\d*)(us|ms|s)", answer)
@@ -90,7 +95,6 @@ class Bench:
     def __init__(self, options: argparse.Namespace):
         self.options = options
         self.work = tempfile.mkdtemp(prefix="emailmcp-bench-")
-        self.next_port = 7270
         self.request = self.file("request", frame(MESSAGE))
         os.makedirs(f"{self.work}/www/bench.Echo")
         shutil.copy(self.request, f"{self.work}/www/bench.Echo/Echo")
@@ -106,8 +110,9 @@ class Bench:
         return f"{self.work}/{name}"
 
     def port(self) -> int:
-        self.next_port += 1
-        return self.next_port
+        with socket.socket() as probe:
+            probe.bind(("127.0.0.1", 0))
+            return probe.getsockname()[1]
 
     def ours(self, *extra: str, core: str = SERVER_CORE) -> Server:
         port = self.port()
@@ -243,18 +248,30 @@ class Bench:
         for name in ("nghttpd", "echo-server"):
             print(f"{name}: {self.count_instructions(name):,} instructions a call", flush=True)
 
-    def count_instructions(self, name: str) -> int:
+    def gate(self, dearer: bool) -> bool:
+        """Whether a call costs more than is allowed. One call after the other: how many share a turn of the loop is
+        then the same on every machine and under every load."""
+        with open(os.path.join(os.path.dirname(__file__), "thresholds.json")) as file:
+            allowed = json.load(file)["instructions_per_unary_call"]
+        headers = tuple(f"x-header-{number}: {number * 7919}" for number in range(20)) if dearer else ()
+        count = self.count_instructions("echo-server", 1, 1, (300, 2_300), headers)
+        print(f"echo-server: {count:,} instructions a call; allowed {allowed:,}")
+        return count > allowed
+
+    def count_instructions(
+            self, name: str, connections: int = 10, streams: int = 20, counts: tuple[int, int] = (2_000, 12_000),
+            headers: tuple[str, ...] = ()) -> int:
         totals = []
-        for count in (2_000, 12_000):
+        for count in counts:
             port, out = self.port(), f"{self.work}/callgrind.{name}.{count}"
             command = [f"{BINARIES}/echo-server", "--port", str(port)] if name == "echo-server" else [
                 self.nghttpd, "--no-tls", "-d", f"{self.work}/www", "--trailer", "grpc-status: 0", str(port)]
             server = Server(name, ["valgrind", "--tool=callgrind", f"--callgrind-out-file={out}", *command], port, "0,1")
-            h2load(port, self.request, 10, 20, count)
+            h2load(port, self.request, connections, streams, count, headers=headers)
             server.stop()
             with open(out) as file:
                 totals.append(int(re.search(r"^totals: (\d+)", file.read(), re.M)[1]))
-        return (totals[1] - totals[0]) // 10_000
+        return (totals[1] - totals[0]) // (counts[1] - counts[0])
 
 
 def main():
@@ -263,14 +280,13 @@ def main():
     parser.add_argument("--rounds", type=int, default=5, help="measurements of each server, in turn")
     parser.add_argument("--divide", type=int, default=1, help="so many times fewer calls in a measurement")
     parser.add_argument("--only", choices=sections, action="append")
-    parser.add_argument("--gate", type=int, metavar="N", help="only count instructions; fail above N a call")
+    parser.add_argument("--gate", action="store_true", help="only count instructions; fail above thresholds.json")
+    parser.add_argument("--dearer", action="store_true", help="with --gate: calls that must fail it")
     options = parser.parse_args()
     bench = Bench(options)
     try:
         if options.gate:
-            count = bench.count_instructions("echo-server")
-            print(f"echo-server: {count:,} instructions a call; allowed {options.gate:,}")
-            sys.exit(count > options.gate)
+            sys.exit(TOO_DEAR if bench.gate(options.dearer) else 0)
         for section in options.only or sections:
             print(f"\n### {section}: {getattr(bench, section).__doc__}\n", flush=True)
             getattr(bench, section)()
