@@ -111,7 +111,7 @@ let package = Package(
     tests("ServiceContracts", ["CivilTime", "RPCRuntime", "TLSSession", "WireCodec"]),
     tests("EdgeService", ["TestSupport", "PostgresClient", "CivilTime", "EventLoop", "HTTPServer", "RPCRuntime", "ServiceContracts", "ServiceKit", "StrictJSON", "TLSSession", "WireCodec", httpTypes, log]),
     tests("OAuthService", ["TestSupport", "CivilTime", "EventLoop", "HTTPServer", "HTTPSClient", "PostgresClient", "RPCRuntime", "SecretVault", "ServiceContracts", "ServiceKit", "StrictJSON", "TLSSession", httpTypes, log]),
-    tests("MailerService", ["TestSupport", "SecretVault", "StrictJSON", "CivilTime", "EventLoop", "HTTPSClient", "PostgresClient", "RPCRuntime", "ServiceContracts", "ServiceKit", "TLSSession", "Transport", "WireCodec", log]),
+    tests("MailerService", [httpTypes, "TestSupport", "SecretVault", "StrictJSON", "CivilTime", "EventLoop", "HTTPSClient", "PostgresClient", "RPCRuntime", "ServiceContracts", "ServiceKit", "TLSSession", "Transport", "WireCodec", log]),
     tests("GoogleSandbox", ["CivilTime", "EventLoop", "HTTPSClient", "StrictJSON", "TLSSession", httpTypes]),
     tests("ReportService", ["TestSupport", "CivilTime", "EventLoop", "PostgresClient", "RPCRuntime", "ServiceContracts", "WireCodec", log]),
     tests("EmailMCPCLI", ["TestSupport"]),

@@ -20,7 +20,7 @@ final class MailerHarness {
   let oauth: ScriptedOAuth
   let database: TestDatabase
   private let folder: String
-  private let gmailURL: String
+  let gmailURL: String
   private let pace: MailboxPace.Terms
   private var mailers: [(graph: any ServiceGraph, channel: RPCChannel)] = []
   static let keys = Keyring(generating: "test")
@@ -106,7 +106,9 @@ final class MailerHarness {
 
   // MARK: Calls
 
-  static func options(user: String = "ann", scopes: [String] = ["send", "read"]) -> CallOptions {
+  static func options(
+    user: String = "ann", scopes: [String] = ["send", "read"], timeout: Duration = .seconds(30)
+  ) -> CallOptions {
     let signer = ContextSigner(keys: keys, issuer: "edge")
     let context = CallContext {
       $0.tenantID = "acme"
@@ -114,7 +116,7 @@ final class MailerHarness {
       $0.credentialID = "key1"
       $0.scopes = scopes
     }
-    return CallOptions(timeout: .seconds(30), metadata: signer.metadata(for: context))
+    return CallOptions(timeout: timeout, metadata: signer.metadata(for: context))
   }
 
   static func mail(_ change: (inout Mailer.SendMessageRequest) -> Void = { _ in }) -> Mailer.SendMessageRequest {
@@ -135,9 +137,10 @@ final class MailerHarness {
 
   func call<Request, Response>(
     _ method: UnaryMethod<Request, Response>, _ request: Request, user: String = "ann",
-    scopes: [String] = ["send", "read"]
+    scopes: [String] = ["send", "read"], timeout: Duration = .seconds(30)
   ) async throws -> Response {
-    try await mailers[0].channel.call(method, request, options: Self.options(user: user, scopes: scopes))
+    try await mailers[0].channel.call(
+      method, request, options: Self.options(user: user, scopes: scopes, timeout: timeout))
   }
 
   func stream<Request, Response>(

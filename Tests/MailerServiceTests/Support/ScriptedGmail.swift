@@ -29,6 +29,8 @@ final class ScriptedGmail {
   private(set) var requests: [Request] = []
   /// Most requests that were open at the same time.
   private(set) var mostAtOnce = 0
+  /// Connections that the other side closed.
+  private(set) var hangUps = 0
   private var open = 0
   private var held: [() -> Void] = []
   private var heldWaiters: [Waiter<Void>] = []
@@ -122,7 +124,10 @@ final class ScriptedGmail {
       while let request = next() { gmail.answer(request, self) }
     }
 
-    func readClosed() { connection.close() }
+    func readClosed() {
+      gmail.hangUps += 1
+      connection.close()
+    }
     func closed(_ error: (any Error)?) {}
 
     func write(_ status: Int, _ headers: String, _ body: String) {
