@@ -345,7 +345,7 @@ class Judge:
                 self.fill(message, self.random.choice((0.2, 0.6, 1.0)))
                 self.check(name, message, f"{name}, random message {index}")
                 self.check_damaged(name, factory)
-            for _ in range(min(self.count, 6)):
+            for _ in range(min(self.count, 4)):
                 self.check_spellings(name, factory)
             self.check_depth(name, factory)
         print(json.dumps({"faults": self.faults}), flush=True)

@@ -15,7 +15,12 @@ public struct ProtobufDuration: WireMessage, Hashable {
     nanos = Int32(attoseconds / 1_000_000_000)
   }
 
-  public var duration: Duration { .seconds(seconds) + .nanoseconds(Int64(nanos)) }
+  /// Cut to what 64 bits of seconds hold: beyond them `Duration.components` stops the program, and a peer may send anything.
+  public var duration: Duration {
+    let (whole, part) = Int64(nanos).quotientAndRemainder(dividingBy: 1_000_000_000)
+    let (sum, isOverflow) = seconds.addingReportingOverflow(whole)
+    return .seconds(isOverflow ? (whole > 0 ? .max : .min) : sum) + .nanoseconds(part)
+  }
 
   public func encode(into w: inout WireWriter) {
     w.int64(1, seconds)

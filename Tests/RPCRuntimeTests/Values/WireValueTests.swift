@@ -115,4 +115,16 @@ struct WireValueTests {
     #expect(error.quotaFailure?.violations.first?.subject == "user:1")
     #expect(error.badRequest == nil)
   }
+
+  /// Found by the official runtime's bytes: such a delay stopped the program when it was looked at or passed on.
+  @Test(
+    "A duration beyond what can be counted is cut, not fatal",
+    arguments: [(Int64.max, Int32.max), (.max, 999_999_999), (.min, .min), (.min, -1), (.max - 1, .max)])
+  func hugeDurations(_ seconds: Int64, _ nanos: Int32) {
+    var received = ProtobufDuration()
+    received.seconds = seconds
+    received.nanos = nanos
+    let passedOn = ProtobufDuration(received.duration)
+    #expect(passedOn.seconds == (seconds < 0 ? .min : .max))
+  }
 }
