@@ -1,19 +1,11 @@
 import EventLoop
 import Glibc
+import TestSupport
 import Testing
 
 @testable import EmailMCPCLI
 
 @Suite struct ChildProcessTests {
-  private func onLoop<T: Sendable>(_ body: @Sendable (Reactor) async throws -> T) async throws -> T {
-    let loop = try EventLoop.start(name: "test")
-    let result = await loop.run { reactor -> Result<T, any Error> in
-      do { return .success(try await body(reactor)) } catch { return .failure(error) }
-    }
-    await loop.shutdown()
-    return try result.get()
-  }
-
   private static func shell(_ script: String, environment: [String: String] = [:]) -> ChildProcess.Program {
     .init(name: "sh", path: "/bin/sh", arguments: ["-c", script], environment: environment)
   }

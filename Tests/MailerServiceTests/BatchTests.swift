@@ -61,6 +61,51 @@ struct BatchTests {
     }
   }
 
+  @Test("Two batches that meet in two mailboxes, in opposite parts, wait for each other in one order")
+  func lockOrder() async throws {
+    try await MailerHarness.run(users: ["ann", "bea"]) { harness in
+      await harness.stopMailer()
+      try await harness.withStore { first in
+        try await harness.withStore { second in
+          // Both mailboxes exist, or one; the batches stop where they write the log, after the first of their locks.
+          for (round, known) in ["sub-ann,sub-bea", "sub-ann", ""].enumerated() {
+            try harness.database.execute(
+              """
+              DELETE FROM send_jobs; DELETE FROM mailboxes;
+              INSERT INTO mailboxes (google_sub) SELECT unnest(string_to_array('\(known)', ','))
+              """)
+            let session = try BlockingSession(url: harness.database.url())
+            _ = try session.execute("BEGIN; LOCK TABLE email_logs IN SHARE MODE")
+            let batches = try [["ann", "bea"], ["bea", "ann"]].enumerated().map { number, users in
+              var mails = try users.enumerated().map { try acceptance($1, number: round * 4 + number * 2 + $0) }
+              mails[1].worker = nil
+              mails[1].payload = [1, 2, 3]
+              return mails
+            }
+            let tasks = zip([first, second], batches).map { store, mails in
+              harness.reactor.spawn { try await MailStore.accept(mails, store.pool, store.pace) }
+            }
+            #expect(
+              try await harness.eventually {
+                try harness.value(
+                  """
+                  SELECT count(DISTINCT pid) FROM pg_locks AS awaited JOIN pg_locks AS held USING (pid)
+                  WHERE NOT awaited.granted
+                    AND held.database = (SELECT oid FROM pg_database WHERE datname = current_database())
+                  """) == "2"
+              })
+            _ = try session.execute("COMMIT")
+            let answers = [try await tasks[0].value, try await tasks[1].value]
+            // Whoever came first has its mailbox at once; the other one's has mail waiting by then.
+            #expect(answers.contains([.sending(epoch: 1), .queued]))
+            #expect(answers.contains([.busy, .queued]))
+          }
+        }
+      }
+      #expect(try harness.value("SELECT deadlocks FROM pg_stat_database WHERE datname = current_database()") == "0")
+    }
+  }
+
   @Test("A mailbox that has had its day's recipients sleeps until the day frees, at the limit and not before")
   func day() async throws {
     try await MailerHarness.run(dailyRecipients: 3, users: ["ann", "bea"]) { harness in

@@ -32,6 +32,7 @@ final class SharedState: Sendable {
   let tokens = TokenCache()
   let board = OutcomeBoard()
   let queued = QueuedMailboxes()
+  let turns = MailboxTurns()
   let pause: ProjectPause
 
   init(projectUnitsPerMinute: Int) { pause = ProjectPause(unitsPerMinute: projectUnitsPerMinute) }

@@ -24,6 +24,7 @@ final class MessageSender {
   private let seal: PayloadSeal
   private let board: OutcomeBoard
   private let queued: QueuedMailboxes
+  private let turns: MailboxTurns
   private let pause: ProjectPause
   private let unsent: UnsentLimit
   private let links: UnsubscribeLinks
@@ -42,6 +43,7 @@ final class MessageSender {
     self.seal = seal
     board = shared.board
     queued = shared.queued
+    turns = shared.turns
     pause = shared.pause
     self.unsent = unsent
     self.links = links
@@ -128,9 +130,10 @@ final class MessageSender {
     for _ in 0..<2 {
       let (account, token) = try await account(of: user)
       if let wanted = order.message.requestedFrom, wanted.key != account.address.key { throw RPCError.fromNotAllowed }
+      let turn = try await turn(order, account, token)
       let asked = Courier.clock()
       let mail = try build(order, account, user)
-      switch try await keep(mail, order, token, askedAt: asked) {
+      switch try await keep(mail, order, token, turn, askedAt: asked) {
       case .answered(let response): return response
       case .queued:
         unsent.added(user.tenantID)
@@ -176,6 +179,12 @@ final class MessageSender {
     }
   }
 
+  /// Mail goes at once in its mailbox's turn; without one, or when nobody waits for it, to the queue.
+  private func turn(_ order: Order, _ account: MailAccount, _ token: AccessToken?) async throws -> MailboxTurn? {
+    guard order.goesAtOnce, token != nil, !courier.isDraining, !pause.isPaused(at: .current()) else { return nil }
+    return try await turns.take(account.googleSub, on: reactor)
+  }
+
   private func build(_ order: Order, _ account: MailAccount, _ user: UserKey) throws -> Mail {
     var random = SystemRandomNumberGenerator()
     // The id's time is the row's partition key: milliseconds.
@@ -206,15 +215,18 @@ final class MessageSender {
   /// transaction that accepts gives this process a lease with its intent, and who drops it half-way leaves behind a mail
   /// of unknown fate.
   private func keep(
-    _ mail: Mail, _ order: Order, _ token: AccessToken?, askedAt: Duration
+    _ mail: Mail, _ order: Order, _ token: AccessToken?, _ turn: MailboxTurn?, askedAt: Duration
   ) async throws -> Kept {
     try await CallScope.outlivingCall(on: reactor) { [self] in
-      switch try await store(mail, order, token: token) {
-      case .sending(let epoch):
-        .answered(try await carry(mail, order, token, Courier.lease(epoch: epoch, askedAt: askedAt)))
+      let accepted = try await store(mail, order, atOnce: turn != nil)
+      if case .sending(let epoch) = accepted {
+        return .answered(try await carry(mail, order, token, turn, Courier.lease(epoch: epoch, askedAt: askedAt)))
+      }
+      turn?.end()
+      return switch accepted {
       case .queued: .queued
       case .duplicate: .duplicate
-      case .busy: .busy
+      case .sending, .busy: .busy
       case .suppressed: .suppressed
       case .accountChanged: .accountChanged
       }
@@ -222,10 +234,9 @@ final class MessageSender {
   }
 
   /// Performs what `MailAcceptance` decides.
-  private func store(_ mail: Mail, _ order: Order, token: AccessToken?) async throws -> MailStore.Accepted {
+  private func store(_ mail: Mail, _ order: Order, atOnce: Bool) async throws -> MailStore.Accepted {
     var acceptance = MailAcceptance(
-      atOnce: order.goesAtOnce && token != nil && !courier.isDraining && !pause.isPaused(at: .current()),
-      policy: order.policy)
+      atOnce: atOnce && !courier.isDraining && !pause.isPaused(at: .current()), policy: order.policy)
     var action = acceptance.begin()
     while true {
       switch action {
@@ -279,7 +290,7 @@ final class MessageSender {
   // MARK: Seeing it through
 
   private func carry(
-    _ mail: Mail, _ order: Order, _ token: AccessToken?, _ lease: Lease
+    _ mail: Mail, _ order: Order, _ token: AccessToken?, _ turn: MailboxTurn?, _ lease: Lease
   ) async throws -> Mailer.SendMessageResponse {
     let key = mail.acceptance.key
     var attempt = SendAttempt(
@@ -289,7 +300,7 @@ final class MessageSender {
       key: key, googleSub: mail.acceptance.account.googleSub, mail: mail.payload, token: token,
       isPayloadStored: mail.acceptance.payload != nil || order.policy == .retry)
     let deadline = Instant.current() + order.wait
-    guard let end = try await seeThrough(delivery, attempt, first, by: deadline) else {
+    guard let end = try await seeThrough(delivery, attempt, first, turn, by: deadline) else {
       return try await patienceEnded(mail, order, .sending)
     }
     switch end {
@@ -303,14 +314,17 @@ final class MessageSender {
 
   /// In a task of its own: the mail is seen through even when its sender waits no longer. Nil: not finished in time.
   private func seeThrough(
-    _ delivery: Delivery, _ attempt: SendAttempt, _ first: SendAttempt.Action, by deadline: Instant
+    _ delivery: Delivery, _ attempt: SendAttempt, _ first: SendAttempt.Action, _ turn: MailboxTurn?,
+    by deadline: Instant
   ) async throws -> DeliveryEnd? {
     var timer: Timer?
     defer { timer?.cancel() }
     return try await reactor.wait { (waiter: Waiter<DeliveryEnd?>) in
       timer = reactor.schedule(at: deadline) { waiter.resume(returning: nil) }
       reactor.spawn { [courier, queued, worker] in
-        waiter.resume(returning: await courier.carry(delivery, attempt, first))
+        let end = await courier.carry(delivery, attempt, first)
+        turn?.end()
+        waiter.resume(returning: end)
         if queued.take(delivery.googleSub) { worker.hint() }
       }
     }
