@@ -9,6 +9,7 @@ Prints a Markdown table; CPU is µs of each part a send, from /proc.
 """
 
 import argparse
+import base64
 import json
 import os
 import re
@@ -220,6 +221,26 @@ def is_ready(port: int) -> bool:
         return False
 
 
+LARGE_MIB = 18
+"""Of attachment: with base64 a mail of 24.6 MiB, just under Gmail's limit of 25."""
+
+
+def cost_of_large_mail(summary: dict, pids: dict[str, int]) -> None:
+    """What one large mail adds to the memory of the mailer, at its peak, beside the size of the mail as it leaves."""
+    content = base64.b64encode(os.urandom(LARGE_MIB << 20)).decode()
+    mail = {"to": ["ada@example.com"], "subject": "Large", "body": "See the file.", "attachments": [
+        {"filename": "large.bin", "content_type": "application/octet-stream", "content": content}]}
+    before = memory_mib(pids["mailer-service"])
+    with open(f"/proc/{pids['mailer-service']}/clear_refs", "w") as file:
+        file.write("5")  # the high-water mark begins anew
+    requests.post(f"{summary['api']}/v1/users/bench-0/messages", json=mail,
+                  headers={"Authorization": f"Bearer {summary['key']}"}).raise_for_status()
+    with open(f"/proc/{pids['mailer-service']}/status") as file:
+        peak = int(re.search(r"VmHWM:\s+(\d+)", file.read())[1]) / 1024
+    size = LARGE_MIB * 78 / 57
+    print(f"\none mail of {size:.1f} MiB: {peak - before:.1f} MiB more in the mailer, {(peak - before) / size:.2f} times its size")
+
+
 def main() -> None:
     parser = argparse.ArgumentParser(description=__doc__.splitlines()[0])
     parser.add_argument("--seconds", type=int, default=10)
@@ -242,6 +263,7 @@ def main() -> None:
             idle = " | ".join(f"{memory_mib(pids[service], kind):.1f}" for kind in kinds)
             print(f"| {service} | {idle} | {ready:.0f} |", flush=True)
         connect_users(summary, options.users)
+        cost_of_large_mail(summary, pids)
         print("\n| stack | sends/s | p50, ms | p99, ms | failed | CPU µs a send |\n| --- | --- | --- | --- | --- | --- |")
         parts = {name.removesuffix("-service"): pids[name] for name in services if name != "report-service"}
         parts |= {"postgres": pids["postgres"], "sandbox": pids["google-sandbox"]}

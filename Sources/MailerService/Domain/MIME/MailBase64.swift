@@ -6,6 +6,8 @@ enum MailBase64 {
 
   /// Bytes in a line of 76 characters.
   private static let lineBytes = 57
+  /// Bytes encoded at a time, whole lines and whole groups of three: an attachment's text is never there twice.
+  static let pieceBytes = lineBytes * 1024
 
   /// The size of `appendLines`' output for `count` bytes, line ends included.
   static func linesSize(_ count: Int) -> Int {
@@ -16,7 +18,7 @@ enum MailBase64 {
 
   /// Appends `bytes` in lines of 76 characters, each ended by CRLF.
   static func appendLines(_ bytes: some Collection<UInt8>, to output: inout [UInt8]) {
-    withContiguous(bytes) { source in
+    withPieces(of: bytes) { source in
       append(size: linesSize(source.count), to: &output) { target in
         var written = 0
         var start = 0
@@ -44,7 +46,7 @@ enum MailBase64 {
 
   /// Appends `bytes` in the URL-safe alphabet without padding.
   static func appendURLSafe(_ bytes: some Collection<UInt8>, to output: inout [UInt8]) {
-    withContiguous(bytes) { source in
+    withPieces(of: bytes) { source in
       append(size: (source.count + 2) / 3 * 4, to: &output) { target in
         encode(source, 0..<source.count, urlSafe, padded: false, into: target)
       }
@@ -56,6 +58,14 @@ enum MailBase64 {
   private static func withContiguous(_ bytes: some Collection<UInt8>, _ body: (UnsafeBufferPointer<UInt8>) -> Void) {
     if bytes.withContiguousStorageIfAvailable(body) == nil {
       Array(bytes).withUnsafeBufferPointer(body)
+    }
+  }
+
+  private static func withPieces(of bytes: some Collection<UInt8>, _ body: (UnsafeBufferPointer<UInt8>) -> Void) {
+    withContiguous(bytes) { source in
+      for start in stride(from: 0, to: source.count, by: pieceBytes) {
+        body(UnsafeBufferPointer(rebasing: source[start..<min(start + pieceBytes, source.count)]))
+      }
     }
   }
 
