@@ -2,6 +2,7 @@
 """Sends a second end to end, beside the same job written with FastAPI; idle memory and start of each service.
 
     script/bench sends [--seconds 10] [--connections 64] [--users 256] [--no-peers]
+    script/bench sends --slow    memory of the mailer while Gmail takes a second for each of 1,000 mails at once
 
 Everything runs on this machine: the release programs, their own Postgres with its default durability, a stand-in for
 Gmail without delay, wrk as the load. The peers use the same Postgres server and the same stand-in, one after the other.
@@ -93,6 +94,8 @@ def connect_users(summary: dict, count: int) -> None:
 
 def load(url: str, key: str, options: argparse.Namespace) -> dict:
     environment = os.environ | {"BENCH_KEY": key, "BENCH_USERS": str(options.users)}
+    if options.slow:
+        environment["BENCH_IN_TURN"] = "yes"
     command = ["wrk", "-t1", f"-c{options.connections}", f"-d{options.seconds}s", "--timeout", "30s", "-s",
                f"{HERE}/send.lua", url]
     answer = subprocess.run(command, env=environment, capture_output=True, text=True)
@@ -241,12 +244,27 @@ def cost_of_large_mail(summary: dict, pids: dict[str, int]) -> None:
     print(f"\none mail of {size:.1f} MiB: {peak - before:.1f} MiB more in the mailer, {(peak - before) / size:.2f} times its size")
 
 
+def slow_gmail(summary: dict, pids: dict[str, int], options: argparse.Namespace) -> None:
+    options.users, options.connections = 1200, 1050
+    connect_users(summary, options.users)
+    requests.post(f"{summary['sandbox']}/sandbox/faults", json={
+        "route": "send", "delay_ms": 1000, "count": 0}).raise_for_status()
+    before = memory_mib(pids["mailer-service"])
+    result = load(summary["api"], summary["key"], options)
+    with open(f"/proc/{pids['mailer-service']}/status") as file:
+        peak = int(re.search(r"VmHWM:\s+(\d+)", file.read())[1]) / 1024
+    rate = (result["requests"] - result["failed"]) / result["seconds"]
+    print(f"Gmail takes 1 s: {rate:.0f} sends/s over {options.connections} connections, so many are under way at once; "
+          f"{result['failed']} failed; p99 {result['p99_ms']:.0f} ms; mailer {before:.1f} MiB before, {peak:.1f} at its peak")
+
+
 def main() -> None:
     parser = argparse.ArgumentParser(description=__doc__.splitlines()[0])
     parser.add_argument("--seconds", type=int, default=10)
     parser.add_argument("--connections", type=int, default=64)
     parser.add_argument("--users", type=int, default=256)
     parser.add_argument("--no-peers", action="store_true")
+    parser.add_argument("--slow", action="store_true")
     options = parser.parse_args()
     binaries = os.environ["EMAILMCP_BIN"]
     data = tempfile.mkdtemp(prefix="emailmcp-bench-")
@@ -255,6 +273,8 @@ def main() -> None:
     try:
         pids = {name_of(pid): pid for pid in children(process.pid)}
         services = ["edge-service", "oauth-service", "mailer-service", "report-service"]
+        if options.slow:
+            return slow_gmail(summary, pids, options)
         time.sleep(2)
         kinds = ("Pss", "Rss", "Anonymous")
         print("| service | idle PSS, MiB | RSS | own data | start to ready, ms |\n| --- | --- | --- | --- | --- |")

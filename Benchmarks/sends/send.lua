@@ -1,6 +1,9 @@
 -- wrk script: each request sends one mail for a user drawn at random, so that no mailbox is asked for two at once often.
--- Environment: BENCH_KEY (bearer credential), BENCH_USERS (how many users "bench-0" … are connected).
+-- Environment: BENCH_KEY (bearer credential), BENCH_USERS (how many users "bench-0" … are connected); BENCH_IN_TURN: the
+-- users in turn, so that no mailbox is asked for two at once at all.
 local users = tonumber(os.getenv("BENCH_USERS"))
+local in_turn = os.getenv("BENCH_IN_TURN")
+local last = 0
 local headers = {
   ["Content-Type"] = "application/json",
   ["Authorization"] = "Bearer " .. os.getenv("BENCH_KEY"),
@@ -19,7 +22,8 @@ function init(args)
 end
 
 function request()
-  return wrk.format("POST", "/v1/users/bench-" .. math.random(0, users - 1) .. "/messages", headers, body)
+  last = in_turn and (last + 1) % users or math.random(0, users - 1)
+  return wrk.format("POST", "/v1/users/bench-" .. last .. "/messages", headers, body)
 end
 
 function response(status, headers, body)
