@@ -45,6 +45,44 @@ import Testing
     await loop.shutdown()
   }
 
+  @Test("nothing of the loop runs between the decision to wait and the waiter's registration")
+  func registersAtOnce() async throws {
+    let loop = try EventLoop.start(name: "test")
+    let ran = Mutex(false)
+    let (decided, registered) = try await loop.run { reactor in
+      // One job, which is next in the queue: it runs wherever the waiting task lets go of the thread.
+      let next = Task(executorPreference: loop.executor) { @Sendable in ran.withLock { $0 = true } }
+      let decided = ran.withLock { $0 }
+      let registered = try await reactor.wait { waiter in waiter.resume(returning: ran.withLock { $0 }) }
+      await next.value
+      return (decided, registered)
+    }
+    #expect(!decided)
+    #expect(!registered)
+    #expect(ran.withLock { $0 })
+    await loop.shutdown()
+  }
+
+  @Test("a waiter that is resumed before its task suspends keeps the first result")
+  func resumedEarly() async throws {
+    let loop = try EventLoop.start(name: "test")
+    let (value, wasPending, isPending) = try await loop.run { reactor in
+      var states: [Bool] = []
+      let value: Int = try await reactor.wait { waiter in
+        states.append(waiter.isPending)
+        waiter.resume(returning: 1)
+        states.append(waiter.isPending)
+        waiter.resume(returning: 2)
+        waiter.resume(throwing: CancellationError())
+      }
+      return (value, states[0], states[1])
+    }
+    #expect(value == 1)
+    #expect(wasPending)
+    #expect(!isPending)
+    await loop.shutdown()
+  }
+
   @Test("blocking work runs beside the loop, which goes on meanwhile")
   func offload() async throws {
     let loop = try EventLoop.start(name: "test")
