@@ -98,6 +98,8 @@ package final class HTTP2Session {
     switch event {
     case .closed(let stream, _):
       releaseWindow(of: stream)
+      // Before the owner hears of it, who may open another stream in its place at once.
+      removeFromLive(stream)
       finished = stream
     case .pong(Self.shutdownPing) where shutdownNoticeAt != nil:
       finishShutdown()
@@ -151,7 +153,7 @@ package final class HTTP2Session {
 
   // MARK: State
 
-  /// Streams that are open now, in no order.
+  /// Streams that are open now, in no order; those whose `closed` event has been delivered are not.
   package var streams: [HTTP2Stream] { live }
   package var openStreamCount: Int { live.count }
 
@@ -222,17 +224,20 @@ package final class HTTP2Session {
     return stream
   }
 
+  private func removeFromLive(_ stream: HTTP2Stream) {
+    let index = stream.liveIndex
+    guard index >= 0 else { return }
+    let last = live.removeLast()
+    if last !== stream {
+      live[index] = last
+      last.liveIndex = index
+    }
+    stream.liveIndex = -1
+  }
+
   private func recycleFinished() {
     // Taken, not copied: one more reference here would keep every stream out of the pool.
     guard var stream = finished.take() else { return }
-    let index = stream.liveIndex
-    if index >= 0 {
-      let last = live.removeLast()
-      if last !== stream {
-        live[index] = last
-        last.liveIndex = index
-      }
-    }
     stream.owner = nil
     if recent === stream { recent = nil }
     events[eventHead - 1] = .remoteSettings  // drops the event's reference

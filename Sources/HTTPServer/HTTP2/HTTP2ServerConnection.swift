@@ -79,7 +79,7 @@ final class HTTP2ServerConnection: ConnectionDelegate, ServedConnection {
       case .drained(let stream): exchange(stream)?.wakeWriter()
       case .closed(let stream, _):
         exchange(stream)?.streamClosed()
-        if session.openStreamCount <= 1 { idleSince = server.reactor.now }
+        if session.openStreamCount == 0 { idleSince = server.reactor.now }
       case .limit(let limit):
         server.configuration.onLimit("http2_\(limit.rawValue)")
       case .goAway, .remoteSettings, .ping, .pong: break

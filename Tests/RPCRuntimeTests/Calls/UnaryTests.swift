@@ -46,6 +46,50 @@ struct UnaryTests {
     }
   }
 
+  @Test("Calls that wait for the only stream a server allows get it one after the other")
+  func onlyStream() async throws {
+    var configuration = ServerConfiguration()
+    configuration.maxConcurrentStreams = 1
+    try await withPair(server: configuration) {
+      $0.handle(Notes.echo) { request, _ in request }
+    } _: { channel, _ in
+      let options = CallOptions(timeout: .seconds(20))
+      let tasks = (0..<5).map { index in
+        channel.reactor.spawn { try await channel.call(Notes.echo, Note("", number: index), options: options).number }
+      }
+      for (index, task) in tasks.enumerated() {
+        let number = try await task.value
+        #expect(number == Int64(index))
+      }
+    }
+  }
+
+  @Test("More calls at once than a loop runs jobs in a tick all end")
+  func manyAtOnce() async throws {
+    try await withPair {
+      $0.handle(Notes.echo) { request, _ in request }
+    } _: { channel, _ in
+      let target = channel.target
+      // The server has a loop of its own, so that answers come while calls still begin.
+      try await onLoop { reactor in
+        let channels = (0..<40).map { _ in RPCChannel(to: target, on: reactor) }
+        var ended = 0
+        for channel in channels {
+          for _ in 0..<100 {
+            reactor.spawn {
+              _ = try await channel.call(Notes.echo, Note(""))
+              ended += 1
+            }
+          }
+        }
+        let limit = Instant.current() + .seconds(30)
+        while ended < 4000, Instant.current() < limit { try await reactor.sleep(for: .milliseconds(1)) }
+        #expect(ended == 4000)
+        for channel in channels { channel.close() }
+      }
+    }
+  }
+
   @Test("An RPCError arrives with code, message, details and trailers")
   func error() async throws {
     try await withPair {
