@@ -1,7 +1,7 @@
 #!/usr/bin/env python3
 """Sends a second end to end, beside the same job written with FastAPI; idle memory and start of each service.
 
-    script/bench sends [--seconds 10] [--connections 64] [--users 256] [--no-peers]
+    script/bench sends [--seconds 10] [--connections 64] [--users 256] [--loops 1] [--no-peers]
     script/bench sends --slow    memory of the mailer while Gmail takes a second for each of 1,000 mails at once
 
 Everything runs on this machine: the release programs, their own Postgres with its default durability, a stand-in for
@@ -265,7 +265,10 @@ def main() -> None:
     parser.add_argument("--users", type=int, default=256)
     parser.add_argument("--no-peers", action="store_true")
     parser.add_argument("--slow", action="store_true")
+    parser.add_argument("--loops", help="threads of each service; by default as many as cores")
     options = parser.parse_args()
+    if options.loops:
+        UNLIMITED["EMAILMCP_LOOPS"] = options.loops
     binaries = os.environ["EMAILMCP_BIN"]
     data = tempfile.mkdtemp(prefix="emailmcp-bench-")
     os.chmod(data, 0o755)
