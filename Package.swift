@@ -100,7 +100,7 @@ let package = Package(
 
     // Tests.
     .target(name: "TestSupport", dependencies: ["EventLoop", "PostgresClient"], path: "Tests/TestSupport", swiftSettings: settings),
-    tests("WireCodec"), tests("StrictJSON"), tests("CivilTime"), tests("EventLoop"), tests("TLSSession"), tests("HTTP2Session"),
+    tests("WireCodec"), tests("StrictJSON"), tests("CivilTime"), tests("EventLoop"), tests("TLSSession"), tests("HTTP2Session", ["CNghttp2"]),
     tests("Transport", ["EventLoop", "TLSSession"]),
     tests("RPCRuntime", ["WireCodec", "EventLoop", "TLSSession", "HTTP2Session", "Transport"]),
     tests("HTTPServer", ["EventLoop", "TLSSession", "Transport", httpTypes]),

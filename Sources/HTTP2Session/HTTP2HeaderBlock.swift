@@ -14,16 +14,13 @@ package struct HTTP2HeaderBlock {
   let start: Int
   package let count: Int
 
-  package func name(_ index: Int) -> UnsafeRawBufferPointer {
-    precondition(index >= 0 && index < count)
-    let field = stream.fields[start + index]
-    return stream.arena.slice(field.nameStart, field.nameLength)
-  }
+  package func name(_ index: Int) -> UnsafeRawBufferPointer { field(index).name }
 
-  package func value(_ index: Int) -> UnsafeRawBufferPointer {
+  package func value(_ index: Int) -> UnsafeRawBufferPointer { field(index).value }
+
+  package func field(_ index: Int) -> (name: UnsafeRawBufferPointer, value: UnsafeRawBufferPointer) {
     precondition(index >= 0 && index < count)
-    let field = stream.fields[start + index]
-    return stream.arena.slice(field.valueStart, field.valueLength)
+    return stream.bytes(of: stream.fields[start + index])
   }
 
   /// The value of the first field of this name (lower-case), compared byte by byte.
@@ -37,38 +34,5 @@ extension UnsafeRawBufferPointer {
   /// Whether the bytes are exactly those of a literal.
   package func equals(_ literal: StaticString) -> Bool {
     count == literal.utf8CodeUnitCount && (count == 0 || memcmp(baseAddress!, literal.utf8Start, count) == 0)
-  }
-}
-
-/// Bytes that only grow, with offsets for references; keeps its memory between uses.
-struct ByteArena: ~Copyable {
-  private var base: UnsafeMutableRawPointer?
-  private var capacity = 0
-  private(set) var count = 0
-
-  deinit { base?.deallocate() }
-
-  mutating func append(_ bytes: UnsafePointer<UInt8>, _ length: Int) -> UInt32 {
-    if count + length > capacity {
-      let grown = max(512, capacity * 2, count + length)
-      let memory = UnsafeMutableRawPointer.allocate(byteCount: grown, alignment: 1)
-      if let base {
-        memory.copyMemory(from: base, byteCount: count)
-        base.deallocate()
-      }
-      base = memory
-      capacity = grown
-    }
-    let start = count
-    if length > 0 { base!.advanced(by: start).copyMemory(from: bytes, byteCount: length) }
-    count += length
-    return UInt32(start)
-  }
-
-  mutating func removeAll() { count = 0 }
-
-  func slice(_ start: UInt32, _ length: UInt32) -> UnsafeRawBufferPointer {
-    guard let base, length > 0 else { return UnsafeRawBufferPointer(start: nil, count: 0) }
-    return UnsafeRawBufferPointer(start: base + Int(start), count: Int(length))
   }
 }

@@ -2,9 +2,9 @@ import CNghttp2
 
 /// nghttp2's side. The callbacks only record; nothing of the owner's runs inside them.
 extension HTTP2Session {
-  static func makeSession(_ role: Role, _ configuration: HTTP2Configuration, owner: UnsafeMutableRawPointer)
-    -> OpaquePointer
-  {
+  static func makeSession(
+    _ role: Role, _ configuration: HTTP2Configuration, _ memory: SessionMemory?, owner: UnsafeMutableRawPointer
+  ) -> OpaquePointer {
     var option: OpaquePointer?
     var session: OpaquePointer?
     guard nghttp2_option_new(&option) == 0 else { fatalError("out of memory") }
@@ -22,10 +22,13 @@ extension HTTP2Session {
     }
     // Until its SETTINGS arrive, the client assumes what servers commonly allow.
     nghttp2_option_set_peer_max_concurrent_streams(option, 100)
-    let status =
-      role == .server
-      ? nghttp2_session_server_new2(&session, callbacks.pointer, owner, option)
-      : nghttp2_session_client_new2(&session, callbacks.pointer, owner, option)
+    let make = role == .server ? nghttp2_session_server_new3 : nghttp2_session_client_new3
+    let status: Int32
+    if var functions = memory?.functions {
+      status = make(&session, callbacks.pointer, owner, option, &functions)
+    } else {
+      status = make(&session, callbacks.pointer, owner, option, nil)
+    }
     guard status == 0, let session else { fatalError("out of memory") }
     return session
   }
@@ -53,9 +56,10 @@ extension HTTP2Session {
       source: nghttp2_data_source(ptr: Unmanaged.passUnretained(stream).toOpaque()),
       read_callback: { _, _, buffer, length, flags, source, owner in
         guard let buffer, let flags, let source, let owner else { return Int(NGHTTP2_ERR_CALLBACK_FAILURE.rawValue) }
-        let stream = Unmanaged<HTTP2Stream>.fromOpaque(source.pointee.ptr).takeUnretainedValue()
-        return Unmanaged<HTTP2Session>.fromOpaque(owner).takeUnretainedValue()
-          .provideData(stream, into: buffer, length, flags)
+        let stream = Unmanaged<HTTP2Stream>.fromOpaque(source.pointee.ptr)
+        return HTTP2Session.with(owner) { session in
+          stream._withUnsafeGuaranteedRef { session.provideData($0, into: buffer, length, flags) }
+        }
       })
   }
 
@@ -114,10 +118,14 @@ extension HTTP2Session {
   /// Payload, in bytes, from which on a frame goes to the sink: below it the copy costs less than the way around it.
   private static let directPayload = 4096
 
-  func stream(_ id: Int32) -> HTTP2Stream? {
-    if let recent, recent.id == id { return recent }
+  func stream(_ id: Int32) -> HTTP2Stream? { borrowedStream(id)?.takeUnretainedValue() }
+
+  /// As `stream`, without a reference of its own, for `_withUnsafeGuaranteedRef`: a call has a dozen of these.
+  @inline(__always)
+  func borrowedStream(_ id: Int32) -> Unmanaged<HTTP2Stream>? {
+    if let recent, recent._withUnsafeGuaranteedRef({ $0.id == id }) { return recent }
     guard let pointer = nghttp2_session_get_stream_user_data(session, id) else { return nil }
-    let stream = Unmanaged<HTTP2Stream>.fromOpaque(pointer).takeUnretainedValue()
+    let stream = Unmanaged<HTTP2Stream>.fromOpaque(pointer)
     recent = stream
     return stream
   }

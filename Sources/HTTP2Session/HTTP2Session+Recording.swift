@@ -55,7 +55,7 @@ extension HTTP2Session {
       guards.opened.open(id)
       stream = makeStream(id: id)
       nghttp2_session_set_stream_user_data(session, id, Unmanaged.passUnretained(stream).toOpaque())
-      recent = stream
+      recent = Unmanaged.passUnretained(stream)
     } else {
       guard let known = self.stream(id) else { return 0 }
       stream = known
@@ -72,16 +72,23 @@ extension HTTP2Session {
     _ frame: UnsafePointer<nghttp2_frame>, _ name: UnsafePointer<UInt8>, _ nameLength: Int,
     _ value: UnsafePointer<UInt8>, _ valueLength: Int
   ) -> Int32 {
-    guard let stream = stream(frame.pointee.hd.stream_id) else { return 0 }
+    guard let stream = borrowedStream(frame.pointee.hd.stream_id) else { return 0 }
+    return stream._withUnsafeGuaranteedRef { add(name, nameLength, value, valueLength, to: $0) }
+  }
+
+  private func add(
+    _ name: UnsafePointer<UInt8>, _ nameLength: Int, _ value: UnsafePointer<UInt8>, _ valueLength: Int,
+    to stream: HTTP2Stream
+  ) -> Int32 {
     stream.blockSize += nameLength + valueLength + 32
     guard stream.blockSize <= configuration.maxHeaderListSize,
       stream.fields.count - stream.blockStart < configuration.maxHeaderFields
     else { return refuseBlock(stream) }
-    let nameStart = stream.arena.append(name, nameLength)
-    let valueStart = stream.arena.append(value, valueLength)
+    let start = stream.arena.append(name, nameLength)
+    _ = stream.arena.append(value, valueLength)
     stream.fields.append(
       HTTP2Stream.Field(
-        nameStart: nameStart, nameLength: UInt32(nameLength), valueStart: valueStart, valueLength: UInt32(valueLength)))
+        start: UInt32(start), nameLength: UInt32(nameLength), valueLength: UInt32(valueLength)))
     return 0
   }
 
@@ -160,9 +167,9 @@ extension HTTP2Session {
 
   /// Whether the section in progress carries a 1xx status; nghttp2 has checked that `:status` is three digits.
   private func isInformational(_ stream: HTTP2Stream) -> Bool {
-    for field in stream.fields[stream.blockStart...]
-    where stream.arena.slice(field.nameStart, field.nameLength).equals(":status") {
-      return stream.arena.slice(field.valueStart, field.valueLength).first == UInt8(ascii: "1")
+    for index in stream.blockStart..<stream.fields.count {
+      let (name, value) = stream.bytes(of: stream.fields[index])
+      if name.equals(":status") { return value.first == UInt8(ascii: "1") }
     }
     return false
   }
@@ -248,7 +255,7 @@ extension HTTP2Session {
 
   func closedStream(_ id: Int32, _ code: HTTP2ErrorCode) -> Int32 {
     guard let stream = stream(id) else { return 0 }
-    if recent === stream { recent = nil }
+    recent = nil
     nghttp2_session_set_stream_user_data(session, id, nil)
     if stream.remoteEnded || stream.resetByPeer { guards.opened.finish(id) }
     guard !stream.isClosed else { return 0 }

@@ -19,6 +19,7 @@ package final class HTTP2Session {
 
   package let role: Role
   package let configuration: HTTP2Configuration
+  private let memory: SessionMemory?
   /// The limit that ended the connection, if one did.
   @exclusivity(unchecked) package internal(set) var terminatedBy: HTTP2Limit?
   @exclusivity(unchecked) private var terminatedAt: UInt64?
@@ -42,27 +43,31 @@ package final class HTTP2Session {
   @exclusivity(unchecked) var unsent: [HTTP2Stream] = []
   @exclusivity(unchecked) var failure: HTTP2FatalError?
   @exclusivity(unchecked) var scratch: [nghttp2_nv] = []
-  /// The stream that the last DATA or header callback looked up.
-  @exclusivity(unchecked) var recent: HTTP2Stream?
+  /// The stream that the last callback looked up, which `live` holds.
+  @exclusivity(unchecked) var recent: Unmanaged<HTTP2Stream>?
   @exclusivity(unchecked) var shutdownNoticeAt: UInt64?
   @exclusivity(unchecked) var lastOutput: UInt64
   @exclusivity(unchecked) var madeProgress = false
-  @exclusivity(unchecked) private var events: [HTTP2Event] = []
-  @exclusivity(unchecked) private var eventHead = 0
+  @exclusivity(unchecked) private var events = EventQueue()
   @exclusivity(unchecked) private var finished: HTTP2Stream?
   @exclusivity(unchecked) private var pool: [HTTP2Stream] = []
   /// Takes large DATA frames without a copy in between; without one they come out of `nextOutput` like the others. It
   /// owns the session.
   package unowned var dataSink: (any HTTP2DataSink)?
 
-  /// - Parameter now: monotonic nanoseconds, from any origin; the same clock in every later call.
-  package init(role: Role, configuration: HTTP2Configuration = HTTP2Configuration(), now: UInt64) {
+  /// - Parameters:
+  ///   - memory: what the library allocates from, shared by the sessions of an owner; the system's without it.
+  ///   - now: monotonic nanoseconds, from any origin; the same clock in every later call.
+  package init(
+    role: Role, configuration: HTTP2Configuration = HTTP2Configuration(), memory: SessionMemory? = nil, now: UInt64
+  ) {
     self.role = role
     self.configuration = configuration
+    self.memory = memory
     self.now = now
     self.lastOutput = now
     self.guards = FrameGuards(configuration, now: now)
-    session = Self.makeSession(role, configuration, owner: Unmanaged.passUnretained(self).toOpaque())
+    session = Self.makeSession(role, configuration, memory, owner: Unmanaged.passUnretained(self).toOpaque())
     submitInitialSettings()
   }
 
@@ -86,15 +91,7 @@ package final class HTTP2Session {
   /// The next thing that happened. Holding on to a stream after its `closed` event keeps the object from reuse, no more.
   package func nextEvent() -> HTTP2Event? {
     if finished != nil { recycleFinished() }
-    guard eventHead < events.count else {
-      if eventHead > 0 {
-        events.removeAll(keepingCapacity: true)
-        eventHead = 0
-      }
-      return nil
-    }
-    let event = events[eventHead]
-    eventHead += 1
+    guard let event = events.popFirst() else { return nil }
     switch event {
     case .closed(let stream, _):
       releaseWindow(of: stream)
@@ -177,7 +174,7 @@ package final class HTTP2Session {
 
   // MARK: Shared by the callbacks
 
-  func record(_ event: HTTP2Event) { events.append(event) }
+  func record(_ event: consuming HTTP2Event) { events.append(event) }
 
   /// Notes that a connection-level defence fired; the GOAWAY is submitted outside the callbacks.
   func fire(_ limit: HTTP2Limit) {
@@ -227,6 +224,7 @@ package final class HTTP2Session {
   private func removeFromLive(_ stream: HTTP2Stream) {
     let index = stream.liveIndex
     guard index >= 0 else { return }
+    recent = nil
     let last = live.removeLast()
     if last !== stream {
       live[index] = last
@@ -239,8 +237,6 @@ package final class HTTP2Session {
     // Taken, not copied: one more reference here would keep every stream out of the pool.
     guard var stream = finished.take() else { return }
     stream.owner = nil
-    if recent === stream { recent = nil }
-    events[eventHead - 1] = .remoteSettings  // drops the event's reference
     // Someone who kept the object must not see it become another stream.
     guard pool.count < 64, isKnownUniquelyReferenced(&stream) else { return }
     stream.prepareForReuse()

@@ -4,10 +4,10 @@
 /// Its stored state is exempt from the run-time's exclusivity checks: it is touched on one loop only, and by nothing
 /// while it is being changed; the checks were a fifth of an echo call's instructions (docs/BENCHMARKS.md).
 package final class HTTP2Stream {
-  struct Field {
-    var nameStart: UInt32
+  /// Where a received field's name lies in the arena; its value follows.
+  struct Field: BitwiseCopyable {
+    var start: UInt32
     var nameLength: UInt32
-    var valueStart: UInt32
     var valueLength: UInt32
   }
 
@@ -44,8 +44,8 @@ package final class HTTP2Stream {
   package var pendingBytes: Int { pending.count - pendingHead }
 
   @exclusivity(unchecked) var liveIndex = -1
-  @exclusivity(unchecked) var arena = ByteArena()
-  @exclusivity(unchecked) var fields: [Field] = []
+  @exclusivity(unchecked) var arena = Arena<UInt8>()
+  @exclusivity(unchecked) var fields = Arena<Field>()
   @exclusivity(unchecked) var blockStart = 0
   @exclusivity(unchecked) var blockSize = 0
   @exclusivity(unchecked) var blocks = 0
@@ -74,7 +74,7 @@ package final class HTTP2Stream {
     neverSent = false
     liveIndex = -1
     arena.removeAll()
-    fields.removeAll(keepingCapacity: true)
+    fields.removeAll()
     blockStart = 0
     blockSize = 0
     blocks = 0
@@ -87,6 +87,14 @@ package final class HTTP2Stream {
     unconsumed = 0
     resetByOwner = false
     resetByPeer = false
+  }
+
+  func bytes(of field: Field) -> (name: UnsafeRawBufferPointer, value: UnsafeRawBufferPointer) {
+    let start = UnsafeRawPointer(arena.pointer(to: Int(field.start)))
+    return (
+      UnsafeRawBufferPointer(start: start, count: Int(field.nameLength)),
+      UnsafeRawBufferPointer(start: start.map { $0 + Int(field.nameLength) }, count: Int(field.valueLength))
+    )
   }
 
   func dropPending() {

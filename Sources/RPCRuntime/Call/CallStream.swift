@@ -24,6 +24,8 @@ class CallStream {
   @exclusivity(unchecked) final var inbound = Inbound.open
   /// Set when nothing can be written any more: writers throw it.
   @exclusivity(unchecked) final var outboundFailure: RPCError?
+  /// As if `outboundFailure` said so: a server's call ends with it, and an error is dear to make.
+  @exclusivity(unchecked) final var isOver = false
   @exclusivity(unchecked) final var sentBytes = 0
   @exclusivity(unchecked) final var receivedBytes = 0
   /// Whether the message taken last came compressed.
@@ -147,10 +149,10 @@ class CallStream {
 
   /// Queues a message and waits while too much is queued before it.
   final func writeMessage(_ message: some WireMessage, compress: Bool) async throws(RPCError) {
-    if let outboundFailure { throw outboundFailure }
+    try checkOutbound()
     if compress, compresses {
       try await sendCompressed(message)
-      if let outboundFailure { throw outboundFailure }
+      try checkOutbound()
     } else {
       send(message, compress: false)
     }
@@ -194,8 +196,13 @@ class CallStream {
         writers.removeAll { !$0.isPending }
         throw writeInterrupted(by: error)
       }
-      if let outboundFailure { throw outboundFailure }
+      try checkOutbound()
     }
+  }
+
+  private func checkOutbound() throws(RPCError) {
+    if let outboundFailure { throw outboundFailure }
+    if isOver { throw RPCError(.cancelled, "the call is over") }
   }
 
   /// The writing task was cancelled. Overridden by the client, whose call ends with that.

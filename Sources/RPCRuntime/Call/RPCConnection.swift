@@ -20,13 +20,17 @@ class RPCConnection: ConnectionDelegate, HTTP2DataSink {
   @exclusivity(unchecked) private(set) final var receivedBytes = 0
   private final var outputWatch = OutputWatch()
 
-  init(transport: Connection, role: HTTP2Session.Role, configuration: HTTP2Configuration, frames: FrameWriter) {
+  init(
+    transport: Connection, role: HTTP2Session.Role, configuration: HTTP2Configuration, frames: FrameWriter,
+    memory: SessionMemory
+  ) {
     self.transport = transport
     self.frames = frames
     reactor = transport.reactor
     openedAt = transport.reactor.now
     lastReceivedAt = openedAt
-    session = HTTP2Session(role: role, configuration: configuration, now: transport.reactor.nanoseconds)
+    session = HTTP2Session(
+      role: role, configuration: configuration, memory: memory, now: transport.reactor.nanoseconds)
     session.dataSink = self
   }
 
@@ -166,7 +170,7 @@ class RPCConnection: ConnectionDelegate, HTTP2DataSink {
 
   private func deliverEvents() {
     while let event = session.nextEvent() {
-      switch event {
+      switch consume event {
       case .headers(let stream, let block):
         if let call = Self.call(of: stream) {
           call.receivedHeaders(block)

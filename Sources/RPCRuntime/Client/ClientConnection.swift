@@ -26,7 +26,9 @@ final class ClientConnection: RPCConnection {
     configuration.initialStreamWindow = Int32(clamping: channel.configuration.streamWindowBytes)
     configuration.connectionWindow = Int32(clamping: channel.configuration.connectionWindowBytes)
     configuration.maxHeaderListSize = channel.configuration.maxMetadataBytes + 4096
-    super.init(transport: transport, role: .client, configuration: configuration, frames: channel.frames)
+    super.init(
+      transport: transport, role: .client, configuration: configuration, frames: channel.frames,
+      memory: channel.sessionMemory)
   }
 
   var canOpenCall: Bool { isReady && !isRetired && session.canOpenStream }

@@ -54,6 +54,7 @@ public final class RPCChannel {
   private var settingsByMethod: [ObjectIdentifier: MethodSettings] = [:]
   let metrics: SubchannelMetrics
   let frames = FrameWriter()
+  let sessionMemory = SessionMemory()
   let gzip = GzipCodec()
   private let authority: String
 

@@ -39,6 +39,7 @@ public final class RPCServer {
   let workers: HandlerWorkers
   let gzip = GzipCodec()
   let frames = FrameWriter()
+  let sessionMemory = SessionMemory()
   private let propagatedNames: [[UInt8]]
 
   private(set) var listeners: [Listener] = []

@@ -29,26 +29,23 @@ struct RequestHead {
     var isGRPC = false
     var fault: Fault?
     for index in 0..<block.count {
-      let name = block.name(index)
-      switch name.first {
-      case UInt8(ascii: ":"):
-        if name.equals(":path") {
-          path = block.value(index)
-        } else if name.equals(":method") {
-          isPost = block.value(index).equals("POST")
-        }
-      case UInt8(ascii: "c") where name.equals("content-type"): isGRPC = Self.isGRPC(block.value(index))
-      case UInt8(ascii: "g") where name.equals("grpc-timeout"):
-        timeout = TimeoutHeader.parse(block.value(index))
+      let (name, value) = block.field(index)
+      // By its length first: few names are compared with anything, and those with little else than what they are.
+      switch name.count {
+      case 5 where name.equals(":path"): path = value
+      case 7 where name.equals(":method"): isPost = value.equals("POST")
+      case 12 where name.equals("content-type"): isGRPC = Self.isGRPC(value)
+      case 12 where name.equals("grpc-timeout"):
+        timeout = TimeoutHeader.parse(value)
         if timeout == nil { fault = .status(.internal, "grpc-timeout is malformed") }
-      case UInt8(ascii: "g") where name.equals("grpc-encoding"):
-        if let known = MessageEncoding(block.value(index)) { encoding = known } else { fault = .encoding }
-      case UInt8(ascii: "g") where name.equals("grpc-accept-encoding"):
-        acceptsGzip = acceptsGzip || MessageEncoding.listsGzip(block.value(index))
+      case 13 where name.equals("grpc-encoding"):
+        if let known = MessageEncoding(value) { encoding = known } else { fault = .encoding }
+      case 20 where name.equals("grpc-accept-encoding"):
+        acceptsGzip = acceptsGzip || MessageEncoding.listsGzip(value)
       default:
         if !Metadata.Name.isReserved(name) {
           metadataCount += 1
-          metadataSize += name.count + block.value(index).count + 32
+          metadataSize += name.count + value.count + 32
         }
       }
     }
@@ -60,10 +57,10 @@ struct RequestHead {
   /// `application/grpc`, also with `+proto` or parameters; not `application/grpc-web`, not another codec.
   static func isGRPC(_ type: UnsafeRawBufferPointer) -> Bool {
     let prefix = "application/grpc" as StaticString
-    guard type.count >= prefix.utf8CodeUnitCount,
-      UnsafeRawBufferPointer(rebasing: type[..<prefix.utf8CodeUnitCount]).equals(prefix)
+    let count = prefix.utf8CodeUnitCount
+    guard type.count >= count, UnsafeRawBufferPointer(start: type.baseAddress, count: count).equals(prefix)
     else { return false }
-    let rest = UnsafeRawBufferPointer(rebasing: type[prefix.utf8CodeUnitCount...])
+    let rest = UnsafeRawBufferPointer(start: type.baseAddress! + count, count: type.count - count)
     if rest.isEmpty || rest[0] == UInt8(ascii: ";") { return true }
     return rest.equals("+proto") || rest.starts(with: "+proto;".utf8)
   }

@@ -344,8 +344,10 @@ final class ServerCall: CallStream {
   private func ended(_ code: StatusCode) {
     timer?.cancel()
     timer = nil
-    if outboundFailure == nil { outboundFailure = RPCError(.cancelled, "the call is over") }
-    method.metrics.callEnded(code, .current() - startedAt, sent: sentBytes, received: receivedBytes)
+    isOver = true
+    method.metrics.callEnded(
+      code, nanoseconds: Instant.current().nanoseconds - startedAt.nanoseconds, sent: sentBytes,
+      received: receivedBytes)
   }
 
   // MARK: The end
@@ -379,9 +381,10 @@ final class ServerCall: CallStream {
     announcesEncodings = false
     tookCompressed = false
     deadline = nil
-    cancellation = nil
+    if cancellation != nil { cancellation = nil }
     inbound = .open
-    outboundFailure = nil
+    if outboundFailure != nil { outboundFailure = nil }
+    isOver = false
     sentBytes = 0
     receivedBytes = 0
     if !initialMetadata.isEmpty { initialMetadata = Metadata() }

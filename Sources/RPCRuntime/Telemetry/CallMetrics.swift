@@ -28,10 +28,10 @@ final class CallMetrics {
 
   /// - Parameters:
   ///   - sent: bytes of messages with their prefixes; `received` likewise.
-  func callEnded(_ code: StatusCode, _ duration: Duration, sent sentBytes: Int, received receivedBytes: Int) {
+  func callEnded(_ code: StatusCode, nanoseconds: Int64, sent sentBytes: Int, received receivedBytes: Int) {
     let index = code.metricIndex
     if durations[index] == nil { makeHandlers(index, code) }
-    durations[index]!.recordNanoseconds(duration.wholeNanoseconds)
+    durations[index]!.recordNanoseconds(nanoseconds)
     sent[index]!.record(sentBytes)
     received[index]!.record(receivedBytes)
   }

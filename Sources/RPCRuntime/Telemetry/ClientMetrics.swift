@@ -25,7 +25,7 @@ final class ClientMetrics {
   func transparentRetry() { transparentRetries.increment() }
 
   func attemptEnded(_ code: StatusCode, _ duration: Duration, sent: Int, received: Int) {
-    attempts.callEnded(code, duration, sent: sent, received: received)
+    attempts.callEnded(code, nanoseconds: duration.wholeNanoseconds, sent: sent, received: received)
   }
 
   /// - Parameters:

@@ -17,7 +17,8 @@ final class ServerConnection: RPCConnection {
     self.server = server
     age = ConnectionAge(now: server.reactor.now, random: .random(in: 0...1), server.configuration.connections)
     super.init(
-      transport: transport, role: .server, configuration: server.sessionConfiguration, frames: server.frames)
+      transport: transport, role: .server, configuration: server.sessionConfiguration, frames: server.frames,
+      memory: server.sessionMemory)
   }
 
   /// GOAWAY in two steps; calls in flight go on, the transport closes after the last.
