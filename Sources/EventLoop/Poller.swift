@@ -46,13 +46,11 @@ final class Poller {
     try systemCall("epoll_ctl") { clinux_epoll_ctl(descriptor, operation, fd, events, data) }
   }
 
-  /// Waits at most `milliseconds` (-1: for ever) and calls `body` with each event's data and readiness.
-  func wait(milliseconds: Int32, _ body: (UInt64, Interest) -> Void) {
+  /// Waits at most `milliseconds` (-1: for ever).
+  ///
+  /// - Returns: what has happened, valid until the next wait.
+  func wait(milliseconds: Int32) -> UnsafeMutableBufferPointer<epoll_event> {
     let count = epoll_wait(descriptor, events.baseAddress!, Int32(events.count), milliseconds)
-    guard count > 0 else { return }
-    for index in 0..<Int(count) {
-      let event = events[index]
-      body(event.data.u64, Interest(epollEvents: event.events))
-    }
+    return UnsafeMutableBufferPointer(rebasing: events[..<max(0, Int(count))])
   }
 }

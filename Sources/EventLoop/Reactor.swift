@@ -19,7 +19,8 @@ public protocol Flushable: AnyObject {
 /// flush what is dirty, wait for descriptors, dispatch, fire timers.
 public final class Reactor {
   public unowned let loop: EventLoop
-  /// The time at the beginning of this tick's dispatch.
+  /// When the loop woke last: the time of what its descriptors and timers bring, and of the jobs that follow from them.
+  /// Read once a tick.
   public var now: Instant { tickTime }
   // Behind an accessor: another module would not know that its accesses need no exclusivity check.
   @exclusivity(unchecked) private var tickTime = Instant.current()
@@ -198,8 +199,10 @@ public final class Reactor {
     for action in executor.collectRemote() { action(self) }
     executor.runJobs(limit: Self.jobsPerTick)
     flushDirty()
-    poller.wait(milliseconds: timeToSleep()) { data, readiness in dispatch(data, readiness) }
+    let events = poller.wait(milliseconds: timeToSleep())
+    // Before anything is told: what comes now did not come before the sleep.
     tickTime = .current()
+    for event in events { dispatch(event.data.u64, Interest(epollEvents: event.events)) }
     while let timer = timers.popExpired(now) { timer.fire() }
     if !yielded.isEmpty {
       let resumed = yielded

@@ -169,6 +169,37 @@ import Testing
     await loop.shutdown()
   }
 
+  /// Keepalive took each answer for older than its question: the time was that of the tick before the sleep.
+  @Test("what a descriptor brings is not dated before the loop's sleep")
+  func timeOfDispatch() async throws {
+    final class Reader: ReadinessHandler {
+      let reactor: Reactor
+      var seen: Instant?
+      var waiter: Waiter<Void>?
+      init(_ reactor: Reactor) { self.reactor = reactor }
+      func ready(_ readiness: Interest) {
+        seen = seen ?? reactor.now
+        waiter?.resume(returning: ())
+      }
+    }
+    let loop = try EventLoop.start(name: "test")
+    let (written, seen, after) = try await loop.run { reactor in
+      var pipes: [Int32] = [0, 0]
+      pipe(&pipes)
+      let reader = Reader(reactor)
+      try reactor.register(pipes[0], .readable, reader)
+      let written = Instant.current()
+      _ = write(pipes[1], "abc", 3)
+      try await reactor.wait { reader.waiter = $0 }
+      reactor.deregister(pipes[0])
+      close(pipes[0])
+      close(pipes[1])
+      return (written, reader.seen!, Instant.current())
+    }
+    #expect(written <= seen && seen <= after)
+    await loop.shutdown()
+  }
+
   @Test("a thousand jobs that enqueue each other do not keep a timer from firing")
   func fairness() async throws {
     let loop = try EventLoop.start(name: "test")

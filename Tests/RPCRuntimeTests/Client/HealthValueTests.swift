@@ -27,6 +27,15 @@ struct HealthValueTests {
     #expect(keepalive.next(now: start + .seconds(61), lastRead: read, hasCalls: true) == .ping)
   }
 
+  @Test("An answer counts however its time compares with the ping's")
+  func answerAtTheSameTime() {
+    var keepalive = Keepalive(KeepaliveConfiguration(time: .seconds(30)))
+    let asked = start + .seconds(30)
+    #expect(keepalive.next(now: asked, lastRead: start, hasCalls: true) == .ping)
+    #expect(
+      keepalive.next(now: asked + .seconds(20), lastRead: asked, hasCalls: true) == .wait(until: asked + .seconds(30)))
+  }
+
   @Test("Without calls it sleeps unless that is permitted; 10 s at least; half as often for a server that complains")
   func bounds() {
     var sleeping = Keepalive(KeepaliveConfiguration(time: .seconds(30)))

@@ -34,6 +34,7 @@ final class ScriptedServer {
     let session: HTTP2Session
     private let onRequest: (Peer, HTTP2Stream) -> Void
     private(set) var requests = 0
+    var onPing: () -> Void = {}
     /// Takes bytes and says nothing more: a connection into the void.
     var isSilent = false
 
@@ -75,6 +76,7 @@ final class ScriptedServer {
           requests += 1
           onRequest(self, stream)
         case .data(let stream, let bytes): session.consume(stream, bytes.count)
+        case .ping: onPing()
         default: break
         }
       }

@@ -66,6 +66,17 @@ struct ConnectionPolicyTests {
     #expect(check(140.5, received: 60.5) == .close)
   }
 
+  @Test("A client's answer counts however its time compares with the question's")
+  func answerAtTheSameTime() {
+    var probe = KeepaliveProbe()
+    func check(_ time: Double, received: Double) -> KeepaliveProbe.Action {
+      probe.check(now: at(time), lastReceived: at(received), time: .seconds(60), timeout: .seconds(20))
+    }
+    #expect(check(60, received: 0) == .ping)
+    #expect(check(80, received: 60) == .nothing)
+    #expect(check(120, received: 60) == .ping)
+  }
+
   @Test("A connection ends at its age, spread by a tenth, and its calls after the grace", arguments: [0, 0.5, 1])
   func age(random: Double) {
     var policy = ConnectionPolicy()

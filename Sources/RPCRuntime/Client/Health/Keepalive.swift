@@ -15,13 +15,16 @@ struct Keepalive: Equatable {
 
   private let configuration: KeepaliveConfiguration
   private(set) var pingedAt: Instant?
+  /// When the last bytes before the ping came. Any later ones answer it: nothing depends on how exactly their time and
+  /// the ping's compare.
+  private var readBefore = Instant(nanoseconds: .min)
 
   init(_ configuration: KeepaliveConfiguration) { self.configuration = configuration }
 
   /// - Parameter lastRead: when the last bytes came.
   mutating func next(now: Instant, lastRead: Instant, hasCalls: Bool) -> Action {
     if let pingedAt {
-      if lastRead > pingedAt {
+      if lastRead > readBefore {
         self.pingedAt = nil
       } else {
         let limit = pingedAt + configuration.timeout
@@ -32,6 +35,7 @@ struct Keepalive: Equatable {
     let due = lastRead + configuration.time
     guard now >= due else { return .wait(until: due) }
     pingedAt = now
+    readBefore = lastRead
     return .ping
   }
 }

@@ -12,11 +12,13 @@ struct KeepaliveProbe: Equatable {
   }
 
   private(set) var askedAt: Instant?
+  /// When the last bytes before the question came. Any later ones answer it.
+  private var receivedBefore = Instant(nanoseconds: .min)
 
   /// - Parameter lastReceived: when bytes last came.
   mutating func check(now: Instant, lastReceived: Instant, time: Duration, timeout: Duration) -> Action {
     if let asked = askedAt {
-      guard lastReceived <= asked else {
+      guard lastReceived <= receivedBefore else {
         askedAt = nil
         return .nothing
       }
@@ -24,6 +26,7 @@ struct KeepaliveProbe: Equatable {
     }
     guard now - lastReceived >= time else { return .nothing }
     askedAt = now
+    receivedBefore = lastReceived
     return .ping
   }
 }
