@@ -1,6 +1,7 @@
 import EventLoop
-import RPCRuntime
 import Testing
+
+@testable import RPCRuntime
 
 @Suite("A server with too much to do", .timeLimit(.minutes(1)))
 struct OverloadTests {
@@ -104,5 +105,80 @@ struct OverloadTests {
       _ = try await first.value
       #expect(gate.running.value == 1)
     }
+  }
+
+  @Test("A sudden slowdown lowers the adaptive limit; what is above it is turned away, and health is answered")
+  func slowdown() async throws {
+    var configuration = ServerConfiguration()
+    var adaptive = ConcurrencyPolicy.Adaptive()
+    (adaptive.initial, adaptive.minimum) = (16, 2)
+    configuration.concurrency.adaptive = adaptive
+    configuration.concurrency.maxQueuedCalls = 4
+    configuration.concurrency.maxQueueTime = .seconds(50)
+    let (isSlow, isOver) = (Tally(), Tally())
+    let registry = HealthRegistry()
+    registry.setAll(.serving)
+    try await withPair(server: configuration) {
+      $0.handle(Notes.echo) { request, context in
+        if isSlow.value > 0 { try await context.reactor.sleep(for: .milliseconds(100)) }
+        return request
+      }
+      $0.serveHealth(of: registry)
+    } _: { channel, server in
+      while server.admission.adaptive?.usual == nil { _ = try await channel.call(Notes.echo, Note("usual")) }
+      #expect(server.admission.limit == 16)
+      isSlow.add(1)
+      let callers = (0..<20).map { _ in
+        channel.reactor.spawn {
+          var refusals: [RPCError] = []
+          while isOver.value == 0 {
+            guard let refusal = await failure({ _ = try await channel.call(Notes.echo, Note("")) }) else { continue }
+            refusals.append(refusal)
+            try await channel.reactor.sleep(for: .milliseconds(10))
+          }
+          return refusals
+        }
+      }
+      // 12 that run and 4 that wait: no longer all of them.
+      try await channel.reactor.wait { server.admission.limit <= 12 && server.admission.shedCount > 0 }
+      let health = try await channel.call(Health.check, HealthCheckRequest())
+      #expect(health.status == .serving)
+      isOver.add(1)
+      for caller in callers {
+        for refusal in try await caller.value {
+          #expect(refusal.code == .resourceExhausted)
+          #expect(refusal.retryInfo != nil)
+        }
+      }
+    }
+  }
+
+  /// The time at which a call began was that of the tick before the loop's sleep.
+  @Test("The adaptive limit measures the handlers, not the sleep of the loop that a call ends")
+  func latencyWithoutSleep() async throws {
+    let server = try await Remote { reactor in
+      var configuration = ServerConfiguration()
+      configuration.concurrency.adaptive = ConcurrencyPolicy.Adaptive()
+      let server = RPCServer(on: reactor, configuration: configuration)
+      server.handle(Notes.echo) { request, _ in request }
+      return server
+    }
+    let address = try await server.run { server, _ in try await server.listen(on: "127.0.0.1:0") }
+    try await onLoop { reactor in
+      let channel = RPCChannel(to: try ChannelTarget("ipv4:\(address)"), on: reactor)
+      var usual: Double?
+      var seen: [Duration] = []
+      while usual == nil {
+        try await reactor.sleep(for: .milliseconds(30))
+        let before = Instant.current()
+        _ = try await channel.call(Notes.echo, Note(""))
+        seen.append(Instant.current() - before)
+        usual = try await server.run { server, _ in server.admission.adaptive?.usual }
+      }
+      // A handler's time lies within that of its call.
+      #expect(usual! <= (seen.reduce(.zero, +) / seen.count).inSeconds)
+      channel.close()
+    }
+    await server.stop { await $0.drain(within: .seconds(1)) }
   }
 }
