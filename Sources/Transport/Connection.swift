@@ -213,6 +213,8 @@ extension Connection: ReadinessHandler, Flushable {
     if readiness.contains(.writable), hasBlockedOutput {
       hasBlockedOutput = false
       flush()
+      // The descriptor's number may be another thread's by now.
+      if phase == .closed { return }
     }
     if readiness.contains(.readable), interest.contains(.readable) {
       readOnce()

@@ -1,4 +1,5 @@
 import EventLoop
+import Glibc
 import TLSSession
 import Testing
 
@@ -167,6 +168,51 @@ func onLoop<T: Sendable>(_ body: @Sendable (Reactor) async throws -> T) async th
       try await link.server.until { link.server.isClosed }
       #expect(link.server.error == nil)
       link.listener.close()
+    }
+  }
+
+  /// It read from the number of its closed descriptor, which another loop might have accepted a connection under.
+  @Test("a connection that ends while it writes reads nothing more")
+  func noReadAfterEnd() async throws {
+    final class Ending: ConnectionDelegate {
+      var connection: Connection?
+      var isReady = false
+      var onFlush: () -> Void = {}
+      func connectionReady() { isReady = true }
+      func received(_ bytes: UnsafeRawBufferPointer) {}
+      func readClosed() {}
+      func willFlush() { onFlush() }
+      func closed(_ error: (any Error)?) {}
+    }
+    try await onLoop { reactor in
+      let server = Recorder(reactor)
+      let listener = try Listener(on: reactor, address: SocketAddress(numericHost: "127.0.0.1", port: 0)) {
+        server.adopt($0)
+        $0.pauseReading()
+      }
+      let client = Ending()
+      client.connection = try .connect(to: listener.address, on: reactor, delegate: client)
+      try await server.until { server.isReady }
+      while !client.isReady { await reactor.yield() }
+      client.connection!.write([UInt8](repeating: 1, count: 16 << 20))
+      await reactor.yield()
+      await reactor.yield()
+      // Another's descriptors, with bytes to read; one of them takes the number that becomes free.
+      var pair: [Int32] = [0, 0]
+      #expect(socketpair(AF_UNIX, Int32(SOCK_STREAM.rawValue), 0, &pair) == 0)
+      #expect(send(pair[0], "mine", 4, 0) == 4)
+      var copies: [Int32] = []
+      client.onFlush = {
+        client.connection!.close()
+        copies = (0..<64).map { _ in dup(pair[1]) }
+      }
+      client.connection!.ready([.readable, .writable])
+      #expect(copies.count == 64)
+      var buffer = [UInt8](repeating: 0, count: 8)
+      #expect(recv(pair[1], &buffer, 8, Int32(MSG_DONTWAIT)) == 4)
+      for descriptor in pair + copies { close(descriptor) }
+      listener.close()
+      server.connection?.close()
     }
   }
 
