@@ -47,8 +47,11 @@ package struct HTTP2Configuration: Sendable {
   package var settingsTimeout: UInt64 = 10_000_000_000
   /// Nanoseconds a field section may take from its first to its last byte.
   package var headerTimeout: UInt64 = 10_000_000_000
-  /// Nanoseconds that queued data may wait without any of it leaving.
+  /// Nanoseconds that output may wait for the transport without any of it leaving.
   package var stallTimeout: UInt64 = 60_000_000_000
+  /// Nanoseconds that a stream's data may wait for a window that the peer does not open: a server's, whose answers nobody
+  /// reads. Nil: for ever. A client waits for a slow server as long as the call's deadline lets it.
+  package var windowStallTimeout: UInt64? = 60_000_000_000
   /// Nanoseconds that a peer which broke a limit has to take its GOAWAY.
   package var farewellTimeout: UInt64 = 2_000_000_000
 

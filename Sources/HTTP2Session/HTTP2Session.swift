@@ -132,8 +132,9 @@ package final class HTTP2Session {
     }
     if !wantsOutput { lastOutput = now }
     madeProgress = false
+    guard let limit = configuration.windowStallTimeout else { return }
     for stream in live
-    where stream.pendingBytes > 0 && stream.outgoing != .idle && now &- stream.progress > configuration.stallTimeout {
+    where stream.pendingBytes > 0 && stream.outgoing != .idle && now &- stream.progress > limit {
       record(.limit(.windowStall))
       reset(stream, .cancel)
     }

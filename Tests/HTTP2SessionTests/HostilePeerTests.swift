@@ -258,6 +258,20 @@ struct HostilePeerTests {
     #expect(pair.client.terminatedBy == nil)
   }
 
+  @Test("Without that limit data waits as long as the window is closed")
+  func noWindowStall() throws {
+    var configuration = HTTP2Configuration()
+    configuration.windowStallTimeout = nil
+    let pair = SessionPair(client: configuration)
+    try pair.pump()
+    pair.consumes = false
+    let stream = try #require(pair.client.submitRequest(request(), endStream: false, owner: nil))
+    pair.client.write(stream, [UInt8](repeating: 1, count: 1_000_000))
+    try pair.pump()
+    pair.client.check(now: 3_600_000_000_000)
+    #expect(stream.pendingBytes > 0 && !stream.resetByOwner)
+  }
+
   @Test("Garbage instead of the preface is fatal")
   func garbage() {
     let server = HTTP2Session(role: .server, now: 0)

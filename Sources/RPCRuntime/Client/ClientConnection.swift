@@ -25,6 +25,7 @@ final class ClientConnection: RPCConnection {
     var configuration = HTTP2Configuration()
     configuration.initialStreamWindow = Int32(clamping: channel.configuration.streamWindowBytes)
     configuration.connectionWindow = Int32(clamping: channel.configuration.connectionWindowBytes)
+    configuration.windowStallTimeout = nil
     configuration.maxHeaderListSize = channel.configuration.maxMetadataBytes + 4096
     super.init(
       transport: transport, role: .client, configuration: configuration, frames: channel.frames,

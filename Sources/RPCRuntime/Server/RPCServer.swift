@@ -75,6 +75,7 @@ public final class RPCServer {
     session.settingsTimeout = session.handshakeTimeout
     session.headerTimeout = session.handshakeTimeout
     session.stallTimeout = configuration.stallTimeout.sessionNanoseconds
+    session.windowStallTimeout = session.stallTimeout
     sessionConfiguration = session
     var fields = HTTP2FieldList()
     fields.append(":status", "200")

@@ -66,6 +66,7 @@ enum ProtocolTarget {
     configuration.http2.settingsTimeout = nanoseconds
     configuration.http2.headerTimeout = nanoseconds
     configuration.http2.stallTimeout = nanoseconds
+    configuration.http2.windowStallTimeout = nanoseconds
     configuration.onLimit = { limit in
       Counter(label: "http_limits_total", dimensions: [("limit", limit)]).increment()
     }

@@ -1,0 +1,38 @@
+import EventLoop
+import HTTP2Session
+import Testing
+
+@testable import RPCRuntime
+
+@Suite("What a client does with its calls", .timeLimit(.minutes(1)))
+struct ClientCallTests {
+  /// The client reset the stream after a minute and said that the server had.
+  @Test("An upload waits for a server that does not read, however long")
+  func patientUpload() async throws {
+    let isOpen = Tally()
+    try await withPair {
+      $0.handle(Notes.join) { requests, context in
+        while isOpen.value == 0 { try await context.reactor.sleep(for: .milliseconds(1)) }
+        var count: Int64 = 0
+        for try await _ in requests { count += 1 }
+        return Note("", number: count)
+      }
+    } _: { channel, _ in
+      let call = try channel.call(Notes.join)
+      let upload = channel.reactor.spawn {
+        for _ in 0..<32 { try await call.write(Note("", data: [UInt8](repeating: 1, count: 32 << 10))) }
+        return try await call.finish().number
+      }
+      try await channel.reactor.wait { call.call.stream != nil && call.call.isWriteBlocked }
+      let session = try #require(channel.ready.first?.session)
+      session.check(now: (Instant.current() + .seconds(3600)).sessionTime)
+      isOpen.add(1)
+      let count = try await upload.value
+      #expect(count == 32)
+    }
+  }
+}
+
+extension Instant {
+  fileprivate var sessionTime: UInt64 { UInt64(nanoseconds) }
+}
