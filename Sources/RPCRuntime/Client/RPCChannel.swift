@@ -171,7 +171,8 @@ public final class RPCChannel {
 
   /// An attempt has ended on this link.
   func attemptEnded(_ link: Int, _ code: StatusCode) {
-    guard outliers != nil else { return }
+    // What was given up says nothing about the server.
+    guard outliers != nil, code != .cancelled else { return }
     let failed = OutlierDetection.failures.contains(code)
     guard outliers!.record(link, failed: failed, of: balancer.links.count, now: reactor.now) else { return }
     metrics.ejected()

@@ -106,6 +106,26 @@ struct HealthTests {
     }
   }
 
+  /// Each one that a hedge or a caller gave up counted as a success, and ended the row of failures.
+  @Test("A cancelled call says nothing about the server that it was for")
+  func cancelledIsNoSuccess() async throws {
+    try await onLoop { reactor in
+      let fleet = Fleet(on: reactor)
+      for _ in 0..<2 { try await fleet.add() }
+      fleet.published = fleet.addresses
+      let channel = try fleet.channel { $0.service.outlierDetection = OutlierDetection() }
+      _ = try await channel.call(Notes.echo, Note())
+      let link = channel.ready[0].link
+      for _ in 0..<4 { channel.attemptEnded(link, .unavailable) }
+      channel.attemptEnded(link, .cancelled)
+      #expect(channel.outliers?.isEjected(link) == false)
+      channel.attemptEnded(link, .unavailable)
+      #expect(channel.outliers?.isEjected(link) == true)
+      channel.close()
+      await fleet.stop()
+    }
+  }
+
   @Test("A server that only fails gets no more calls")
   func outlier() async throws {
     try await onLoop { reactor in

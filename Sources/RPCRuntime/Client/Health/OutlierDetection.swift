@@ -1,7 +1,8 @@
 /// When a server that keeps failing gets no calls for a while. For policies that use all addresses.
 ///
 /// A failure is an attempt that ends with UNKNOWN, DEADLINE_EXCEEDED, INTERNAL, UNAVAILABLE or DATA_LOSS: what the server
-/// refuses for good reason does not count against it.
+/// refuses for good reason does not count against it. CANCELLED counts as nothing: a caller gave up, or another attempt was
+/// faster.
 ///
 /// Spec: gRPC proposal A50, whose names and defaults these are, and Envoy's consecutive failures.
 public struct OutlierDetection: Sendable, Hashable {
