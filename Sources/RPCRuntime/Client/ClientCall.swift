@@ -5,15 +5,22 @@ import WireCodec
 
 /// One call of a client, through all its attempts.
 final class ClientCall: CallStream {
+  /// Whose it is. Only of a caller's own the interceptors and the figures of calls hear, and only it is retried.
+  enum Role: Equatable {
+    case call
+    /// One of the parallel attempts of a hedged call.
+    case hedge(Int)
+    /// Of one connection's health: it means nothing on another one, and its end is no failure of the server.
+    case watch
+  }
+
   let channel: RPCChannel
   let prepared: PreparedCall
   let waitsForReady: Bool
   let requestEncoding: MessageEncoding
   private let settings: MethodSettings
   private let takesOneResponse: Bool
-  /// Which of several parallel attempts this is; nil for a call that stands alone. Such an attempt is nobody's call: it
-  /// is not retried, and neither interceptors nor the figures of calls hear of its end.
-  private let hedge: Int?
+  private let role: Role
   /// Called once, with the outcome.
   var onEnd: (() -> Void)?
 
@@ -33,7 +40,7 @@ final class ClientCall: CallStream {
   /// Messages before the stream is open, and afterwards while another attempt is possible.
   private var kept: [[UInt8]] = []
   private var keptBytes = 0
-  private var canReplay = true
+  private var canReplay: Bool
   private var timer: Timer?
   private var headersWaiters: [Waiter<Void>] = []
   private var endWaiter: Waiter<Void>?
@@ -42,10 +49,11 @@ final class ClientCall: CallStream {
   /// The balancer's link that the last attempt used.
   private var link = 0
 
-  init(channel: RPCChannel, _ prepared: PreparedCall, hedge: Int? = nil) {
+  init(channel: RPCChannel, _ prepared: PreparedCall, role: Role = .call) {
     self.channel = channel
     self.prepared = prepared
-    self.hedge = hedge
+    self.role = role
+    canReplay = role != .watch
     settings = channel.settings(of: prepared.method)
     let options = prepared.options
     waitsForReady =
@@ -65,7 +73,7 @@ final class ClientCall: CallStream {
   }
 
   /// Sent as `grpc-previous-rpc-attempts`.
-  var previousAttempts: Int { hedge ?? retry.previousAttempts }
+  var previousAttempts: Int { if case .hedge(let number) = role { number } else { retry.previousAttempts } }
 
   // MARK: The request
 
@@ -299,7 +307,7 @@ final class ClientCall: CallStream {
     }
     attemptEnded(error?.code ?? .ok)
     if error == nil { channel.throttle.succeeded() }
-    if hedge == nil {
+    if role == .call {
       let duration = Instant.current() - startedAt
       settings.metrics.callEnded(error?.code ?? .ok, duration, retries: retry.previousAttempts)
       channel.callEnded(prepared, error, duration)
@@ -317,7 +325,7 @@ final class ClientCall: CallStream {
   private func attemptEnded(_ code: StatusCode) {
     guard let attemptStartedAt else { return }
     self.attemptStartedAt = nil
-    channel.attemptEnded(link, code)
+    if role != .watch { channel.attemptEnded(link, code) }
     settings.metrics.attemptEnded(code, .current() - attemptStartedAt, sent: sentBytes, received: receivedBytes)
   }
 

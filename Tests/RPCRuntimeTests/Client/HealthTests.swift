@@ -93,6 +93,65 @@ struct HealthTests {
     }
   }
 
+  /// It went on as a call of the channel, on any connection or, before one was well, in the queue for one.
+  @Test("A health watch that is refused or fails is begun again on its own connection", arguments: [true, false])
+  func watchStays(isRefused: Bool) async throws {
+    try await onLoop { reactor in
+      let server = try ScriptedServer(on: reactor) { peer, stream in
+        switch peer.requests {
+        case 1 where isRefused: peer.session.reset(stream, .refusedStream)
+        case 1: peer.fail(stream, .unavailable)
+        case 2: peer.begin(stream, with: HealthCheckResponse(.serving))
+        default:
+          peer.begin(stream, with: Note("well"))
+          peer.end(stream)
+        }
+      }
+      var configuration = ChannelConfiguration()
+      configuration.backoff = Backoff(initial: .milliseconds(5), limit: .milliseconds(20))
+      configuration.service.balancing = .roundRobin
+      configuration.service.healthCheckedService = ""
+      configuration.service.defaults.repetition = .retry(RetryPolicy(initialBackoff: .milliseconds(1)))
+      let channel = RPCChannel(
+        to: try ChannelTarget("ipv4:\(server.address)"), on: reactor, configuration: configuration)
+      let reply = try await channel.call(
+        Notes.echo, Note(""), options: CallOptions(timeout: .seconds(20), waitForReady: true))
+      #expect(reply.text == "well")
+      try await reactor.wait { channel.ready.first?.session.openStreamCount == 1 }
+      #expect(channel.ready.first?.callCount == 0)
+      channel.close()
+      server.stop()
+    }
+  }
+
+  @Test("A failing health watch is no failure of the server's calls")
+  func watchIsNoCall() async throws {
+    try await onLoop { reactor in
+      let fleet = Fleet(on: reactor)
+      let watches = Tally()
+      try await fleet.add { server in
+        server.handle(Health.watch) { _, _, _ in
+          watches.add(1)
+          throw RPCError(.internal, "broken")
+        }
+      }
+      try await fleet.add()
+      fleet.published = fleet.addresses
+      let channel = try fleet.channel {
+        $0.service.healthCheckedService = ""
+        var outliers = OutlierDetection()
+        outliers.consecutiveFailures = 1
+        $0.service.outlierDetection = outliers
+      }
+      _ = try await channel.call(Notes.echo, Note(), options: CallOptions(waitForReady: true))
+      // The second one begins after the first has ended.
+      try await reactor.wait { watches.value >= 2 }
+      #expect(channel.report().subchannels.map(\.isEjected) == [false, false])
+      channel.close()
+      await fleet.stop()
+    }
+  }
+
   @Test("A server without the health service takes calls")
   func noHealthService() async throws {
     try await onLoop { reactor in

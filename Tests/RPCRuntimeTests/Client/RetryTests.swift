@@ -196,7 +196,7 @@ struct RetryTests {
     } _: { channel, _ in
       let prepared = try channel.prepare(Notes.echo.descriptor, CallOptions())
       let first = channel.requestFields(for: ClientCall(channel: channel, prepared))
-      let third = channel.requestFields(for: ClientCall(channel: channel, prepared, hedge: 2))
+      let third = channel.requestFields(for: ClientCall(channel: channel, prepared, role: .hedge(2)))
       #expect(third.count == first.count + 1)
     }
   }

@@ -1,5 +1,6 @@
 import EventLoop
 import HTTP2Session
+import RPCRuntime
 import Transport
 import WireCodec
 
@@ -45,7 +46,7 @@ final class ScriptedServer {
     }
 
     /// Answers with headers and one message, and leaves the stream open.
-    func begin(_ stream: HTTP2Stream, with message: Note) {
+    func begin(_ stream: HTTP2Stream, with message: some WireMessage) {
       var fields = HTTP2FieldList()
       fields.append(":status", "200")
       fields.append("content-type", "application/grpc")
@@ -58,6 +59,16 @@ final class ScriptedServer {
       var trailers = HTTP2FieldList()
       trailers.append("grpc-status", "0")
       session.end(stream, trailers: trailers)
+    }
+
+    /// Answers with a status alone.
+    func fail(_ stream: HTTP2Stream, _ status: StatusCode, _ more: [(StaticString, String)] = []) {
+      var fields = HTTP2FieldList()
+      fields.append(":status", "200")
+      fields.append("content-type", "application/grpc")
+      fields.append("grpc-status", "\(status.rawValue)")
+      for (name, value) in more { fields.append(name, value) }
+      session.submitResponse(stream, fields, endStream: true)
     }
 
     /// GOAWAY that knows of no stream.

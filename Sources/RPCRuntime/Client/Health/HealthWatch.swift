@@ -26,8 +26,7 @@ final class HealthWatch {
     guard let channel else { return }
     let prepared = PreparedCall(
       method: Health.watch.descriptor, options: CallOptions(), deadline: nil, metadata: Metadata())
-    // As one attempt among others: it is nobody's call, neither for interceptors nor for figures of calls.
-    let call = ClientCall(channel: channel, prepared, hedge: 0)
+    let call = ClientCall(channel: channel, prepared, role: .watch)
     call.send(HealthCheckRequest(service: service), compress: false)
     call.finishWriting()
     guard call.open(on: connection) else { return }

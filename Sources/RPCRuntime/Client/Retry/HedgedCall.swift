@@ -64,7 +64,7 @@ final class HedgedCall {
   }
 
   private func start(_ number: Int) {
-    let attempt = ClientCall(channel: channel, prepared, hedge: number)
+    let attempt = ClientCall(channel: channel, prepared, role: .hedge(number))
     attempts.append(attempt)
     attempt.onEnd = { [weak self] in self?.ended(number) }
     send(attempt)
