@@ -171,14 +171,24 @@ final class ClientCall: CallStream {
     case .response:
       let outcome = StatusFields.read(block)
       pushback = Pushback(block)
-      if case .failed(let error) = outcome, repeats(after: error) { return leave(error) }
+      // What is no gRPC response is a proxy's word, and as good as a status alone.
+      let failure: RPCError? =
+        switch outcome {
+        case .ok?: nil
+        case .failed(let error)?: error
+        case nil: Self.fault(in: block)
+        }
+      if let failure, repeats(after: failure) { return leave(failure) }
       commit()
       if let outcome {
         initialMetadata = Metadata()
         trailers = Metadata(block)
         return finish(outcome)
       }
-      if let fault = Self.fault(in: block) { return end(fault) }
+      if let failure { return end(failure) }
+      if let encoding = block.first("grpc-encoding"), MessageEncoding(encoding) == nil {
+        return end(RPCError(.internal, "the server compresses in a way that it was not told it may"))
+      }
       inbox.allowsCompressed = block.first("grpc-encoding")?.equals("gzip") ?? false
       initialMetadata = Metadata(block)
       wakeHeadersWaiters()
@@ -201,9 +211,6 @@ final class ClientCall: CallStream {
     }
     guard let type = block.first("content-type"), RequestHead.isGRPC(type) else {
       return RPCError(.unknown, "the server's answer is not application/grpc")
-    }
-    if let encoding = block.first("grpc-encoding"), MessageEncoding(encoding) == nil {
-      return RPCError(.internal, "the server compresses in a way that it was not told it may")
     }
     return nil
   }

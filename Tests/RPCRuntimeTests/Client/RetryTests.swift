@@ -32,6 +32,31 @@ struct RetryTests {
     }
   }
 
+  @Test("A proxy's plain HTTP answer that means UNAVAILABLE is retried", arguments: ["429", "502", "503", "504"])
+  func httpStatus(status: String) async throws {
+    try await onLoop { reactor in
+      let server = try ScriptedServer(on: reactor) { peer, stream in
+        if peer.requests == 2 {
+          peer.begin(stream, with: Note("behind the proxy"))
+          return peer.end(stream)
+        }
+        var fields = HTTP2FieldList()
+        fields.append(":status", status)
+        fields.append("content-type", "text/html")
+        peer.session.submitResponse(stream, fields, endStream: false)
+        peer.session.write(stream, Array("<h1>Overloaded</h1>".utf8))
+        peer.session.end(stream)
+      }
+      let channel = RPCChannel(
+        to: try ChannelTarget("ipv4:\(server.address)"), on: reactor, configuration: configuration(.retry(fast)))
+      let reply = try await channel.call(Notes.echo, Note(""))
+      #expect(reply.text == "behind the proxy")
+      #expect(server.peers.map(\.requests) == [2])
+      channel.close()
+      server.stop()
+    }
+  }
+
   @Test("After the last attempt the failure is the call's; another code is final at once")
   func ends() async throws {
     let attempts = Tally()
