@@ -4,7 +4,7 @@ import Transport
 import WireCodec
 
 /// One call of a client, through all its attempts.
-final class ClientCall: CallStream {
+final class ClientCall: CallStream, PausedCall {
   /// Whose it is. Only of a caller's own the interceptors and the figures of calls hear, and only it is retried.
   enum Role: Equatable {
     case call
@@ -301,9 +301,9 @@ final class ClientCall: CallStream {
   private func conclude(_ error: RPCError?) {
     guard outcome == nil else { return }
     outcome = (error, ())
-    for timer in [timer, retryTimer] { timer?.cancel() }
+    timer?.cancel()
     timer = nil
-    retryTimer = nil
+    endPause()
     forgetKept()
     if case .open = inbound { inbound = .ended(error) }
     outboundFailure = error ?? RPCError(.cancelled, "the server has ended the call")
@@ -384,10 +384,18 @@ final class ClientCall: CallStream {
   }
 
   private func scheduleRetry() {
+    channel.paused(self)
     retryTimer = reactor.schedule(after: retryDelay) { [weak self] in
       guard let self else { return }
-      retryTimer = nil
+      endPause()
       channel.submit(self)
     }
+  }
+
+  private func endPause() {
+    guard let timer = retryTimer else { return }
+    timer.cancel()
+    retryTimer = nil
+    channel.resumed(self)
   }
 }

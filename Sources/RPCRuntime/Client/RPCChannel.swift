@@ -33,6 +33,8 @@ public final class RPCChannel {
   /// Connections that take no more calls and still have some.
   var retired: [ClientConnection] = []
   var waiting: Deque<ClientCall> = []
+  /// Calls between two attempts, where neither queue nor connection knows them, and hedged calls.
+  private(set) var paused: [ObjectIdentifier: any PausedCall] = [:]
   var lastFailure: RPCError?
   /// Of the balancer's back-offs, by their key.
   var backoffTimers: [Int: Timer] = [:]
@@ -96,12 +98,13 @@ public final class RPCChannel {
   public func close() {
     guard balancer.state != .closed else { return }
     balancer.close()
-    for call in waiting { call.end(RPCError(.cancelled, "the channel was closed")) }
+    let closed = RPCError(.cancelled, "the channel was closed")
+    // Hedged calls first: their attempts are among the others.
+    for call in paused.values { call.end(closed) }
+    for call in waiting { call.end(closed) }
     waiting.removeAll()
     for connection in connections {
-      for stream in connection.session.streams {
-        (stream.owner as? ClientCall)?.end(RPCError(.cancelled, "the channel was closed"))
-      }
+      for stream in connection.session.streams { (stream.owner as? ClientCall)?.end(closed) }
     }
     closeConnections()
   }
@@ -164,6 +167,9 @@ public final class RPCChannel {
   func leaveQueue(_ call: ClientCall) {
     if !waiting.isEmpty { waiting.removeAll { $0 === call } }
   }
+
+  func paused(_ call: some PausedCall) { paused[ObjectIdentifier(call)] = call }
+  func resumed(_ call: some PausedCall) { paused[ObjectIdentifier(call)] = nil }
 
   func callEnded(_ call: PreparedCall, _ error: RPCError?, _ duration: Duration) {
     for interceptor in interceptors { interceptor.ended(call.method, call.options, error, duration) }

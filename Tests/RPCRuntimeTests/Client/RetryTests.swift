@@ -107,6 +107,27 @@ struct RetryTests {
     }
   }
 
+  @Test("Closing the channel ends calls that wait for their next attempt", arguments: [true, false])
+  func closedInPause(isHedged: Bool) async throws {
+    try await onLoop { reactor in
+      let server = try ScriptedServer(on: reactor) { peer, stream in
+        peer.fail(stream, .unavailable, [("grpc-retry-pushback-ms", "300000")])
+      }
+      let channel = RPCChannel(
+        to: try ChannelTarget("ipv4:\(server.address)"), on: reactor,
+        configuration: configuration(
+          isHedged ? .hedge(HedgingPolicy(maxAttempts: 2, delay: .seconds(200))) : .retry(fast)))
+      let call = reactor.spawn { try await channel.call(Notes.echo, Note("")) }
+      try await reactor.wait { channel.throttle.tokensLeft < 400 && channel.ready.first?.callCount == 0 }
+      #expect(channel.paused.count == 1)
+      channel.close()
+      let error = await failure { _ = try await call.value }
+      #expect(error?.code == .cancelled)
+      #expect(channel.paused.isEmpty)
+      server.stop()
+    }
+  }
+
   @Test("The deadline holds over all attempts, and a wait beyond it is not begun")
   func deadline() async throws {
     let slow = RetryPolicy(initialBackoff: .seconds(600), maxBackoff: .seconds(600))

@@ -1,7 +1,7 @@
 import EventLoop
 
 /// One unary call as several attempts at once. Lives on its loop.
-final class HedgedCall {
+final class HedgedCall: PausedCall {
   private let channel: RPCChannel
   private let prepared: PreparedCall
   private let settings: MethodSettings
@@ -12,6 +12,7 @@ final class HedgedCall {
   private var timer: Timer?
   private var waiter: Waiter<Void>?
   private var winner: ClientCall?
+  private var isOver = false
   private let startedAt = Instant.current()
 
   /// - Parameter send: writes the request to an attempt.
@@ -30,18 +31,28 @@ final class HedgedCall {
   ///
   /// - Returns: the one whose outcome is the call's.
   func run() async throws(RPCError) -> ClientCall {
+    channel.paused(self)
+    defer { channel.resumed(self) }
     perform(state.begin())
     if winner == nil {
       do {
         try await channel.reactor.wait { waiter = $0 }
       } catch {
-        let cancelled = RPCError(.cancelled, "the call was cancelled", cause: error)
-        finish(cancelled)
-        throw cancelled
+        waiter = nil
+        let outcome = error as? RPCError ?? RPCError(.cancelled, "the call was cancelled", cause: error)
+        finish(outcome)
+        throw outcome
       }
     }
     guard let winner else { throw RPCError(.internal, "a hedged call ended without an attempt") }
     return winner
+  }
+
+  func end(_ error: RPCError) {
+    guard let waiter else { return }
+    self.waiter = nil
+    finish(error)
+    waiter.resume(throwing: error)
   }
 
   private func perform(_ actions: [HedgeState.Action]) {
@@ -80,6 +91,8 @@ final class HedgedCall {
   }
 
   private func finish(_ error: RPCError?) {
+    guard !isOver else { return }
+    isOver = true
     timer?.cancel()
     timer = nil
     let duration = Instant.current() - startedAt

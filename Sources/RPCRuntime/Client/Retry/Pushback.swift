@@ -8,8 +8,11 @@ enum Pushback: Equatable {
   case none
   /// After so long.
   case delay(Duration)
-  /// Not at all: the value is negative, or nothing that can be read.
+  /// Not at all: the value is negative, nothing that can be read, or longer than ``longest``.
   case stop
+
+  /// Who is to come back later than this is told of the failure now instead: nobody waits for such a call.
+  static let longest = Duration.seconds(300)
 
   init(_ block: HTTP2HeaderBlock) {
     guard let value = block.first("grpc-retry-pushback-ms") else {
@@ -24,6 +27,7 @@ enum Pushback: Equatable {
       self = .stop
       return
     }
-    self = .delay(.milliseconds(value.reduce(0) { $0 * 10 + Int64($1 - 0x30) }))
+    let delay = Duration.milliseconds(value.reduce(0) { $0 * 10 + Int64($1 - 0x30) })
+    self = delay <= Self.longest ? .delay(delay) : .stop
   }
 }
