@@ -13,23 +13,31 @@ final class ClientConnection: RPCConnection {
   private(set) var isRetired = false
   /// Why we closed it; nil when the other side did.
   private(set) var closeReason: String?
+  /// Until the server's SETTINGS are here.
+  private var settingsTimer: Timer?
   private var keepalive: Keepalive?
   private var keepaliveTimer: Timer?
   /// Nobody pings until a call begins.
   private var isKeepaliveAsleep = false
   private var healthWatch: HealthWatch?
 
-  init(_ transport: Connection, channel: RPCChannel, link: Int) {
+  /// - Parameter dueAt: when the server's SETTINGS must be here.
+  init(_ transport: Connection, channel: RPCChannel, link: Int, dueAt: Instant) {
     self.channel = channel
     self.link = link
     var configuration = HTTP2Configuration()
     configuration.initialStreamWindow = Int32(clamping: channel.configuration.streamWindowBytes)
     configuration.connectionWindow = Int32(clamping: channel.configuration.connectionWindowBytes)
     configuration.windowStallTimeout = nil
+    // `settingsTimer` is exact.
+    configuration.handshakeTimeout = .max
     configuration.maxHeaderListSize = channel.configuration.maxMetadataBytes + 4096
     super.init(
       transport: transport, role: .client, configuration: configuration, frames: channel.frames,
       memory: channel.sessionMemory)
+    settingsTimer = reactor.schedule(at: dueAt) { [weak self] in
+      self?.close(because: "the server's SETTINGS did not come in time")
+    }
   }
 
   var canOpenCall: Bool { isReady && !isRetired && session.canOpenStream }
@@ -64,9 +72,15 @@ final class ClientConnection: RPCConnection {
     setNeedsFlush()
   }
 
+  private func close(because reason: String) {
+    closeReason = reason
+    transport.close()
+  }
+
   override func receivedSettings() {
     guard !isReady else { channel?.serveWaiting(); return }
     isReady = true
+    settingsTimer?.cancel()
     if let configuration = channel?.keepalive {
       keepalive = Keepalive(configuration)
       runKeepalive()
@@ -85,6 +99,7 @@ final class ClientConnection: RPCConnection {
 
   override func ended(_ error: (any Error)?) {
     isRetired = true
+    settingsTimer?.cancel()
     keepaliveTimer?.cancel()
     healthWatch?.stop()
     healthWatch = nil
@@ -120,8 +135,7 @@ final class ClientConnection: RPCConnection {
         isKeepaliveAsleep = true
         return
       case .close:
-        closeReason = "the server did not answer a keepalive ping in time"
-        return transport.close()
+        return close(because: "the server did not answer a keepalive ping in time")
       case nil: return
       }
     }

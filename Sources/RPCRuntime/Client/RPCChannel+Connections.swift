@@ -102,7 +102,7 @@ extension RPCChannel {
   // MARK: Connecting
 
   private func connect(_ id: Int, to address: SocketAddress) {
-    let subchannel = Subchannel(id: id, address: address)
+    let subchannel = Subchannel(id: id, address: address, dueAt: .current() + configuration.connectTimeout)
     subchannels[id] = subchannel
     let delegate = ConnectAttempt(
       ready: { [weak self, weak subchannel] in
@@ -129,7 +129,7 @@ extension RPCChannel {
   private func transportReady(_ subchannel: Subchannel) {
     guard let transport = subchannel.attempt else { return }
     subchannel.attempt = nil
-    let connection = ClientConnection(transport, channel: self, link: subchannel.id)
+    let connection = ClientConnection(transport, channel: self, link: subchannel.id, dueAt: subchannel.dueAt)
     transport.delegate = connection
     subchannel.connection = connection
     connection.connectionReady()
@@ -137,7 +137,8 @@ extension RPCChannel {
   }
 
   private func note(_ error: (any Error)?) {
-    lastFailure = RPCError(.unavailable, error.map { "\($0)" } ?? "the connection was closed", cause: error)
+    let reason = (error as? RPCError)?.message ?? error.map { "\($0)" }
+    lastFailure = RPCError(.unavailable, reason ?? "the connection was closed", cause: error)
   }
 
   private func failed(_ id: Int, _ error: (any Error)?) {
@@ -182,7 +183,9 @@ extension RPCChannel {
 
   private func lost(_ connection: ClientConnection, _ error: (any Error)?) {
     // Before its SETTINGS came it was an attempt.
-    guard connection.isReady else { return failed(connection.link, error) }
+    guard connection.isReady else {
+      return failed(connection.link, error ?? connection.closeReason.map { RPCError(.unavailable, $0) })
+    }
     subchannels[connection.link] = nil
     metrics.disconnected()
     perform(balancer.lost(connection.link, isWanted: !waiting.isEmpty))

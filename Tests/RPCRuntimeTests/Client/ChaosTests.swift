@@ -27,6 +27,24 @@ struct ChaosTests {
     }
   }
 
+  /// The limit ended with the connect; ten seconds for the SETTINGS could not be changed.
+  @Test("A server that accepts the connection and says nothing is given up after the time to connect")
+  func silentServer() async throws {
+    try await onLoop { reactor in
+      let server = try ScriptedServer(on: reactor) { _, _ in }
+      server.onConnect = { $0.isSilent = true }
+      var configuration = ChannelConfiguration()
+      configuration.connectTimeout = .milliseconds(100)
+      let channel = RPCChannel(
+        to: try ChannelTarget("ipv4:\(server.address)"), on: reactor, configuration: configuration)
+      let error = await failure { _ = try await channel.call(Notes.echo, Note("")) }
+      #expect(error?.code == .unavailable)
+      #expect(error?.message.contains("SETTINGS") == true)
+      channel.close()
+      server.stop()
+    }
+  }
+
   @Test("A stream that is refused twice fails with UNAVAILABLE: the server means it")
   func refusedTwice() async throws {
     try await onLoop { reactor in

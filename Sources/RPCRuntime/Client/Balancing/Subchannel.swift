@@ -5,12 +5,15 @@ import Transport
 final class Subchannel {
   let id: Int
   let address: SocketAddress
+  /// When the server's SETTINGS must be here.
+  let dueAt: Instant
   var attempt: Connection?
   var connection: ClientConnection?
 
-  init(id: Int, address: SocketAddress) {
+  init(id: Int, address: SocketAddress, dueAt: Instant) {
     self.id = id
     self.address = address
+    self.dueAt = dueAt
   }
 }
 
