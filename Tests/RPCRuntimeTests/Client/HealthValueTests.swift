@@ -137,14 +137,16 @@ struct HealthValueTests {
     #expect(!ejected(hosts: 5, calls: 99))
   }
 
-  @Test("A share of failures ejects from its threshold on, whatever the others do; few hosts or few calls do not count")
+  @Test("A share of failures above its threshold ejects, whatever the others do; few hosts or few calls do not count")
   func failurePercentage() {
-    func ejected(failures: Int, of calls: Int, hosts: Int, percent: Int = 100, random: Double = 0) -> [Int] {
+    func ejected(
+      failures: Int, of calls: Int, hosts: Int, threshold: Int = 50, percent: Int = 100, random: Double = 0
+    ) -> [Int] {
       var configuration = OutlierDetection()
       (configuration.consecutiveFailures, configuration.successRateDeviations) = (nil, nil)
       configuration.maxEjectionPercent = 100
       var rule = OutlierDetection.FailurePercentage()
-      (rule.threshold, rule.minimumHosts, rule.requestVolume, rule.enforcement) = (50, 2, 10, percent)
+      (rule.threshold, rule.minimumHosts, rule.requestVolume, rule.enforcement) = (threshold, 2, 10, percent)
       configuration.failurePercentage = rule
       var detector = OutlierDetector(configuration, now: start)
       for id in 1...hosts {
@@ -154,8 +156,11 @@ struct HealthValueTests {
       return (1...hosts).filter { detector.isEjected($0) }
     }
     // All fail alike, and yet one stays: there would be none left.
-    #expect(ejected(failures: 5, of: 10, hosts: 2) == [1])
-    #expect(ejected(failures: 4, of: 10, hosts: 2) == [])
+    #expect(ejected(failures: 6, of: 10, hosts: 2) == [1])
+    #expect(ejected(failures: 5, of: 10, hosts: 2) == [])
+    // A perfect server is not above zero.
+    #expect(ejected(failures: 0, of: 10, hosts: 2, threshold: 0) == [])
+    #expect(ejected(failures: 1, of: 10, hosts: 2, threshold: 0) == [1])
     #expect(ejected(failures: 9, of: 9, hosts: 2) == [])
     #expect(ejected(failures: 10, of: 10, hosts: 1) == [])
     #expect(ejected(failures: 10, of: 10, hosts: 2, percent: 30, random: 0.29) == [1])

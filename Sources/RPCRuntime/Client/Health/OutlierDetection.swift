@@ -30,7 +30,7 @@ public struct OutlierDetection: Sendable, Hashable {
 
   /// Failures of one server in an interval, whatever the others do.
   public struct FailurePercentage: Sendable, Hashable {
-    /// Ejected from this share of failed calls on, in per cent.
+    /// Ejected above this share of failed calls, in per cent.
     public var threshold = 85
     /// The channel has at least so many servers that were called often enough,
     public var minimumHosts = 5

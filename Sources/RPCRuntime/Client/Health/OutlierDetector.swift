@@ -90,7 +90,7 @@ struct OutlierDetector: Equatable {
   private func failing(_ rule: OutlierDetection.FailurePercentage) -> [Int] {
     let called = hosts.filter { $0.value.calls >= max(1, rule.requestVolume) }
     guard called.count >= max(1, rule.minimumHosts) else { return [] }
-    return called.filter { $0.value.failures * 100 >= rule.threshold * $0.value.calls }.keys.sorted()
+    return called.filter { $0.value.failures * 100 > rule.threshold * $0.value.calls }.keys.sorted()
   }
 
   /// Those whose success rate is far below the mean.
