@@ -11,7 +11,7 @@ struct FrameGuards {
   var invalidFrames: TokenBucket
   /// Wire bytes of the field section in progress.
   var blockBytes = 0
-  /// When the field section in progress began.
+  /// When a field section began that goes on in CONTINUATION frames, until the last of them begins.
   var blockStarted: UInt64?
   /// When the peer's SETTINGS became due to be waited for; nil once they came.
   var handshakeStarted: UInt64?

@@ -64,6 +64,7 @@ extension HTTP2Session {
     stream.blockStart = stream.fields.count
     stream.blockSize = 0
     stream.blockRefused = false
+    stream.blockStarted = now
     if stream.blocks > configuration.maxHeaderBlocks { return refuseBlock(stream) }
     return 0
   }
@@ -146,7 +147,9 @@ extension HTTP2Session {
   }
 
   private func receivedHeaders(_ frame: UnsafePointer<nghttp2_frame>) {
-    guard let stream = stream(frame.pointee.hd.stream_id), !stream.blockRefused, terminatedBy == nil else { return }
+    guard let stream = stream(frame.pointee.hd.stream_id) else { return }
+    stream.blockStarted = nil
+    guard !stream.blockRefused, terminatedBy == nil else { return }
     let endStream = frame.pointee.hd.flags & UInt8(NGHTTP2_FLAG_END_STREAM.rawValue) != 0
     let start = stream.blockStart
     let kind: HTTP2HeaderBlock.Kind =

@@ -119,7 +119,7 @@ package final class HTTP2Session {
   package func check(now: UInt64) {
     self.now = now
     guard terminatedBy == nil, failure == nil else { return checkTermination() }
-    if let limit = guards.overdue(configuration, now: now) {
+    if let limit = guards.overdue(configuration, now: now) ?? overdueBlock() {
       fire(limit)
       nghttp2_session_terminate_session(session, limit.errorCode.rawValue)
       return
@@ -138,6 +138,15 @@ package final class HTTP2Session {
       record(.limit(.windowStall))
       reset(stream, .cancel)
     }
+  }
+
+  /// A section whose last frame has begun, and does not end. One that is refused or passed over, which nghttp2 never
+  /// calls complete, has no stream or soon none.
+  private func overdueBlock() -> HTTP2Limit? {
+    let isOverdue = live.contains { stream in
+      stream.blockStarted.map { now &- $0 > configuration.headerTimeout } ?? false
+    }
+    return isOverdue ? .headerTimeout : nil
   }
 
   /// A peer that reads gets its GOAWAY at once; one that does not must not keep the connection by it.

@@ -50,6 +50,8 @@ package final class HTTP2Stream {
   @exclusivity(unchecked) var blockSize = 0
   @exclusivity(unchecked) var blocks = 0
   @exclusivity(unchecked) var blockRefused = false
+  /// When the field section in progress began; nil between sections.
+  @exclusivity(unchecked) var blockStarted: UInt64?
   @exclusivity(unchecked) var blockKind = HTTP2HeaderBlock.Kind.request
 
   @exclusivity(unchecked) var pending: [UInt8] = []
@@ -79,6 +81,7 @@ package final class HTTP2Stream {
     blockSize = 0
     blocks = 0
     blockRefused = false
+    blockStarted = nil
     dropPending()
     outgoing = .idle
     deferred = false

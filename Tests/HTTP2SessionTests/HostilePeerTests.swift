@@ -241,6 +241,39 @@ struct HostilePeerTests {
     #expect(peer.server.terminatedBy == .headerTimeout)
   }
 
+  /// The clock stopped at the header of the frame that ends the section, however slowly the rest came.
+  @Test("A field section that begins its last frame and does not end it in time", arguments: [false, true])
+  func trickledBlock(hasContinuation: Bool) throws {
+    let peer = try RawPeer()
+    peer.now = 1_000
+    var last = RawFrame.headers(1)
+    if hasContinuation {
+      try peer.send(RawFrame.headers(1, Array(RawFrame.get.prefix(2)), endHeaders: false))
+      last = RawFrame.frame(9, 4, stream: 1, Array(RawFrame.get.dropFirst(2)))
+    }
+    try peer.send(Array(last.dropLast(1)))
+    peer.server.check(now: 10_000_001_000)
+    #expect(peer.server.terminatedBy == nil)
+    peer.now = 10_000_001_001
+    peer.server.check(now: peer.now)
+    #expect(peer.server.terminatedBy == .headerTimeout)
+  }
+
+  @Test("Sections that are complete, refused or passed over leave no clock behind")
+  func noClockLeft() throws {
+    var configuration = HTTP2Configuration()
+    configuration.maxHeaderFields = 4
+    configuration.maxConcurrentStreams = 1
+    let peer = try RawPeer(configuration)
+    try peer.send(RawFrame.headers(1, RawFrame.post, endStream: false))
+    try peer.send(RawFrame.headers(3))  // above the limit of streams: refused
+    try peer.send(RawFrame.headers(1, [0x00, 0x01, 0x78, 0x01, 0x0a]))  // malformed trailers
+    try peer.send(RawFrame.headers(5, RawFrame.get + [0x00, 0x01, 0x78, 0x01, 0x79]))  // a field too many
+    #expect(peer.limits == [.headerListSize])
+    peer.server.check(now: 3_600_000_000_000)
+    #expect(peer.server.terminatedBy == nil)
+  }
+
   @Test("Data that waits on a closed window ends its stream in time, and only that")
   func windowStall() throws {
     let pair = SessionPair()

@@ -369,6 +369,21 @@ def test_slow_headers(victim, siege):
         siege.risen(*limits(victim, "header_timeout"))
 
 
+def test_a_slow_single_headers_frame(victim, siege):
+    """END_HEADERS stands in the frame's header; what it announces comes byte by byte."""
+    with siege:
+        peers = [Peer(victim.port) for _ in range(50)]
+        frames = [frame(HEADERS, END_HEADERS | END_STREAM, 1, peer.block(victim.fields())) for peer in peers]
+        for peer, whole in zip(peers, frames):
+            peer.send(whole[:10])
+        for step in range(10, 15):
+            time.sleep(0.1)
+            for peer, whole in zip(peers, frames):
+                peer.send(whole[step : step + 1])
+        until_closed(peers)
+        siege.risen(*limits(victim, "header_timeout"))
+
+
 # SimpleRequest { response_size: 4,000,000 } behind its prefix.
 LARGE = b"\0\0\0\0\x05\x10\x80\x92\xf4\x01"
 
