@@ -115,7 +115,8 @@ extension HTTP2Session {
 
   /// Graceful end, two steps (RFC 9113 section 6.8). A server announces GOAWAY(2³¹−1) and a PING; when that returns, or
   /// after a second, the real last stream id follows. Streams in flight finish; then `isFinished`.
-  package func beginShutdown() {
+  package func beginShutdown(now: UInt64) {
+    self.now = now
     guard failure == nil, !isShuttingDown else { return }
     isShuttingDown = true
     guard role == .server else {

@@ -200,7 +200,7 @@ struct ExchangeTests {
     let pair = SessionPair()
     _ = pair.client.submitRequest(request(), endStream: true, owner: nil)
     try pair.pump()
-    pair.server.beginShutdown()
+    pair.server.beginShutdown(now: pair.now)
     try pair.pump()
     #expect(pair.clientLog.filter { $0.hasPrefix("goaway") } == ["goaway 2147483647 NO_ERROR", "goaway 1 NO_ERROR"])
     #expect(!pair.serverLog.contains { $0.hasPrefix("pong") })
@@ -215,8 +215,14 @@ struct ExchangeTests {
   @Test("A peer that does not answer the shutdown's PING gets the last GOAWAY after a second")
   func shutdownWithoutPong() throws {
     let peer = try RawPeer()
-    peer.server.beginShutdown()
-    peer.server.check(now: 2_000_000_000)
+    // Counted from now, not from when something last came.
+    peer.server.beginShutdown(now: 3_600_000_000_000)
+    peer.now = 3_600_000_000_000
+    try peer.send(RawFrame.frame(6, 0, stream: 0, [UInt8](repeating: 1, count: 8)))
+    peer.server.check(now: 3_601_000_000_000)
+    try peer.send(RawFrame.frame(6, 0, stream: 0, [UInt8](repeating: 1, count: 8)))
+    #expect(peer.frames.filter { $0.type == 7 }.count == 1)
+    peer.server.check(now: 3_601_000_000_001)
     try peer.send(RawFrame.frame(6, 0, stream: 0, [UInt8](repeating: 1, count: 8)))
     #expect(peer.frames.filter { $0.type == 7 }.count == 2)
     #expect(peer.server.isFinished)

@@ -128,7 +128,9 @@ final class HTTP2ServerConnection: ConnectionDelegate, ServedConnection {
     for stream in session.streams where !stream.remoteEnded && !stream.isClosed {
       exchange(stream)?.check(elapsed)
     }
-    if session.openStreamCount == 0, now - idleSince > server.configuration.idleTimeout { session.beginShutdown() }
+    if session.openStreamCount == 0, now - idleSince > server.configuration.idleTimeout {
+      session.beginShutdown(now: UInt64(now.nanoseconds))
+    }
     dispatch()
     if session.isAbandoned { return connection.close() }
     if outputWatch.isStalled(
@@ -142,7 +144,7 @@ final class HTTP2ServerConnection: ConnectionDelegate, ServedConnection {
   }
 
   func beginDrain() {
-    session.beginShutdown()
+    session.beginShutdown(now: now)
     connection.setNeedsFlush()
   }
 

@@ -60,7 +60,7 @@ final class ClientConnection: RPCConnection {
   func retire() {
     isRetired = true
     healthWatch?.stop()
-    session.beginShutdown()
+    session.beginShutdown(now: reactor.nanoseconds)
     setNeedsFlush()
   }
 

@@ -181,7 +181,7 @@ private final class PeerScript {
     case 1: session.end(stream)
     case 2: session.reset(stream, .cancel)
     case 3: session.consume(stream, 1000)
-    case 4: session.beginShutdown()
+    case 4: session.beginShutdown(now: now)
     case 5: session.ping(7)
     case 6: session.setMaxConcurrentStreams(1)
     case 7: session.terminate(.noError)

@@ -27,7 +27,7 @@ final class ServerConnection: RPCConnection {
   func drain(endsStreams: Bool = true) {
     if !isDraining {
       isDraining = true
-      session.beginShutdown()
+      session.beginShutdown(now: reactor.nanoseconds)
       setNeedsFlush()
     }
     guard endsStreams else { return }
