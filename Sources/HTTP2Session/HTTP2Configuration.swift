@@ -16,6 +16,8 @@ package struct HTTP2Configuration: Sendable {
   package var maxContinuations: Int = 32
   /// Field sections on one stream: final, trailers and some interim responses.
   package var maxHeaderBlocks: Int = 8
+  /// Bytes of a GOAWAY's debug data that are kept: reasons are short.
+  package var goAwayWords: Int = 256
   /// Server: a complete answer to an incomplete request resets the rest at once (gRPC wants it). Otherwise the owner does
   /// so later: curl 7.88 loses an answer that arrives together with its RST_STREAM.
   package var resetsUnreadRequests = true

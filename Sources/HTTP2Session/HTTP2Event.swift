@@ -11,8 +11,8 @@ package enum HTTP2Event {
   case drained(HTTP2Stream)
   /// The stream's last event. `REFUSED_STREAM` means that the peer has not processed it.
   case closed(HTTP2Stream, HTTP2ErrorCode)
-  /// The peer opens or accepts no streams above `lastStreamID`.
-  case goAway(lastStreamID: Int32, code: HTTP2ErrorCode)
+  /// The peer opens or accepts no streams above `lastStreamID`. Of its words no more than `goAwayWords` bytes.
+  case goAway(lastStreamID: Int32, code: HTTP2ErrorCode, words: [UInt8])
   /// The peer's SETTINGS are in force; see `remoteMaxConcurrentStreams`.
   case remoteSettings
   /// The peer asks for an answer, which is on its way.

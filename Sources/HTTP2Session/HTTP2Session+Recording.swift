@@ -137,10 +137,12 @@ extension HTTP2Session {
       }
     case NGHTTP2_GOAWAY:
       receivedGoAway = true
+      let goAway = frame.pointee.goaway
+      let words = UnsafeBufferPointer(
+        start: goAway.opaque_data, count: min(goAway.opaque_data_len, configuration.goAwayWords))
       record(
         .goAway(
-          lastStreamID: frame.pointee.goaway.last_stream_id,
-          code: HTTP2ErrorCode(rawValue: frame.pointee.goaway.error_code)))
+          lastStreamID: goAway.last_stream_id, code: HTTP2ErrorCode(rawValue: goAway.error_code), words: Array(words)))
     default: break
     }
     return 0

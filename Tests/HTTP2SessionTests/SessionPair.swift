@@ -71,7 +71,7 @@ final class SessionPair {
     case .end(let stream): return "end \(stream.id)"
     case .drained(let stream): return "drained \(stream.id)"
     case .closed(let stream, let code): return "closed \(stream.id) \(code)"
-    case .goAway(let last, let code): return "goaway \(last) \(code)"
+    case .goAway(let last, let code, _): return "goaway \(last) \(code)"
     case .remoteSettings: return "settings"
     case .ping: return "ping"
     case .pong(let payload): return "pong \(payload)"

@@ -100,7 +100,7 @@ class RPCConnection: ConnectionDelegate, HTTP2DataSink {
   /// A stream's last event has been passed on.
   func released(_ call: CallStream) {}
   /// The peer opens or accepts no streams above this.
-  func receivedGoAway(_ code: HTTP2ErrorCode) {}
+  func receivedGoAway(_ code: HTTP2ErrorCode, _ words: [UInt8]) {}
   func receivedSettings() {}
   /// The peer asked whether we are there.
   func receivedPing() {}
@@ -190,7 +190,7 @@ class RPCConnection: ConnectionDelegate, HTTP2DataSink {
         stream.owner = nil
         call.streamClosed(code)
         released(call)
-      case .goAway(_, let code): receivedGoAway(code)
+      case .goAway(_, let code, let words): receivedGoAway(code, words)
       case .remoteSettings: receivedSettings()
       case .limit(let limit): limitExceeded(limit)
       case .ping: receivedPing()

@@ -88,8 +88,9 @@ final class ClientConnection: RPCConnection {
     channel?.connected(self)
   }
 
-  override func receivedGoAway(_ code: HTTP2ErrorCode) {
-    if code == .enhanceYourCalm { channel?.calmKeepalive() }
+  override func receivedGoAway(_ code: HTTP2ErrorCode, _ words: [UInt8]) {
+    // The code alone may be about anything else that was too much.
+    if code == .enhanceYourCalm, words == Array("too_many_pings".utf8) { channel?.calmKeepalive() }
     guard !isRetired else { return }
     retire()
     channel?.retired(self)

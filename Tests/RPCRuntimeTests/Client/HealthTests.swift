@@ -40,8 +40,10 @@ struct HealthTests {
     }
   }
 
-  @Test("A server that finds the pings too many is pinged half as often")
-  func tooManyPings() async throws {
+  @Test(
+    "A server that finds the pings too many is pinged half as often, one that finds something else too much is not",
+    arguments: [true, false])
+  func tooManyPings(isAboutPings: Bool) async throws {
     try await onLoop { reactor in
       let server = try ScriptedServer(on: reactor) { peer, stream in
         peer.begin(stream, with: Note("calm"))
@@ -50,14 +52,15 @@ struct HealthTests {
       let connections = Tally()
       server.onConnect = { peer in
         connections.add(1)
-        if connections.value == 1 { peer.session.terminate(.enhanceYourCalm) }
+        guard connections.value == 1 else { return }
+        peer.session.terminate(.enhanceYourCalm, reason: isAboutPings ? "too_many_pings" : "too_many_resets")
       }
       var configuration = ChannelConfiguration()
       configuration.keepalive = KeepaliveConfiguration(time: .seconds(10))
       let channel = RPCChannel(
         to: try ChannelTarget("ipv4:\(server.address)"), on: reactor, configuration: configuration)
       _ = try await channel.call(Notes.echo, Note(""))
-      #expect(channel.keepalive?.time == .seconds(20))
+      #expect(channel.keepalive?.time == .seconds(isAboutPings ? 20 : 10))
       channel.close()
       server.stop()
     }
