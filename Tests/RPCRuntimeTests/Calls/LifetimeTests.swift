@@ -1,6 +1,7 @@
 import EventLoop
-import RPCRuntime
 import Testing
+
+@testable import RPCRuntime
 
 @Suite("Deadlines, cancellation, connections", .timeLimit(.minutes(1)))
 struct LifetimeTests {
@@ -217,6 +218,30 @@ struct LifetimeTests {
         try await channel.reactor.sleep(for: .milliseconds(20))
       }
       #expect(connections.count == 3)
+    }
+  }
+
+  /// Its calls were cancelled, and their ends waited behind what the client did not take.
+  @Test("A connection that is too old is closed after the grace, though its client reads nothing")
+  func connectionAgeGrace() async throws {
+    var configuration = ServerConfiguration()
+    configuration.connections.maxAge = .zero
+    configuration.connections.maxAgeGrace = .zero
+    try await withPair(server: configuration) {
+      $0.handle(Notes.count) { _, writer, _ in
+        while true { try await writer.write(Note("", data: [UInt8](repeating: 1, count: 64 << 10))) }
+      }
+    } _: { channel, server in
+      let call = try channel.call(Notes.count, Note(""))
+      var connection: ServerConnection?
+      try await channel.reactor.wait {
+        connection = server.connections.values.first { $0.calls.contains { $0.isWriteBlocked } }
+        return connection != nil
+      }
+      for _ in 0..<2 { connection?.upkeep() }
+      try await channel.reactor.wait { connection?.isClosed == true }
+      let error = await failure { for try await _ in call {} }
+      #expect(error?.code == .unavailable)
     }
   }
 

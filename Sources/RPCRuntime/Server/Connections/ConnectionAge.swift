@@ -10,7 +10,7 @@ struct ConnectionAge: Equatable {
     case nothing
     /// Takes no more calls; those in flight go on.
     case drain(Reason)
-    /// The calls in flight end now.
+    /// The calls in flight end now, and the connection with them, whether or not the client takes their ends.
     case close
   }
 

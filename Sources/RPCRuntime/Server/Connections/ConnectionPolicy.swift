@@ -15,7 +15,7 @@ public struct ConnectionPolicy: Sendable {
   /// A connection as old as this, ±10 %, takes no more calls: its client connects again and finds the servers that were
   /// added meanwhile. Nil: connections may grow old.
   public var maxAge: Duration?
-  /// How long the calls of such a connection may go on; nil: until they end.
+  /// How long the calls of such a connection may go on before it is closed; nil: until they end.
   public var maxAgeGrace: Duration?
   /// A connection without calls for so long is closed; nil: it stays.
   public var maxIdle: Duration?

@@ -52,6 +52,9 @@ final class ServerConnection: RPCConnection {
       drain(endsStreams: false)
     case .close:
       for call in calls { call.cancel(RPCError(.unavailable, "the connection is too old; call again on another")) }
+      // What the calls still have to say goes out first, if the client takes it.
+      willFlush()
+      return transport.closeAfterFlush()
     }
     let time = policy.keepaliveTime
     switch keepalive.check(now: now, lastReceived: lastReceivedAt, time: time, timeout: policy.keepaliveTimeout) {
