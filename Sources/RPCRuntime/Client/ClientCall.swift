@@ -307,7 +307,7 @@ final class ClientCall: CallStream, PausedCall {
     forgetKept()
     if case .open = inbound { inbound = .ended(error) }
     outboundFailure = error ?? RPCError(.cancelled, "the server has ended the call")
-    switch state.ended(remoteEnded: stream?.remoteEnded ?? true) {
+    switch state.ended(isComplete: isStreamComplete) {
     case .leaveQueue: channel.leaveQueue(self)
     case .reset: if let stream, let connection { connection.reset(stream, .cancel) }
     case .release, .nothing: break
@@ -328,6 +328,8 @@ final class ClientCall: CallStream, PausedCall {
     self.onEnd = nil
     onEnd?()
   }
+
+  private var isStreamComplete: Bool { stream.map { $0.remoteEnded && $0.localEnded } ?? true }
 
   private func attemptEnded(_ code: StatusCode) {
     guard let attemptStartedAt else { return }
@@ -379,7 +381,7 @@ final class ClientCall: CallStream, PausedCall {
   /// Gives up an attempt whose stream is still there.
   private func leave(_ error: RPCError) {
     attemptEnded(error.code)
-    guard state.leave(remoteEnded: stream?.remoteEnded ?? true), let stream, let connection else { return }
+    guard state.leave(isComplete: isStreamComplete), let stream, let connection else { return }
     connection.reset(stream, .cancel)
   }
 

@@ -38,11 +38,12 @@ struct ClientCallState: Equatable {
 
   /// The attempt has failed while its stream is there, and is to be followed by another.
   ///
+  /// - Parameter isComplete: whether both halves of the stream have ended.
   /// - Returns: whether the peer is to be told to stop.
-  mutating func leave(remoteEnded: Bool) -> Bool {
+  mutating func leave(isComplete: Bool) -> Bool {
     guard phase == .open else { return false }
     phase = .leaving
-    return !(remoteEnded && isRequestEnded)
+    return !isComplete
   }
 
   enum CloseAction: Equatable {
@@ -87,13 +88,13 @@ struct ClientCallState: Equatable {
 
   /// The outcome is decided.
   ///
-  /// - Parameter remoteEnded: whether the server has sent END_STREAM.
-  mutating func ended(remoteEnded: Bool) -> EndAction {
+  /// - Parameter isComplete: whether both halves of the stream have ended; ours not while END_STREAM waits behind data.
+  mutating func ended(isComplete: Bool) -> EndAction {
     let before = phase
     phase = .over
     switch before {
     case .waiting: return .leaveQueue
-    case .open: return remoteEnded && isRequestEnded ? .release : .reset
+    case .open: return isComplete ? .release : .reset
     case .leaving, .over: return .nothing
     }
   }

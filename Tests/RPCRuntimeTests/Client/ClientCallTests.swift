@@ -31,6 +31,27 @@ struct ClientCallTests {
       #expect(count == 32)
     }
   }
+
+  /// The stream stayed open for ever with its data: that the caller had written all was taken for END_STREAM.
+  @Test("A status that comes while the upload still waits for its window ends the stream")
+  func earlyStatus() async throws {
+    try await onLoop { reactor in
+      var quiet = HTTP2Configuration()
+      quiet.resetsUnreadRequests = false
+      let server = try ScriptedServer(on: reactor, quiet) { peer, stream in
+        peer.givesWindow = false
+        peer.fail(stream, .resourceExhausted)
+      }
+      let channel = RPCChannel(to: try ChannelTarget("ipv4:\(server.address)"), on: reactor)
+      let error = await failure {
+        _ = try await channel.call(Notes.echo, Note("", data: [UInt8](repeating: 1, count: 1 << 20)))
+      }
+      #expect(error?.code == .resourceExhausted)
+      try await reactor.wait { channel.ready.first?.session.openStreamCount == 0 }
+      channel.close()
+      server.stop()
+    }
+  }
 }
 
 extension Instant {

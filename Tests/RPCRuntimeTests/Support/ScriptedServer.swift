@@ -12,12 +12,15 @@ final class ScriptedServer {
   /// Sees each connection before its first byte.
   var onConnect: (Peer) -> Void = { _ in }
 
-  init(on reactor: Reactor, onRequest: @escaping (Peer, HTTP2Stream) -> Void) throws {
+  init(
+    on reactor: Reactor, _ configuration: HTTP2Configuration = HTTP2Configuration(),
+    onRequest: @escaping (Peer, HTTP2Stream) -> Void
+  ) throws {
     var taken: (Connection) -> Void = { _ in }
     listener = try Listener(on: reactor, address: try SocketAddress(numericHost: "127.0.0.1", port: 0)) { taken($0) }
     address = listener.address
     taken = { [weak self] transport in
-      let peer = Peer(transport, onRequest)
+      let peer = Peer(transport, configuration, onRequest)
       transport.delegate = peer
       self?.peers.append(peer)
       self?.onConnect(peer)
@@ -36,13 +39,18 @@ final class ScriptedServer {
     private let onRequest: (Peer, HTTP2Stream) -> Void
     private(set) var requests = 0
     var onPing: () -> Void = {}
+    var givesWindow = true
     /// Takes bytes and says nothing more: a connection into the void.
     var isSilent = false
 
-    init(_ transport: Connection, _ onRequest: @escaping (Peer, HTTP2Stream) -> Void) {
+    init(
+      _ transport: Connection, _ configuration: HTTP2Configuration,
+      _ onRequest: @escaping (Peer, HTTP2Stream) -> Void
+    ) {
       self.transport = transport
       self.onRequest = onRequest
-      session = HTTP2Session(role: .server, now: UInt64(transport.reactor.now.nanoseconds))
+      session = HTTP2Session(
+        role: .server, configuration: configuration, now: UInt64(transport.reactor.now.nanoseconds))
     }
 
     /// Answers with headers and one message, and leaves the stream open.
@@ -86,7 +94,7 @@ final class ScriptedServer {
         case .headers(let stream, let block) where block.kind == .request:
           requests += 1
           onRequest(self, stream)
-        case .data(let stream, let bytes): session.consume(stream, bytes.count)
+        case .data(let stream, let bytes): if givesWindow { session.consume(stream, bytes.count) }
         case .ping: onPing()
         default: break
         }

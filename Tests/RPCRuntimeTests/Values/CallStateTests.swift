@@ -95,31 +95,31 @@ struct CallStateTests {
   func leaving() {
     var state = ClientCallState()
     state.opened()
-    let tells = state.leave(remoteEnded: true)
-    #expect(tells)  // the request is not complete: the server is told to stop
-    let tellsAgain = state.leave(remoteEnded: true)
+    let tells = state.leave(isComplete: false)
+    #expect(tells)
+    let tellsAgain = state.leave(isComplete: false)
     #expect(!tellsAgain)
     #expect(state.streamClosed(.cancel, neverSent: false, canReplay: true) == .left)
-    _ = state.requestEnded()
     state.opened()
-    let tellsNothing = state.leave(remoteEnded: true)
+    let tellsNothing = state.leave(isComplete: true)
     #expect(!tellsNothing)
-    #expect(state.ended(remoteEnded: true) == .nothing)
+    #expect(state.ended(isComplete: true) == .nothing)
     #expect(state.streamClosed(.noError, neverSent: false, canReplay: true) == .nothing)
   }
 
   @Test("An ended call tells the server only when it has to")
   func clientEnd() {
     var waiting = ClientCallState()
-    #expect(waiting.ended(remoteEnded: false) == .leaveQueue)
+    #expect(waiting.ended(isComplete: true) == .leaveQueue)
     var open = ClientCallState()
     open.opened()
-    #expect(open.ended(remoteEnded: true) == .reset)
+    _ = open.requestEnded()  // which may still wait behind data
+    #expect(open.ended(isComplete: false) == .reset)
     var complete = ClientCallState()
     #expect(complete.requestEnded() == false)
     complete.opened()
-    #expect(complete.ended(remoteEnded: true) == .release)
-    #expect(complete.ended(remoteEnded: true) == .nothing)
+    #expect(complete.ended(isComplete: true) == .release)
+    #expect(complete.ended(isComplete: true) == .nothing)
   }
 }
 
