@@ -26,8 +26,8 @@ class CallStream {
   @exclusivity(unchecked) final var outboundFailure: RPCError?
   /// As if `outboundFailure` said so: a server's call ends with it, and an error is dear to make.
   @exclusivity(unchecked) final var isOver = false
+  /// Of messages, without their prefixes.
   @exclusivity(unchecked) final var sentBytes = 0
-  @exclusivity(unchecked) final var receivedBytes = 0
   /// Whether the message taken last came compressed.
   @exclusivity(unchecked) final var tookCompressed = false
   /// A reader waits for the decompression of the first message.
@@ -139,7 +139,6 @@ class CallStream {
   ///
   /// - Throws: what is wrong with them; the call cannot go on.
   final func receive(_ bytes: UnsafeRawBufferPointer) throws(RPCError) {
-    receivedBytes += bytes.count
     guard case .open = inbound else { return giveBack(bytes.count) }
     giveBack(try inbox.receive(bytes))
     if inbox.readyCount > 0 { wakeReader() }
@@ -179,7 +178,7 @@ class CallStream {
   /// Hands a message's bytes, with their prefix, to the stream.
   func sendFrame(_ frame: [UInt8]) {
     guard let stream, let connection else { return }
-    sentBytes += frame.count
+    sentBytes += frame.count - MessageInbox.prefixCount
     connection.write(stream, framed: frame)
   }
 
@@ -215,7 +214,7 @@ class CallStream {
   func send(_ message: some WireMessage, compress: Bool) {
     guard let stream, let connection else { return }
     guard compress, compresses else {
-      sentBytes += connection.write(stream, message)
+      sentBytes += connection.write(stream, message) - MessageInbox.prefixCount
       return
     }
     let frame = frame(message)

@@ -97,7 +97,7 @@ final class ClientCall: CallStream, PausedCall {
     if let limit = settings.configuration.maxRequestBytes, frame.count - MessageInbox.prefixCount > limit {
       return end(RPCError(.resourceExhausted, "a request is larger than the allowed \(limit) bytes"))
     }
-    sentBytes += frame.count
+    sentBytes += frame.count - MessageInbox.prefixCount
     if let stream, let connection {
       keep(frame)
       connection.write(stream, framed: frame)
@@ -149,7 +149,7 @@ final class ClientCall: CallStream, PausedCall {
     state.opened()
     settings.metrics.attemptStarted()
     attemptStartedAt = .current()
-    sentBytes = keptBytes
+    sentBytes = keptBytes - kept.count * MessageInbox.prefixCount
     for frame in kept { connection.write(stream, framed: frame) }
     if kept.count > 1, keptBytes > channel.configuration.replayBytes {
       forgetKept()
@@ -335,7 +335,7 @@ final class ClientCall: CallStream, PausedCall {
     guard let attemptStartedAt else { return }
     self.attemptStartedAt = nil
     if role != .watch { channel.attemptEnded(link, code) }
-    settings.metrics.attemptEnded(code, .current() - attemptStartedAt, sent: sentBytes, received: receivedBytes)
+    settings.metrics.attemptEnded(code, .current() - attemptStartedAt, sent: sentBytes, received: inbox.receivedBytes)
   }
 
   override func streamClosed(_ code: HTTP2ErrorCode) {

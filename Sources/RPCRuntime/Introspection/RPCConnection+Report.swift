@@ -27,6 +27,6 @@ extension RPCConnection {
       id: stream.id, method: about.method, age: max(.zero, now - about.startedAt),
       timeLeft: about.deadline.map { max(.zero, $0 - now) }, sendWindow: session.sendWindow(of: stream),
       receiveWindow: session.receiveWindow(of: stream), unsentBytes: stream.pendingBytes,
-      unreadMessages: call.inbox.readyCount, sentBytes: call.sentBytes, receivedBytes: call.receivedBytes)
+      unreadMessages: call.inbox.readyCount, sentBytes: call.sentBytes, receivedBytes: call.inbox.receivedBytes)
   }
 }

@@ -71,6 +71,7 @@ package struct StreamReport: Sendable, Equatable {
   package var unsentBytes: Int
   /// Whole messages that nobody has read.
   package var unreadMessages: Int
+  /// Of messages, without their prefixes.
   package var sentBytes: Int
   package var receivedBytes: Int
 }

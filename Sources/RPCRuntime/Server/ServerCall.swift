@@ -347,7 +347,7 @@ final class ServerCall: CallStream {
     isOver = true
     method.metrics.callEnded(
       code, nanoseconds: Instant.current().nanoseconds - startedAt.nanoseconds, sent: sentBytes,
-      received: receivedBytes)
+      received: inbox.receivedBytes)
   }
 
   // MARK: The end
@@ -386,7 +386,7 @@ final class ServerCall: CallStream {
     if outboundFailure != nil { outboundFailure = nil }
     isOver = false
     sentBytes = 0
-    receivedBytes = 0
+    inbox.receivedBytes = 0
     if !initialMetadata.isEmpty { initialMetadata = Metadata() }
     if !trailers.isEmpty { trailers = Metadata() }
     if !attachments.isEmpty { attachments = [:] }

@@ -27,7 +27,7 @@ final class CallMetrics {
   func callStarted() { started.increment() }
 
   /// - Parameters:
-  ///   - sent: bytes of messages with their prefixes; `received` likewise.
+  ///   - sent: bytes of messages, as compressed, without their prefixes; `received` likewise.
   func callEnded(_ code: StatusCode, nanoseconds: Int64, sent sentBytes: Int, received receivedBytes: Int) {
     let index = code.metricIndex
     if durations[index] == nil { makeHandlers(index, code) }

@@ -15,6 +15,8 @@ struct MessageInbox {
   private var scan = 0
   /// Whole messages that wait for a reader.
   private(set) var readyCount = 0
+  /// Of all whole messages that came, in bytes, without their prefixes.
+  var receivedBytes = 0
   /// Received and not given back.
   private var owed = 0
   /// The largest message, in bytes.
@@ -43,6 +45,7 @@ struct MessageInbox {
     head = 0
     scan = 0
     readyCount = 0
+    receivedBytes = 0
     owed = 0
   }
 
@@ -81,6 +84,7 @@ struct MessageInbox {
       }
       scan = end
       readyCount += 1
+      receivedBytes += count
     }
   }
 
