@@ -46,8 +46,8 @@ final class ClientCall: CallStream, PausedCall {
   private var endWaiter: Waiter<Void>?
   private let startedAt = Instant.current()
   private var attemptStartedAt: Instant?
-  /// The balancer's link that the last attempt used.
-  private var link = 0
+  /// The balancer's link that the attempt uses; nil before it has a stream.
+  private var link: Int?
 
   init(channel: RPCChannel, _ prepared: PreparedCall, role: Role = .call) {
     self.channel = channel
@@ -136,6 +136,13 @@ final class ClientCall: CallStream, PausedCall {
     connection.end(stream)
   }
 
+  /// An attempt begins, with the wait for its connection.
+  func beginAttempt() {
+    link = nil
+    attemptStartedAt = .current()
+    settings.metrics.attemptStarted()
+  }
+
   /// Gives the call its stream. False when the connection takes none.
   func open(on connection: ClientConnection) -> Bool {
     let fields = channel.requestFields(for: self)
@@ -147,8 +154,6 @@ final class ClientCall: CallStream, PausedCall {
     self.connection = connection
     link = connection.link
     state.opened()
-    settings.metrics.attemptStarted()
-    attemptStartedAt = .current()
     sentBytes = keptBytes - kept.count * MessageInbox.prefixCount
     for frame in kept { connection.write(stream, framed: frame) }
     if kept.count > 1, keptBytes > channel.configuration.replayBytes {
@@ -334,8 +339,9 @@ final class ClientCall: CallStream, PausedCall {
   private func attemptEnded(_ code: StatusCode) {
     guard let attemptStartedAt else { return }
     self.attemptStartedAt = nil
-    if role != .watch { channel.attemptEnded(link, code) }
-    settings.metrics.attemptEnded(code, .current() - attemptStartedAt, sent: sentBytes, received: inbox.receivedBytes)
+    if let link, role != .watch { channel.attemptEnded(link, code) }
+    settings.metrics.attemptEnded(
+      code, .current() - attemptStartedAt, sent: link == nil ? 0 : sentBytes, received: inbox.receivedBytes)
   }
 
   override func streamClosed(_ code: HTTP2ErrorCode) {

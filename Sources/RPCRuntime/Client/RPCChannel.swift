@@ -145,6 +145,7 @@ public final class RPCChannel {
   /// Starts a call, or another attempt of it: on a connection, or in the queue for one.
   func submit(_ call: ClientCall) {
     guard call.outcome == nil else { return }
+    call.beginAttempt()
     isUsed = true
     if waiting.isEmpty, let connection = pick(), call.open(on: connection) { return }
     for connection in ready where connection.isExhausted {

@@ -31,4 +31,41 @@ struct FiguresTests {
       }
     }
   }
+
+  @Test("An attempt begins with the wait for its connection, and counts when it never gets one")
+  func attempts() async throws {
+    let echo = UnaryMethod<Note, Note>("test.Attempts", "Echo")
+    @Sendable func started() -> Double {
+      metrics.sum("grpc_client_attempt_started_total", ("grpc_method", "test.Attempts/Echo"))
+    }
+    @Sendable func durations(_ code: StatusCode) -> [Double] {
+      metrics.values(
+        "grpc_client_attempt_duration_seconds", ("grpc_method", "test.Attempts/Echo"),
+        ("grpc_status", code.metricLabel))
+    }
+    try await onLoop { reactor in
+      let placeholder = RPCServer(on: reactor)
+      let address = try await placeholder.listen(on: "127.0.0.1:0")
+      await placeholder.drain(within: .zero)
+      var configuration = ChannelConfiguration()
+      configuration.backoff = Backoff(initial: .milliseconds(5), limit: .milliseconds(10))
+      let channel = RPCChannel(to: try ChannelTarget("ipv4:\(address)"), on: reactor, configuration: configuration)
+      let lost = await failure { _ = try await channel.call(echo, Note("")) }
+      #expect(lost?.code == .unavailable)
+      #expect(started() == 1)
+      #expect(durations(.unavailable).count == 1)
+      let waiting = reactor.spawn { try await channel.call(echo, Note(""), options: CallOptions(waitForReady: true)) }
+      try await reactor.wait { channel.waiting.count == 1 }
+      #expect(started() == 2)
+      let server = RPCServer(on: reactor)
+      server.handle(echo) { request, _ in request }
+      try await reactor.sleep(for: .milliseconds(50))
+      try await server.listen(on: "\(address)")
+      _ = try await waiting.value
+      #expect(durations(.ok).count == 1)
+      #expect(durations(.ok).allSatisfy { $0 >= 50_000_000 })
+      channel.close()
+      await server.drain(within: .seconds(1))
+    }
+  }
 }

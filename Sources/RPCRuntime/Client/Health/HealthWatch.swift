@@ -29,6 +29,7 @@ final class HealthWatch {
     let call = ClientCall(channel: channel, prepared, role: .watch)
     call.send(HealthCheckRequest(service: service), compress: false)
     call.finishWriting()
+    call.beginAttempt()
     guard call.open(on: connection) else { return }
     self.call = call
     task = channel.reactor.spawn { [weak self] in
