@@ -373,13 +373,13 @@ final class ClientCall: CallStream, PausedCall {
     scheduleRetry()
   }
 
-  /// Whether another attempt follows; it is counted then. The last failure tells more than a deadline would.
+  /// Whether another attempt follows; it is counted then.
   private func repeats(after error: RPCError) -> Bool {
     guard outcome == nil, canReplay, !state.isCommitted, let policy = settings.retry,
       let delay = retry.next(
-        after: error.code, pushback, policy: policy, throttle: &channel.throttle, random: .random(in: 0..<1))
+        after: error.code, pushback, timeLeft: prepared.deadline.map { $0 - .current() }, policy: policy,
+        throttle: &channel.throttle, random: .random(in: 0..<1))
     else { return false }
-    if let deadline = prepared.deadline, deadline - .current() <= delay { return false }
     retryDelay = delay
     return true
   }

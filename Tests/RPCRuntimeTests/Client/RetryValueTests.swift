@@ -9,10 +9,12 @@ struct RetryValueTests {
     retryableCodes: [.unavailable, .aborted])
 
   private func next(
-    _ state: inout RetryState, _ code: StatusCode = .unavailable, _ pushback: Pushback = .none, random: Double = 0.5
+    _ state: inout RetryState, _ code: StatusCode = .unavailable, _ pushback: Pushback = .none,
+    timeLeft: Duration? = nil, random: Double = 0.5
   ) -> Duration? {
     var throttle = RetryThrottle()
-    return state.next(after: code, pushback, policy: policy, throttle: &throttle, random: random)
+    return state.next(
+      after: code, pushback, timeLeft: timeLeft, policy: policy, throttle: &throttle, random: random)
   }
 
   @Test("Waits grow to the limit, ±20 %, and the attempts are counted")
@@ -23,6 +25,17 @@ struct RetryValueTests {
     #expect(next(&state, .aborted, random: 1) == .milliseconds(300))
     #expect(state.previousAttempts == 3)
     #expect(next(&state) == nil)
+  }
+
+  @Test("A retry that the deadline forbids is none, and is not counted")
+  func deadline() {
+    var state = RetryState()
+    #expect(next(&state, timeLeft: .milliseconds(100)) == nil)
+    #expect(next(&state, .unavailable, .delay(.seconds(2)), timeLeft: .seconds(2)) == nil)
+    #expect(state.previousAttempts == 0)
+    var hopeful = RetryState()
+    #expect(next(&hopeful, timeLeft: .milliseconds(101)) == .milliseconds(100))
+    #expect(hopeful.previousAttempts == 1)
   }
 
   @Test("Other codes are final; 2 to 5 attempts")
@@ -71,7 +84,8 @@ struct RetryValueTests {
     throttle.succeeded()
     #expect(throttle.allows)
     var state = RetryState()
-    #expect(state.next(after: .unavailable, .none, policy: policy, throttle: &throttle, random: 0.5) == nil)
+    #expect(
+      state.next(after: .unavailable, .none, timeLeft: nil, policy: policy, throttle: &throttle, random: 0.5) == nil)
   }
 
   @Test("A hedge goes after the delay, or at once after a failure that is not final; the first answer counts")
