@@ -220,8 +220,21 @@ extension RPCChannel {
       guard let self else { return }
       for connection in connections { connection.check() }
       checkIdle(now: reactor.now)
-      if outliers?.evaluate(balancer.links.map(\.id), now: reactor.now) == true { settle() }
+      checkOutliers(now: reactor.now)
       tick()
+    }
+  }
+
+  func checkOutliers(now: Instant) {
+    guard let findings = outliers?.evaluate(balancer.links.map(\.id), now: now) else { return }
+    noteEjections(findings.ejected)
+    if findings.hasChanged { settle() }
+  }
+
+  func noteEjections(_ ids: [Int]) {
+    for link in balancer.links where ids.contains(link.id) {
+      metrics.ejected()
+      logger.info("a server is ejected", metadata: ["target": "\(target)", "address": "\(link.address)"])
     }
   }
 

@@ -182,8 +182,7 @@ public final class RPCChannel {
     guard outliers != nil, code != .cancelled else { return }
     let failed = OutlierDetection.failures.contains(code)
     guard outliers!.record(link, failed: failed, of: balancer.links.count, now: reactor.now) else { return }
-    metrics.ejected()
-    logger.info("a server is ejected", metadata: ["target": "\(target)", "last_status": "\(code)"])
+    noteEjections([link])
     settle()
   }
 

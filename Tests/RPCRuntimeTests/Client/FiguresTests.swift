@@ -68,4 +68,30 @@ struct FiguresTests {
       await server.drain(within: .seconds(1))
     }
   }
+
+  @Test("Ejections count, whether failures in a row or a look at the rates found them")
+  func ejections() async throws {
+    try await onLoop { reactor in
+      let addresses = "ipv4:127.0.0.1:1,127.0.0.1:2,127.0.0.1:3"
+      var configuration = ChannelConfiguration()
+      configuration.service.balancing = .roundRobin
+      var outliers = OutlierDetection()
+      (outliers.maxEjectionPercent, outliers.minimumHosts, outliers.requestVolume) = (100, 3, 1)
+      outliers.successRateDeviations = 0.5
+      configuration.service.outlierDetection = outliers
+      let channel = RPCChannel(to: try ChannelTarget(addresses), on: reactor, configuration: configuration)
+      _ = await failure { _ = try await channel.call(Notes.echo, Note("")) }
+      let links = channel.balancer.links.map(\.id)
+      func ejections() -> Double {
+        metrics.sum("grpc_lb_outlier_detection_ejections_enforced_total", ("grpc_target", channel.target.description))
+      }
+      for _ in 0..<5 { channel.attemptEnded(links[0], .unavailable) }
+      #expect(ejections() == 1)
+      for link in links { channel.attemptEnded(link, link == links[1] ? .unavailable : .ok) }
+      channel.checkOutliers(now: .current() + .seconds(11))
+      #expect(channel.outliers?.isEjected(links[1]) == true)
+      #expect(ejections() == 2)
+      channel.close()
+    }
+  }
 }

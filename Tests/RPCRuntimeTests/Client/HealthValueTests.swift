@@ -129,7 +129,8 @@ struct HealthValueTests {
           _ = detector.record(id, failed: id == 1 && call % 2 == 0, of: hosts, now: start)
         }
       }
-      _ = detector.evaluate(Array(1...hosts), now: start + .seconds(10))
+      let findings = detector.evaluate(Array(1...hosts), now: start + .seconds(10))
+      #expect(findings == .init(ejected: detector.isEjected(1) ? [1] : [], hasChanged: detector.isEjected(1)))
       return detector.isEjected(1)
     }
     #expect(ejected(hosts: 5, calls: 100))

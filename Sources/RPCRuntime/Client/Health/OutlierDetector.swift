@@ -50,22 +50,32 @@ struct OutlierDetector: Equatable {
     return true
   }
 
+  /// What a look at the rates has found.
+  struct Findings: Equatable {
+    /// Servers that were ejected by it.
+    var ejected: [Int] = []
+    /// Whether those that are ejected now are others than before.
+    var hasChanged = false
+  }
+
   /// Looks at the rates when an interval is over, and ends ejections whose time is up.
   ///
   /// - Parameters:
   ///   - ids: the servers that the channel has.
   ///   - random: draws from 0..<1, for rules that are enforced at times only.
-  /// - Returns: whether the ejected ones have changed.
-  mutating func evaluate(_ ids: [Int], now: Instant, random: () -> Double = { .random(in: 0..<1) }) -> Bool {
-    guard now - evaluatedAt >= configuration.interval else { return false }
+  mutating func evaluate(_ ids: [Int], now: Instant, random: () -> Double = { .random(in: 0..<1) }) -> Findings {
+    guard now - evaluatedAt >= configuration.interval else { return Findings() }
     evaluatedAt = now
+    var findings = Findings()
     let before = Set(hosts.keys.filter { isEjected($0) })
     hosts = hosts.filter { ids.contains($0.key) }
     for id in outliers() where isEnforced(configuration.successRateEnforcement, random) {
-      _ = eject(id, of: ids.count, now: now)
+      if eject(id, of: ids.count, now: now) { findings.ejected.append(id) }
     }
     if let rule = configuration.failurePercentage {
-      for id in failing(rule) where isEnforced(rule.enforcement, random) { _ = eject(id, of: ids.count, now: now) }
+      for id in failing(rule) where isEnforced(rule.enforcement, random) {
+        if eject(id, of: ids.count, now: now) { findings.ejected.append(id) }
+      }
     }
     for id in Array(hosts.keys) {
       hosts[id]!.successes = 0
@@ -79,7 +89,8 @@ struct OutlierDetector: Equatable {
         hosts[id]!.ejections -= 1
       }
     }
-    return Set(hosts.keys.filter { isEjected($0) }) != before
+    findings.hasChanged = Set(hosts.keys.filter { isEjected($0) }) != before
+    return findings
   }
 
   private func isEnforced(_ percent: Int, _ random: () -> Double) -> Bool {
