@@ -93,7 +93,7 @@ final class ClientConnection: RPCConnection {
     if code == .enhanceYourCalm, words == Array("too_many_pings".utf8) { channel?.calmKeepalive() }
     guard !isRetired else { return }
     retire()
-    channel?.retired(self)
+    channel?.retired(self, DisconnectReason(goAway: code))
   }
 
   override func released(_ call: CallStream) { channel?.serveWaiting() }

@@ -53,8 +53,10 @@ extension RPCChannel {
     self.subchannels = [:]
     for subchannel in subchannels.values {
       subchannel.attempt?.close()
+      guard let connection = subchannel.connection else { continue }
+      if connection.isReady { metrics.disconnected(.shutdown) }
       // What the ended calls still have to say, their resets, goes out first.
-      subchannel.connection?.closeInOrder()
+      connection.closeInOrder()
     }
     for connection in retired { connection.closeInOrder() }
     ready = []
@@ -168,26 +170,26 @@ extension RPCChannel {
     settle()
   }
 
-  /// The server takes no more calls on this connection.
-  func retired(_ connection: ClientConnection) {
+  /// This connection takes no more calls.
+  func retired(_ connection: ClientConnection, _ reason: DisconnectReason) {
     guard subchannels[connection.link]?.connection === connection else { return }
     retired.append(connection)
-    lost(connection, nil)
+    lost(connection, nil, reason)
   }
 
   func ended(_ connection: ClientConnection, _ error: (any Error)?) {
     retired.removeAll { $0 === connection }
     guard subchannels[connection.link]?.connection === connection else { return }
-    lost(connection, error)
+    lost(connection, error, connection.closeReason == nil ? DisconnectReason(error) : .timedOut)
   }
 
-  private func lost(_ connection: ClientConnection, _ error: (any Error)?) {
+  private func lost(_ connection: ClientConnection, _ error: (any Error)?, _ reason: DisconnectReason) {
     // Before its SETTINGS came it was an attempt.
     guard connection.isReady else {
       return failed(connection.link, error ?? connection.closeReason.map { RPCError(.unavailable, $0) })
     }
     subchannels[connection.link] = nil
-    metrics.disconnected()
+    metrics.disconnected(reason)
     perform(balancer.lost(connection.link, isWanted: !waiting.isEmpty))
   }
 
@@ -197,6 +199,7 @@ extension RPCChannel {
     subchannel.attempt?.close()
     guard let connection = subchannel.connection else { return }
     guard connection.isReady else { return connection.closeInOrder() }
+    metrics.disconnected(.shutdown)
     retired.append(connection)
     connection.retire()
   }

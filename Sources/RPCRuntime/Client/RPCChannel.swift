@@ -150,7 +150,7 @@ public final class RPCChannel {
     if waiting.isEmpty, let connection = pick(), call.open(on: connection) { return }
     for connection in ready where connection.isExhausted {
       connection.retire()
-      retired(connection)
+      retired(connection, .shutdown)
     }
     switch balancer.state {
     case .closed: return call.end(RPCError(.unavailable, "the channel is closed"))

@@ -28,7 +28,10 @@ package enum CommonMetrics {
     MetricDescription(
       "grpc_subchannel_connection_attempts_failed_total", help: "Attempts to connect to other services that failed."),
     MetricDescription(
-      "grpc_subchannel_disconnections_total", help: "Connections to other services that were lost or told to go."),
+      "grpc_subchannel_disconnections_total",
+      help: "Connections to other services that were lost, told to go or given up, by reason."),
+    MetricDescription(
+      "grpc_subchannel_open_connections", help: "Connections to other services that are open and take calls."),
     MetricDescription(
       "grpc_lb_outlier_detection_ejections_enforced_total", help: "Replicas that were spared calls for failing."),
     MetricDescription("rpc_http2_limits_total", help: "Peers that met one of the limits on HTTP/2, by limit."),

@@ -1,4 +1,5 @@
 import EventLoop
+import Glibc
 import HTTP2Session
 import Testing
 
@@ -93,5 +94,47 @@ struct FiguresTests {
       #expect(ejections() == 2)
       channel.close()
     }
+  }
+
+  @Test("A connection that is open is counted until it is lost, told to go or given up, by the first reason")
+  func connections() async throws {
+    try await onLoop { reactor in
+      let server = try ScriptedServer(on: reactor) { peer, stream in
+        switch peer.requests {
+        case 1:
+          peer.begin(stream, with: Note(""))
+          peer.end(stream)
+        case 2: peer.goAwayKnowingNothing()
+        default: break
+        }
+      }
+      let channel = RPCChannel(to: try ChannelTarget("ipv4:\(server.address)"), on: reactor)
+      let target = ("grpc_target", channel.target.description)
+      func open() -> Double { metrics.sum("grpc_subchannel_open_connections", target) }
+      func ended(_ reason: String) -> Double {
+        metrics.sum("grpc_subchannel_disconnections_total", target, ("grpc_disconnect_error", reason))
+      }
+      _ = try await channel.call(Notes.echo, Note(""))
+      #expect(open() == 1)
+      // Answered by GOAWAY: it goes over another connection.
+      _ = try await channel.call(Notes.echo, Note(""))
+      #expect((open(), ended("GOAWAY NO_ERROR"), ended("subchannel shutdown")) == (1, 1, 0))
+      channel.close()
+      #expect((open(), ended("GOAWAY NO_ERROR"), ended("subchannel shutdown")) == (0, 1, 1))
+      server.stop()
+    }
+  }
+
+  @Test(
+    "Why a connection ended, in proposal A94's words",
+    arguments: [
+      (ECONNRESET, "connection reset"), (ETIMEDOUT, "connection timed out"), (ECONNABORTED, "connection aborted"),
+      (EHOSTUNREACH, "socket error"),
+    ])
+  func reasons(number: Int32, label: String) {
+    #expect(DisconnectReason(SystemError("recv", number)).label == label)
+    #expect(DisconnectReason(nil).label == "unknown")
+    #expect(DisconnectReason(goAway: .enhanceYourCalm).label == "GOAWAY ENHANCE_YOUR_CALM")
+    #expect(DisconnectReason(goAway: HTTP2ErrorCode(rawValue: 14)).label == "unknown")
   }
 }
