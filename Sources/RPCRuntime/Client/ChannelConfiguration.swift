@@ -40,7 +40,8 @@ public struct ChannelConfiguration: Sendable {
   public var connectionWindowBytes = 4 * 1024 * 1024
   /// A `write` waits above so many unsent bytes on its stream, and goes on below half of it.
   public var writeHighWaterMark = 64 * 1024
-  /// Sent bytes of a stream that are kept for a transparent retry, until the server has answered.
+  /// Sent messages of a call that are kept for another attempt until the server has answered, in bytes. A first message is
+  /// kept whatever its size: a unary call can always be repeated.
   public var replayBytes = 256 * 1024
   /// Calls that may wait for a connection or a free stream; more fail with RESOURCE_EXHAUSTED.
   public var maxWaitingCalls = 10_000

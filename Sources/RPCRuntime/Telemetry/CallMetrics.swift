@@ -1,7 +1,8 @@
 import EventLoop
 import CoreMetrics
 
-/// The figures of one method on one side, under gRPC's own names with `_` for `.` and the unit at the end.
+/// The figures of one method on one side, under gRPC's own names in Prometheus' spelling: `_` for `.`, then the unit, and
+/// `_total` at the end of a counter.
 ///
 /// Only registered methods have figures of their own: a path that a stranger invents never becomes a label.
 /// Spec: https://github.com/grpc/proposal/blob/master/A66-otel-stats.md

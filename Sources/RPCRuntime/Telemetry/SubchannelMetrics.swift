@@ -2,7 +2,7 @@ import CoreMetrics
 
 /// The figures of a channel's connections.
 ///
-/// Spec: gRPC proposals A94 and A91, with `_` for `.`.
+/// Spec: gRPC proposals A94 (whose labels of xDS are left out) and A91, in Prometheus' spelling: see `CallMetrics`.
 final class SubchannelMetrics {
   private let dimensions: [(String, String)]
   private let succeeded: Counter
