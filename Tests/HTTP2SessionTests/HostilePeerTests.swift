@@ -263,13 +263,18 @@ struct HostilePeerTests {
   func noClockLeft() throws {
     var configuration = HTTP2Configuration()
     configuration.maxHeaderFields = 4
-    configuration.maxConcurrentStreams = 1
     let peer = try RawPeer(configuration)
     try peer.send(RawFrame.headers(1, RawFrame.post, endStream: false))
-    try peer.send(RawFrame.headers(3))  // above the limit of streams: refused
-    try peer.send(RawFrame.headers(1, [0x00, 0x01, 0x78, 0x01, 0x0a]))  // malformed trailers
+    try peer.send(RawFrame.headers(3, RawFrame.post, endStream: false))
+    try peer.send(RawFrame.headers(3, [0x00, 0x01, 0x78, 0x01, 0x0a]))  // malformed trailers
     try peer.send(RawFrame.headers(5, RawFrame.get + [0x00, 0x01, 0x78, 0x01, 0x79]))  // a field too many
+    peer.server.beginShutdown(now: peer.now)
+    peer.server.check(now: 2_000_000_000)
+    try peer.send(RawFrame.settings)  // has the last GOAWAY sent
+    try peer.send(RawFrame.headers(7))  // above the last one that is taken: passed over
+    #expect(peer.frames.filter { $0.type == 7 }.count == 2)
     #expect(peer.limits == [.headerListSize])
+    #expect(peer.requests == [1, 3])
     peer.server.check(now: 3_600_000_000_000)
     #expect(peer.server.terminatedBy == nil)
   }
