@@ -3,6 +3,7 @@
 
     script/bench sends [--seconds 10] [--connections 64] [--users 256] [--loops 1] [--no-peers]
     script/bench sends --slow                        memory of the mailer while Gmail takes a second for each of 1,000 mails at once
+    script/bench sends --backlog [100000]            latency of an interactive mail while so many bulk mails drain
 
 Everything runs on this machine: the release programs, their own Postgres with its default durability, a stand-in for
 Gmail without delay, wrk as the load. The peers use the same Postgres server and the same stand-in, one after the other.
@@ -15,6 +16,7 @@ import sys
 import time
 
 sys.path.insert(0, os.path.join(os.path.dirname(os.path.abspath(__file__)), "../../Tests/Integration"))
+import backlog  # noqa: E402
 import footprint  # noqa: E402
 import peers  # noqa: E402
 from system import SERVICES, UNLIMITED, System, memory_mib  # noqa: E402
@@ -29,6 +31,7 @@ def parse() -> argparse.Namespace:
     parser.add_argument("--no-peers", action="store_true")
     what = parser.add_mutually_exclusive_group()
     what.add_argument("--slow", action="store_true")
+    what.add_argument("--backlog", type=int, nargs="?", const=100_000)
     return parser.parse_args()
 
 
@@ -52,6 +55,8 @@ def main() -> None:
         UNLIMITED["EMAILMCP_LOOPS"] = options.loops
     if options.slow:
         footprint.slow_gmail(options)
+    elif options.backlog:
+        backlog.run(options)
     else:
         rates(options)
 
