@@ -6,6 +6,7 @@
     script/bench sends --backlog [100000]            latency of an interactive mail while so many bulk mails drain
     script/bench sends --mailboxes [10,1000,100000]  what a send costs with so many mailboxes in use
     script/bench sends --log [0,1000000,10000000]    what a send costs with so many mails in the log
+    script/bench sends --mailers [2]                 one mailer and so many, each with a twentieth of a core
 
 Everything runs on this machine: the release programs, their own Postgres with its default durability, a stand-in for
 Gmail without delay, wrk as the load. The peers use the same Postgres server and the same stand-in, one after the other.
@@ -22,6 +23,7 @@ import backlog  # noqa: E402
 import footprint  # noqa: E402
 import growth  # noqa: E402
 import peers  # noqa: E402
+import replicas  # noqa: E402
 from system import SERVICES, UNLIMITED, System, memory_mib  # noqa: E402
 
 
@@ -42,6 +44,7 @@ def parse() -> argparse.Namespace:
     what.add_argument("--backlog", type=int, nargs="?", const=100_000)
     what.add_argument("--mailboxes", type=sizes, nargs="?", const=[10, 1_000, 100_000])
     what.add_argument("--log", type=sizes, nargs="?", const=[0, 1_000_000, 10_000_000])
+    what.add_argument("--mailers", type=int, nargs="?", const=2)
     return parser.parse_args()
 
 
@@ -71,6 +74,8 @@ def main() -> None:
         growth.mailboxes(options)
     elif options.log:
         growth.log(options)
+    elif options.mailers:
+        replicas.run(options)
     else:
         rates(options)
 
