@@ -21,5 +21,6 @@ let package = Package(
     .target(name: "EchoSchema", dependencies: [runtime], swiftSettings: settings),
     .executableTarget(name: "echo-server", dependencies: ["EchoSchema", runtime], path: "Sources/EchoServer", swiftSettings: settings),
     .executableTarget(name: "echo-client", dependencies: ["EchoSchema", runtime], path: "Sources/EchoClient", swiftSettings: settings),
+    .executableTarget(name: "codec-bench", dependencies: ["EchoSchema", runtime], path: "Sources/CodecBench", swiftSettings: settings),
   ]
 )
