@@ -73,7 +73,7 @@ def table(what: str, sizes: list[int], results: list[dict]) -> None:
 
 def mailboxes(options: argparse.Namespace) -> None:
     sizes = options.mailboxes
-    connections = min(options.connections, max(1, min(sizes) * 4 // 5))
+    connections = min(options.connections, max(1, min(sizes) // 2))
     print(f"{connections} connections over all rows, the mailboxes in turn: seldom two mails at one mailbox at once\n")
     print("| mailboxes | first mail of each, CPU µs a send, 64 connections | sends/s |\n| --- | --- | --- |", flush=True)
     with contextlib.ExitStack() as stack:
