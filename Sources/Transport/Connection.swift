@@ -111,8 +111,12 @@ package final class Connection {
   package var isTLS: Bool { engine != nil }
   /// What ALPN agreed; nil without TLS, and when the client offered nothing.
   package var negotiatedProtocol: String? { engine?.negotiatedProtocol }
-  /// Who the peer proved to be by its certificate.
-  package var peerIdentity: PeerIdentity? { engine?.peerIdentity }
+  /// Who the peer proved to be by its certificate. Read from it once, when somebody asks: it stays as it is.
+  package var peerIdentity: PeerIdentity? {
+    if provenIdentity == nil { provenIdentity = engine?.peerIdentity }
+    return provenIdentity
+  }
+  private var provenIdentity: PeerIdentity?
 
   // MARK: Writing
 

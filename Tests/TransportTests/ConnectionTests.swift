@@ -284,6 +284,20 @@ func onLoop<T: Sendable>(_ body: @Sendable (Reactor) async throws -> T) async th
     }
   }
 
+  @Test("the peer's certificate is read once, however often it is asked for")
+  func identityOnce() async throws {
+    try await onLoop { reactor in
+      let link = try await Link.open(reactor, server: Site.server(), client: Site.client())
+      func memory() -> UnsafePointer<UInt8>? {
+        link.client.connection!.peerIdentity?.fingerprint.withUnsafeBufferPointer(\.baseAddress)
+      }
+      let first = memory()
+      #expect(first != nil)
+      #expect(memory() == first)
+      link.close()
+    }
+  }
+
   @Test("a reset is told as an error, also while reading is paused")
   func reset() async throws {
     try await onLoop { reactor in

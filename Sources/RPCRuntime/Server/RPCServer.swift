@@ -263,7 +263,7 @@ public final class RPCServer {
   // MARK: Calls
 
   /// Why a call is refused before its handler runs; nil when it is welcome.
-  func refusal(of head: RequestHead, _ method: ServerMethod, _ peer: PeerIdentity?, _ isTLS: Bool) -> RPCError? {
+  func refusal(of head: RequestHead, _ method: ServerMethod, _ transport: Connection) -> RPCError? {
     if method === unknownMethod {
       return RPCError(.unimplemented, "no such method: \(String(decoding: head.path.prefix(200), as: UTF8.self))")
     }
@@ -272,8 +272,10 @@ public final class RPCServer {
         .resourceExhausted,
         "metadata of \(head.metadataSize) bytes is larger than the allowed \(configuration.maxMetadataBytes)")
     }
-    guard isTLS, let allowed = method.options.allowedPeers else { return nil }
-    guard let name = peer?.spiffeID else { return RPCError(.unauthenticated, "the method needs a client certificate") }
+    guard let allowed = method.options.allowedPeers, transport.isTLS else { return nil }
+    guard let name = transport.peerIdentity?.spiffeID else {
+      return RPCError(.unauthenticated, "the method needs a client certificate")
+    }
     return allowed.contains(name) ? nil : RPCError(.permissionDenied, "\(name) may not call \(method.descriptor)")
   }
 

@@ -82,9 +82,7 @@ final class ServerCall: CallStream {
       hasMetadata = head.metadataCount > 0
       clientAcceptsGzip = head.acceptsGzip
       responseEncoding = server.configuration.responseEncoding
-      if let refusal = server.refusal(of: head, method, connection.transport.peerIdentity, connection.transport.isTLS) {
-        return finish(refusal)
-      }
+      if let refusal = server.refusal(of: head, method, connection.transport) { return finish(refusal) }
       if let timeout = head.timeout { setDeadline(startedAt + timeout) }
       if state.requestAccepted() == .start { start() }
     } catch {
