@@ -102,7 +102,7 @@ let package = Package(
     .target(name: "TestSupport", dependencies: ["EventLoop", "PostgresClient"], path: "Tests/TestSupport", swiftSettings: settings),
     tests("WireCodec"), tests("StrictJSON"), tests("CivilTime"), tests("EventLoop"), tests("TLSSession"), tests("HTTP2Session", ["CNghttp2"]),
     tests("Transport", ["EventLoop", "TLSSession"]),
-    tests("RPCRuntime", ["WireCodec", "EventLoop", "TLSSession", "HTTP2Session", "Transport", metrics]),
+    tests("RPCRuntime", ["WireCodec", "EventLoop", "TLSSession", "HTTP2Session", "Transport", log, metrics]),
     tests("HTTPServer", ["EventLoop", "TLSSession", "Transport", httpTypes]),
     tests("HTTPSClient", ["EventLoop", "CLibCurl", "TLSSession", httpTypes]),
     tests("PostgresClient", ["TestSupport", "EventLoop"]),

@@ -20,6 +20,8 @@ final class ClientConnection: RPCConnection {
   /// Nobody pings until a call begins.
   private var isKeepaliveAsleep = false
   private var healthWatch: HealthWatch?
+  /// The limits that the log has named this server for.
+  private var logged: Set<HTTP2Limit> = []
 
   /// - Parameter dueAt: when the server's SETTINGS must be here.
   init(_ transport: Connection, channel: RPCChannel, link: Int, dueAt: Instant) {
@@ -94,6 +96,10 @@ final class ClientConnection: RPCConnection {
     guard !isRetired else { return }
     retire()
     channel?.retired(self, DisconnectReason(goAway: code))
+  }
+
+  override func limitExceeded(_ limit: HTTP2Limit) {
+    channel?.limitExceeded(limit, by: transport, isNews: logged.insert(limit).inserted)
   }
 
   override func released(_ call: CallStream) { channel?.serveWaiting() }

@@ -3,6 +3,7 @@ import DequeModule
 import HTTP2Session
 public import Logging
 import TLSSession
+import Transport
 import WireCodec
 
 /// A client's way to one target, on one loop: connections that are made when the first call needs them and made again
@@ -55,6 +56,7 @@ public final class RPCChannel {
   @exclusivity(unchecked) var throttle: RetryThrottle
   private var settingsByMethod: [ObjectIdentifier: MethodSettings] = [:]
   let metrics: SubchannelMetrics
+  private let limitMetrics: LimitMetrics
   let frames = FrameWriter()
   let sessionMemory = SessionMemory()
   let gzip = GzipCodec()
@@ -79,6 +81,7 @@ public final class RPCChannel {
     throttle = configuration.service.retryThrottle
     keepalive = configuration.keepalive
     metrics = SubchannelMetrics(target: target.description)
+    limitMetrics = LimitMetrics("rpc_client_http2_limits_total", [("grpc_target", target.description)])
     if policy.connectsToAll {
       outliers = configuration.service.outlierDetection.map { OutlierDetector($0, now: .current()) }
     }
@@ -184,6 +187,17 @@ public final class RPCChannel {
     guard outliers!.record(link, failed: failed, of: balancer.links.count, now: reactor.now) else { return }
     noteEjections([link])
     settle()
+  }
+
+  /// A server does what none should.
+  ///
+  /// - Parameter isNews: whether the log is to hear of it.
+  func limitExceeded(_ limit: HTTP2Limit, by transport: Connection, isNews: Bool) {
+    limitMetrics.exceeded(limit)
+    guard isNews else { return }
+    logger.warning(
+      "a server exceeded a limit",
+      metadata: ["limit": "\(limit.rawValue)", "target": "\(target)", "address": "\(transport.peer)"])
   }
 
   func calmKeepalive() { keepalive = keepalive?.calmer }

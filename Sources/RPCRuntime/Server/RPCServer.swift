@@ -47,7 +47,7 @@ public final class RPCServer {
   @exclusivity(unchecked) private var callPool: [ServerCall] = []
   private var ticker: Timer?
   private var drainWaiter: Waiter<Void>?
-  private let limitMetrics = LimitMetrics()
+  private let limitMetrics = LimitMetrics("rpc_http2_limits_total")
   private let connectionMetrics = ConnectionMetrics()
   private let shedMetrics = ShedMetrics()
   @exclusivity(unchecked) public private(set) var isDraining = false
@@ -299,8 +299,12 @@ public final class RPCServer {
     logger.error("a handler failed", metadata: ["grpc_method": "\(method)", "error": "\(error)"])
   }
 
-  func limitExceeded(_ limit: HTTP2Limit) {
+  /// - Parameter isNews: whether the log is to hear of it: a flood costs no flood of lines.
+  func limitExceeded(_ limit: HTTP2Limit, by transport: Connection, isNews: Bool) {
     limitMetrics.exceeded(limit)
-    logger.info("a peer exceeded a limit", metadata: ["limit": "\(limit.rawValue)"])
+    guard isNews else { return }
+    var metadata: Logger.Metadata = ["limit": "\(limit.rawValue)", "peer_address": "\(transport.peer)"]
+    if let name = transport.peerIdentity?.spiffeID { metadata["peer"] = "\(name)" }
+    logger.info("a peer exceeded a limit", metadata: metadata)
   }
 }

@@ -12,6 +12,8 @@ final class ServerConnection: RPCConnection {
   private var strikes = PingStrikes()
   private var keepalive = KeepaliveProbe()
   private var age: ConnectionAge
+  /// The limits that the log has named this peer for.
+  private var logged: Set<HTTP2Limit> = []
 
   init(_ transport: Connection, server: RPCServer) {
     self.server = server
@@ -113,7 +115,9 @@ final class ServerConnection: RPCConnection {
     server.recycle(call)
   }
 
-  override func limitExceeded(_ limit: HTTP2Limit) { server.limitExceeded(limit) }
+  override func limitExceeded(_ limit: HTTP2Limit) {
+    server.limitExceeded(limit, by: transport, isNews: logged.insert(limit).inserted)
+  }
 
   override func ended(_ error: (any Error)?) {
     if error as? TransportError == .handshakeTimedOut { limitExceeded(.handshakeTimeout) }

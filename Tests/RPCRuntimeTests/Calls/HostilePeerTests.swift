@@ -1,0 +1,74 @@
+import EventLoop
+import HTTP2Session
+import Logging
+import TLSSession
+import Testing
+
+@testable import RPCRuntime
+
+@Suite("Peers that exceed limits are named", .timeLimit(.minutes(1)))
+struct HostilePeerTests {
+  /// So many pings are no peer's need.
+  private static let flood = 2000
+
+  @Test("The server's log names a client by address and proven name, once a limit and connection")
+  func client() async throws {
+    try await onLoop { reactor in
+      let notes = LogNotes()
+      let authority = try CertificateAuthority.make(commonName: "RPC tests")
+      let identity = try authority.issue(.init(commonName: "edge", uris: ["spiffe://emailmcp/edge"], days: 1))
+        .identity()
+      let roots = PEMSource.bytes(authority.certificate.pem)
+      var configuration = ServerConfiguration()
+      configuration.connections.minPingInterval = .zero
+      let server = RPCServer(on: reactor, configuration: configuration, logger: notes.logger)
+      server.handle(Notes.echo) { request, _ in request }
+      let address = try await server.listen(
+        on: "127.0.0.1:0",
+        tls: try TLSServerContext(TLSServerSettings(identity: identity, clientRoots: roots, protocols: ["h2"])))
+      let context = try TLSClientContext(
+        TLSClientSettings(roots: .pem(roots), identity: identity, protocols: ["h2"]))
+      let channel = RPCChannel(
+        to: try ChannelTarget("ipv4:\(address)"), security: .tls(context, peer: .uri("spiffe://emailmcp/edge")),
+        on: reactor)
+      _ = try await channel.call(Notes.echo, Note(""))
+      let connection = try #require(channel.connections.first)
+      for number in 0..<Self.flood { connection.session.ping(UInt64(number)) }
+      connection.setNeedsFlush()
+      try await reactor.wait(until: { connection.isClosed })
+      let lines = notes.lines.filter { $0.message == "a peer exceeded a limit" }
+      #expect(lines.count == 1)
+      #expect(lines.first?.metadata["limit"] == "pings")
+      #expect(lines.first?.metadata["peer"] == "spiffe://emailmcp/edge")
+      #expect("\(lines.first?.metadata["peer_address"] ?? "")".hasPrefix("127.0.0.1:"))
+      channel.close()
+      await server.drain(within: .seconds(2))
+    }
+  }
+
+  @Test("A channel's log names a server that floods it, and the channel goes on with another connection")
+  func server() async throws {
+    try await onLoop { reactor in
+      let notes = LogNotes()
+      let server = try ScriptedServer(on: reactor) { peer, stream in
+        peer.begin(stream, with: Note("answer"))
+        peer.end(stream)
+        guard peer.requests == 2 else { return }
+        for number in 0..<Self.flood { peer.session.ping(UInt64(number)) }
+      }
+      let channel = RPCChannel(
+        to: try ChannelTarget("ipv4:\(server.address)"), on: reactor, logger: notes.logger)
+      let first = try await channel.call(Notes.echo, Note(""))
+      #expect(first.text == "answer")
+      _ = await failure { _ = try await channel.call(Notes.echo, Note("")) }
+      try await reactor.wait(until: { notes.lines.contains { $0.message == "a server exceeded a limit" } })
+      let line = notes.lines.first { $0.message == "a server exceeded a limit" }
+      #expect(line?.metadata["limit"] == "pings")
+      #expect(line?.metadata["address"] == "\(server.address)")
+      let after = try await channel.call(Notes.echo, Note(""), options: CallOptions(waitForReady: true))
+      #expect(after.text == "answer")
+      channel.close()
+      server.stop()
+    }
+  }
+}
