@@ -27,6 +27,12 @@ package enum HTTP2Limit: String, Sendable, CaseIterable {
   case writeStall = "write_stall"
   /// Handlers that go on after their streams were reset: the owner's count, not the session's.
   case runningHandlers = "running_handlers"
+  /// Requests that are not taken hold too much memory: the owner's count.
+  case requestBytes = "request_bytes"
+  /// A message that the peer has begun comes too slowly: the owner's clock.
+  case requestRate = "request_rate"
+  /// More connections than allowed: the owner's count.
+  case connections
   /// HEADERS for a stream id that the peer had skipped (RFC 9113 section 5.1.1).
   case skippedStreamID = "skipped_stream_id"
   /// HEADERS or DATA on a stream that the peer had ended or reset (RFC 9113 section 5.1).
@@ -48,7 +54,10 @@ package enum HTTP2Limit: String, Sendable, CaseIterable {
 
   /// Whether only the stream suffers, not the connection.
   package var isStreamLevel: Bool {
-    self == .headerListSize || self == .windowStall || self == .runningHandlers
+    switch self {
+    case .headerListSize, .windowStall, .runningHandlers, .requestBytes, .requestRate: true
+    default: false
+    }
   }
 }
 

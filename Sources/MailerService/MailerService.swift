@@ -142,6 +142,9 @@ final class MailerGraph: ServiceGraph {
     var configuration = ServerConfiguration()
     // One edge may have this many mails on their way over one connection.
     configuration.maxConcurrentStreams = 1024
+    // Two of the largest mails beside many small ones; an edge brings them all over one connection.
+    configuration.requests.maxBufferedBytes = 128 * 1024 * 1024
+    configuration.requests.maxBufferedBytesPerConnection = 128 * 1024 * 1024
     return configuration
   }
 

@@ -474,6 +474,44 @@ def test_oversize_messages(kind, attacked, siege):
             'grpc_status="RESOURCE_EXHAUSTED"}')
 
 
+def claims(peer, target, stream, bytes_sent, path="UnaryCall"):
+    """A message said to be as large as is allowed, of which so many bytes come."""
+    opening = frame(HEADERS, END_HEADERS, stream, peer.block(target.fields(path=f"/grpc.testing.TestService/{path}")))
+    body = b"\0" + struct.pack(">I", 4 << 20) + bytes(bytes_sent)
+    return opening + b"".join(
+        frame(DATA, 0, stream, body[at:at + 16384]) for at in range(0, len(body), 16384))
+
+
+@pytest.mark.parametrize("path", ["UnaryCall", "StreamingInputCall"])
+def test_many_large_incomplete_messages(path, attacked, siege):
+    """Four connections of 64 calls each, of which each sends a mebibyte and then nothing: 256 MiB in all."""
+    target = attacked.target("rpc")
+    with siege:
+        peers = [Peer(target.port) for _ in range(4)]
+        for peer in peers:
+            pushed(peer, b"".join(claims(peer, target, 2 * number + 1, 1 << 20, path) for number in range(64)))
+        siege.risen(*limits(target, "request_bytes"), by=100)
+        for peer in peers:
+            peer.socket.close()
+
+
+def test_a_request_that_stops(attacked, siege):
+    """Half a message, and half a call: each ends in time, and the connection lives."""
+    target = attacked.target("rpc")
+    with siege:
+        with Peer(target.port) as peer:
+            for stream, bytes_sent, path in ((1, 100, "UnaryCall"), (3, 100, "FullDuplexCall"), (5, 40_000, "UnaryCall")):
+                peer.send(claims(peer, target, stream, bytes_sent, path))
+            statuses = {}
+            while len(statuses) < 3:
+                found = peer.read()
+                if found.kind == HEADERS:
+                    statuses[found.stream] = status_of(peer.decoder.decode(found.payload))
+            assert set(statuses.values()) == {"4"}, statuses
+            peer.lives()
+        siege.risen(*limits(target, "request_rate"), by=3)
+
+
 @pytest.mark.parametrize("fields", [
     [("x-large", "a" * 15_000), ("x-more", "b" * 15_000)], [("x-many", "1")] * 150, [("a" * 15_000, "1")] * 2,
 ], ids=["values", "fields", "names"])

@@ -80,8 +80,12 @@ class CallStream {
       try inbox.withFirst { (bytes) throws(RPCError) in try Self.merge(bytes, into: &message) }
     }
     giveBack(inbox.removeFirst())
+    tookMessage()
     return message
   }
+
+  /// A message has left the inbox.
+  func tookMessage() {}
 
   private func decompressFirst<Message: WireMessage>(into message: inout Message) async throws(RPCError) {
     guard !isDecompressing else { throw Self.twoReaders }

@@ -36,6 +36,9 @@ public final class RPCServer {
   @exclusivity(unchecked) var admission: Admission
   /// Calls that wait for their turn.
   @exclusivity(unchecked) var queue: Deque<ServerCall> = []
+  /// What the requests of all connections hold; made when the methods are known.
+  @exclusivity(unchecked) private var budget = RequestBudget(limit: 0, largestRequest: 0)
+  private(set) var budgetOfConnection = RequestBudget(limit: 0, largestRequest: 0)
   let workers: HandlerWorkers
   let gzip = GzipCodec()
   let frames = FrameWriter()
@@ -48,6 +51,8 @@ public final class RPCServer {
   private var ticker: Timer?
   private var drainWaiter: Waiter<Void>?
   private let limitMetrics = LimitMetrics("rpc_http2_limits_total")
+  /// When the log last heard that there are too many connections.
+  private var fullSince: Instant?
   private let connectionMetrics = ConnectionMetrics()
   private let shedMetrics = ShedMetrics()
   @exclusivity(unchecked) public private(set) var isDraining = false
@@ -144,6 +149,7 @@ public final class RPCServer {
   /// - Throws: `SocketAddressError` for a bad address, `SystemError` when it cannot be bound.
   @discardableResult
   public func listen(on address: String, tls: TLSServerContext? = nil) async throws -> SocketAddress {
+    makeBudgets()
     var limits = Connection.Limits()
     limits.handshake = configuration.handshakeTimeout
     let resolved = try await ListenAddress(address).resolve(on: reactor)
@@ -155,6 +161,12 @@ public final class RPCServer {
 
   private func accepted(_ transport: Connection) {
     guard !isDraining else { return transport.close() }
+    guard connections.count < configuration.connections.maxConnections else {
+      let isNews = fullSince.map { reactor.now - $0 >= .seconds(1) } ?? true
+      if isNews { fullSince = reactor.now }
+      limitExceeded(.connections, by: transport, isNews: isNews)
+      return transport.close()
+    }
     let connection = ServerConnection(transport, server: self)
     transport.delegate = connection
     connections[ObjectIdentifier(connection)] = connection
@@ -258,6 +270,24 @@ public final class RPCServer {
     guard let index = queue.firstIndex(where: { $0 === call }) else { return }
     queue.remove(at: index)
     admission.leftQueue(isShed: false)
+  }
+
+  private func makeBudgets() {
+    let (policy, largest) = (configuration.requests, methods.methods.map(\.maxRequestBytes).max() ?? 0)
+    // With the prefixes, and the beginning of another message behind it.
+    let room = largest + configuration.streamWindowBytes
+    budget = RequestBudget(limit: policy.maxBufferedBytes, largestRequest: room)
+    budgetOfConnection = RequestBudget(limit: policy.maxBufferedBytesPerConnection, largestRequest: room)
+  }
+
+  /// The requests of a connection hold so much more, or less.
+  func requestsHold(_ change: Int, on connection: ServerConnection) {
+    budget.change(by: change)
+    guard change > 0, budget.isExceeded || connection.budget.isExceeded else { return }
+    while connection.budget.isExceeded, connection.refuseForRoom() {}
+    while budget.isExceeded, let greediest = connections.values.max(by: { $0.budget.held < $1.budget.held }),
+      greediest.refuseForRoom()
+    {}
   }
 
   // MARK: Calls

@@ -11,6 +11,9 @@ final class ServerCall: CallStream {
   let server: RPCServer
   @exclusivity(unchecked) private(set) var method: ServerMethod!
   @exclusivity(unchecked) private(set) var deadline: Instant?
+  /// What the request holds of the memory budget, in bytes.
+  @exclusivity(unchecked) private(set) var heldBytes = 0
+  @exclusivity(unchecked) private var pace = RequestPace()
   /// Its index among its connection's calls; -1 when it is not one of them.
   @exclusivity(unchecked) var place = -1
   /// Why the handler's task was cancelled, if it was.
@@ -77,7 +80,7 @@ final class ServerCall: CallStream {
       method = server.methods[head.path] ?? server.unknownMethod
       state = ServerCallState(kind: method.descriptor.kind)
       method.metrics.callStarted()
-      inbox.reset(limit: method.maxRequestBytes)
+      inbox.limit = method.maxRequestBytes
       inbox.allowsCompressed = head.encoding == .gzip
       hasMetadata = head.metadataCount > 0
       clientAcceptsGzip = head.acceptsGzip
@@ -115,11 +118,32 @@ final class ServerCall: CallStream {
   override func receivedData(_ bytes: UnsafeRawBufferPointer) {
     do throws(RPCError) {
       try receive(bytes)
+      account()
     } catch {
       inbound = .failed(error)
       cancelHandler(error)
       finish(error)
     }
+  }
+
+  override func tookMessage() {
+    guard heldBytes > MessageInbox.keptCapacity else { return }
+    if case .ended = inbound, inbox.readyCount == 0 { inbox.reset(limit: inbox.limit) }
+    account()
+  }
+
+  /// Tells the connection what the request holds now.
+  private func account() {
+    let change = inbox.heldBytes - heldBytes
+    guard change != 0, let connection else { return }
+    heldBytes += change
+    unsafeDowncast(connection, to: ServerConnection.self).requestsHold(change)
+  }
+
+  /// Whether the request comes fast enough. Asked about once a second.
+  func keepsPace(now: Instant, _ policy: RequestPolicy) -> Bool {
+    let isAwaited = state.isReceiving && inbox.readyCount == 0 && (state.takesOneRequest || inbox.isMidMessage)
+    return pace.check(now: now, received: receivedBytes, isAwaited: isAwaited, policy)
   }
 
   override func receivedEnd() {
@@ -343,9 +367,13 @@ final class ServerCall: CallStream {
     timer?.cancel()
     timer = nil
     isOver = true
+    // Nobody reads what still comes.
+    if case .open = inbound { inbound = .ended(nil) }
     method.metrics.callEnded(
       code, nanoseconds: Instant.current().nanoseconds - startedAt.nanoseconds, sent: sentBytes,
       received: inbox.receivedBytes)
+    inbox.reset(limit: 0)
+    account()
   }
 
   // MARK: The end
@@ -381,6 +409,7 @@ final class ServerCall: CallStream {
     deadline = nil
     if cancellation != nil { cancellation = nil }
     inbound = .open
+    pace = RequestPace()
     if outboundFailure != nil { outboundFailure = nil }
     isOver = false
     sentBytes = 0

@@ -18,7 +18,10 @@ struct ServerCallState: Equatable {
   /// Neither the handler nor the stream will touch the call again.
   var isReleasable: Bool { handler != .running && !isStreamOpen }
 
-  private var takesOneRequest: Bool { kind == .unary || kind == .serverStreaming }
+  /// Whether the call is unanswered and more of its request may come.
+  var isReceiving: Bool { request == .receiving && response != .ended }
+
+  var takesOneRequest: Bool { kind == .unary || kind == .serverStreaming }
 
   // MARK: Inputs
 

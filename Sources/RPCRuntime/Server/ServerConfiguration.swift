@@ -12,6 +12,8 @@ public struct ServerConfiguration: Sendable {
   public var connectionWindowBytes = 1024 * 1024
   /// A handler's `write` waits above so many unsent bytes on its stream, and goes on below half of it.
   public var writeHighWaterMark = 64 * 1024
+  /// What requests may hold before they are taken, and how fast they must come.
+  public var requests = RequestPolicy()
   /// How many calls the server works on at one time.
   public var concurrency = ConcurrencyPolicy()
   /// How long connections live, and what they may ask.

@@ -23,10 +23,12 @@ struct MessageInbox {
   var limit: Int
   /// Whether the call declared an encoding: without one no message may be compressed.
   var allowsCompressed = false
+  /// The memory that is in use: what lay in the buffer at most since it was made.
+  private(set) var heldBytes = 0
 
   static let prefixCount = WireFrame.prefixLength
   /// Kept for the next call when a call ends, in bytes.
-  private static let keptCapacity = 16 * 1024
+  static let keptCapacity = 16 * 1024
   /// Kept for the next message of a call: a mebibyte with what comes around it. Fresh memory costs a page fault for each
   /// 4 KiB, which is more than the copy.
   private static let keptInCall = 1024 * 1024 + 64 * 1024
@@ -47,6 +49,7 @@ struct MessageInbox {
     readyCount = 0
     receivedBytes = 0
     owed = 0
+    heldBytes = 0
   }
 
   /// Takes bytes from the wire.
@@ -54,6 +57,7 @@ struct MessageInbox {
   /// - Returns: how many bytes to give back to the sender's window now.
   mutating func receive(_ bytes: UnsafeRawBufferPointer) throws(RPCError) -> Int {
     buffer.append(contentsOf: bytes)
+    heldBytes = max(heldBytes, buffer.count)
     owed += bytes.count
     try findMessages()
     guard readyCount == 0 else { return 0 }
@@ -116,7 +120,9 @@ struct MessageInbox {
 
   private mutating func compact() {
     if head == buffer.count {
-      buffer.removeAll(keepingCapacity: buffer.capacity <= Self.keptInCall)
+      let keepsBuffer = buffer.capacity <= Self.keptInCall
+      buffer.removeAll(keepingCapacity: keepsBuffer)
+      if !keepsBuffer { heldBytes = 0 }
       head = 0
       scan = 0
     } else if head > 64 * 1024, head > buffer.count / 2 {

@@ -34,7 +34,8 @@ package enum CommonMetrics {
       "grpc_subchannel_open_connections", help: "Connections to other services that are open and take calls."),
     MetricDescription(
       "grpc_lb_outlier_detection_ejections_enforced_total", help: "Replicas that were spared calls for failing."),
-    MetricDescription("rpc_http2_limits_total", help: "Peers that met one of the limits on HTTP/2, by limit."),
+    MetricDescription(
+      "rpc_http2_limits_total", help: "Peers that met one of the limits on HTTP/2, requests and connections, by limit."),
     MetricDescription("rpc_client_http2_limits_total", help: "Servers that met one of the limits on HTTP/2, by limit."),
     MetricDescription(
       "rpc_server_connections_ended_total", help: "Connections that the RPC server ended by itself, by reason."),

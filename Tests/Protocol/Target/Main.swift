@@ -45,6 +45,7 @@ enum ProtocolTarget {
     var configuration = ServerConfiguration()
     configuration.handshakeTimeout = timeout
     configuration.stallTimeout = timeout
+    configuration.requests.rateWindow = timeout
     let server = RPCServer(on: reactor, configuration: configuration)
     TestServiceHandlers.register(on: server)
     let tls = try TLSServerContext(TLSServerSettings(identity: identity, protocols: ["h2"]))

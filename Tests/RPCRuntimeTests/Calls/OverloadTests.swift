@@ -15,6 +15,67 @@ struct OverloadTests {
     }
   }
 
+  @Test("Requests that wait hold no more than their budget: others are refused with a time to come back")
+  func requestBytes() async throws {
+    var configuration = ServerConfiguration()
+    configuration.concurrency.maxCalls = 1
+    configuration.concurrency.maxQueueTime = .seconds(50)
+    configuration.maxRequestBytes = 1_100_000
+    configuration.requests.maxBufferedBytesPerConnection = 3_500_000
+    let (gate, refused) = (Gate(), Tally())
+    try await withPair(server: configuration) {
+      $0.handle(Notes.echo) { request, context in
+        try await gate.pass(context.reactor)
+        return Note(request.text)
+      }
+    } _: { channel, _ in
+      let calls = (0..<8).map { number in
+        channel.reactor.spawn {
+          let request = Note("\(number)", data: [UInt8](repeating: 1, count: 1_000_000))
+          let error = await failure { _ = try await channel.call(Notes.echo, request) }
+          if error != nil { refused.add(1) }
+          return error
+        }
+      }
+      let small = channel.reactor.spawn { try await channel.call(Notes.echo, Note("small")).text }
+      // One runs, three wait.
+      try await channel.reactor.wait(until: { refused.value >= 4 })
+      gate.opened.add(1)
+      var errors: [RPCError] = []
+      for call in calls { if let error = try await call.value { errors.append(error) } }
+      #expect(errors.count < calls.count)
+      #expect(errors.allSatisfy { $0.code == .resourceExhausted && $0.retryInfo != nil })
+      let text = try await small.value
+      #expect(text == "small")
+      // All is given back: a request of the largest size gets through.
+      let large = try await channel.call(Notes.echo, Note("x", data: [UInt8](repeating: 1, count: 1_099_000)))
+      #expect(large.text == "x")
+    }
+  }
+
+  @Test("As many connections as allowed are served; one more is closed at once")
+  func maxConnections() async throws {
+    var configuration = ServerConfiguration()
+    configuration.connections.maxConnections = 2
+    try await withPair(server: configuration) {
+      $0.handle(Notes.echo) { request, _ in request }
+    } _: { channel, server in
+      let target = channel.target
+      let second = RPCChannel(to: target, on: channel.reactor)
+      for allowed in [channel, second] { _ = try await allowed.call(Notes.echo, Note("")) }
+      let third = RPCChannel(to: target, on: channel.reactor)
+      let refused = await failure { _ = try await third.call(Notes.echo, Note("")) }
+      #expect(refused?.code == .unavailable)
+      second.close()
+      let again = RPCChannel(to: target, on: channel.reactor)
+      // The server hears of the end a little later.
+      while await failure({ _ = try await again.call(Notes.echo, Note(""), options: CallOptions(waitForReady: true)) })
+        != nil
+      {}
+      for open in [third, again] { open.close() }
+    }
+  }
+
   @Test("Calls wait in order, then are turned away with a time to come back; health is answered all the while")
   func shedding() async throws {
     var configuration = ServerConfiguration()

@@ -3,6 +3,8 @@
 ///
 /// Spec: gRPC A8 and A9, https://github.com/grpc/proposal
 public struct ConnectionPolicy: Sendable {
+  /// Open connections of one loop; further ones are closed at once, counted in `rpc_http2_limits_total` as `connections`.
+  public var maxConnections = 10_000
   /// Pings that come faster than this are strikes, unless the server has sent something since the last one; the third
   /// strike ends the connection with ENHANCE_YOUR_CALM "too_many_pings". gRPC's own default.
   public var minPingInterval = Duration.seconds(300)

@@ -14,9 +14,12 @@ final class ServerConnection: RPCConnection {
   private var age: ConnectionAge
   /// The limits that the log has named this peer for.
   private var logged: Set<HTTP2Limit> = []
+  /// What the requests of its calls hold.
+  @exclusivity(unchecked) private(set) var budget: RequestBudget
 
   init(_ transport: Connection, server: RPCServer) {
     self.server = server
+    budget = server.budgetOfConnection
     age = ConnectionAge(now: server.reactor.now, random: .random(in: 0...1), server.configuration.connections)
     super.init(
       transport: transport, role: .server, configuration: server.sessionConfiguration, frames: server.frames,
@@ -57,6 +60,10 @@ final class ServerConnection: RPCConnection {
       // What the calls still have to say goes out first, if the client takes it.
       willFlush()
       return transport.closeAfterFlush()
+    }
+    for call in calls where !call.keepsPace(now: now, server.configuration.requests) {
+      limitExceeded(.requestRate)
+      call.cancel(RPCError(.deadlineExceeded, "the request comes too slowly"))
     }
     let time = policy.keepaliveTime
     switch keepalive.check(now: now, lastReceived: lastReceivedAt, time: time, timeout: policy.keepaliveTimeout) {
@@ -113,6 +120,26 @@ final class ServerConnection: RPCConnection {
     }
     call.place = -1
     server.recycle(call)
+  }
+
+  // MARK: What requests hold
+
+  /// A call holds so much more, or less.
+  func requestsHold(_ change: Int) {
+    budget.change(by: change)
+    server.requestsHold(change, on: self)
+  }
+
+  /// Refuses the call that gives way.
+  ///
+  /// - Returns: false when that makes no room.
+  func refuseForRoom() -> Bool {
+    guard let index = RequestBudget.victim(of: calls.map { ($0.stream?.id ?? 0, $0.heldBytes) }) else { return false }
+    let (call, before) = (calls[index], budget.held)
+    limitExceeded(.requestBytes)
+    server.turnedAway(call.method.descriptor)
+    call.cancel(server.busy)
+    return budget.held < before
   }
 
   override func limitExceeded(_ limit: HTTP2Limit) {
