@@ -36,8 +36,9 @@ public struct ChannelConfiguration: Sendable {
   public var idleTimeout: Duration? = .seconds(30 * 60)
   /// What a server may send on one stream before it is read, in bytes.
   public var streamWindowBytes = 256 * 1024
-  /// What a server may send on all streams before they are read, in bytes.
-  public var connectionWindowBytes = 4 * 1024 * 1024
+  /// What a server may send on all streams before they are read, in bytes: of 4096 calls whose answers nobody reads none
+  /// holds up another. How much is held is bounded by the calls that are made, a stream's window each.
+  public var connectionWindowBytes = 1 << 30
   /// A `write` waits above so many unsent bytes on its stream, and goes on below half of it.
   public var writeHighWaterMark = 64 * 1024
   /// Sent messages of a call that are kept for another attempt until the server has answered, in bytes. A first message is

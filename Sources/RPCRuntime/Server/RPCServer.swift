@@ -73,7 +73,9 @@ public final class RPCServer {
     var session = HTTP2Configuration()
     session.maxConcurrentStreams = UInt32(clamping: configuration.maxConcurrentStreams)
     session.initialStreamWindow = Int32(clamping: configuration.streamWindowBytes)
-    session.connectionWindow = Int32(clamping: configuration.connectionWindowBytes)
+    session.connectionWindow = Int32(
+      clamping: configuration.connectionWindowBytes
+        ?? configuration.streamWindowBytes * configuration.maxConcurrentStreams)
     // Room for the protocol's own fields beside the metadata, so that the metadata's limit can be answered by a status.
     session.maxHeaderListSize = configuration.maxMetadataBytes + 4096
     session.handshakeTimeout = configuration.handshakeTimeout.sessionNanoseconds

@@ -8,8 +8,9 @@ public struct ServerConfiguration: Sendable {
   public var maxConcurrentStreams = 128
   /// What a client may send on one stream before the handler reads, in bytes.
   public var streamWindowBytes = 256 * 1024
-  /// What a client may send on all streams before handlers read, in bytes.
-  public var connectionWindowBytes = 1024 * 1024
+  /// What a client may send on all streams before handlers read, in bytes. Nil: as much as all its streams may together,
+  /// so that calls whose handlers do not read never hold up the others; `requests` bounds the memory.
+  public var connectionWindowBytes: Int?
   /// A handler's `write` waits above so many unsent bytes on its stream, and goes on below half of it.
   public var writeHighWaterMark = 64 * 1024
   /// What requests may hold before they are taken, and how fast they must come.

@@ -25,7 +25,7 @@ struct ReportTests {
       #expect(connection.state == .open)
       #expect((connection.identity, connection.isTLS, connection.streamCount) == (nil, false, 1))
       #expect(connection.receivedBytes > 0 && connection.sentBytes > 0)
-      #expect(connection.receiveWindow <= server.configuration.connectionWindowBytes)
+      #expect(connection.receiveWindow <= 128 * server.configuration.streamWindowBytes)
       let stream = try #require(connection.streams.first)
       #expect(stream.method == "test.Notes/Chat")
       #expect(try #require(stream.timeLeft) > .seconds(500))

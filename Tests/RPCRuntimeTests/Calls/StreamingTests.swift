@@ -1,6 +1,7 @@
 import EventLoop
-import RPCRuntime
 import Testing
+
+@testable import RPCRuntime
 
 @Suite("Streaming calls", .timeLimit(.minutes(1)))
 struct StreamingTests {
@@ -14,6 +15,41 @@ struct StreamingTests {
       var seen: [Int64] = []
       for try await note in try channel.call(Notes.count, Note("", number: 1000)) { seen.append(note.number) }
       #expect(seen == Array(0..<1000))
+    }
+  }
+
+  @Test("Streams that nobody reads do not hold up the other calls of their connection", arguments: [true, false])
+  func pausedStreams(atServer: Bool) async throws {
+    try await withPair {
+      $0.handle(Notes.chat) { _, _, context in try await context.reactor.sleep(for: .seconds(60)) }
+      $0.handle(Notes.count) { _, writer, _ in
+        while true { try await writer.write(Note("", data: [UInt8](repeating: 1, count: 64 * 1024))) }
+      }
+      $0.handle(Notes.echo) { request, _ in request }
+    } _: { channel, server in
+      let (streams, full) = (32, 250 * 1024)
+      var (chats, counts): ([BidirectionalCall<Note, Note>], [ServerStreamingCall<Note>]) = ([], [])
+      for _ in 0..<streams {
+        if atServer {
+          let chat = try channel.call(Notes.chat)
+          try await chat.write(Note("", data: [UInt8](repeating: 1, count: full)))
+          chats.append(chat)
+        } else {
+          counts.append(try channel.call(Notes.count, Note("")))
+        }
+      }
+      let calls = atServer ? chats.map { $0.call as CallStream } : counts.map { $0.call as CallStream }
+      if atServer {
+        try await channel.reactor.wait(until: {
+          server.connections.values.reduce(0) { $0 + $1.receivedBytes } > streams * full
+        })
+      } else {
+        try await channel.reactor.wait(until: { calls.allSatisfy { $0.receivedBytes >= 200 * 1024 } })
+      }
+      let reply = try await channel.call(Notes.echo, Note("x", data: [UInt8](repeating: 1, count: 100_000)))
+      #expect(reply.text == "x")
+      for chat in chats { chat.cancel() }
+      for count in counts { count.cancel() }
     }
   }
 
