@@ -18,10 +18,19 @@ import Testing
     #expect(verdicts([(1, 5, 0), (11, 5, 0), (12, 5, 0)]) == [false, false, true])
   }
 
-  @Test("Output that moves, or is gone, begins anew")
+  @Test("Output that moves fast enough, or is gone, begins anew")
   func moves() {
     #expect(
-      verdicts([(1, 5, 0), (20, 4, 1), (21, 4, 1), (40, 0, 1), (41, 4, 1), (51, 4, 1), (52, 4, 1)])
+      verdicts([
+        (1, 5000, 0), (11, 5000, 640), (21, 5000, 1280), (31, 0, 1280), (32, 9, 1280), (42, 9, 1280), (43, 9, 1280),
+      ])
         == [false, false, false, false, false, false, true])
+  }
+
+  @Test("A byte now and then does not keep the output; the lowest rate does")
+  func trickles() {
+    #expect(verdicts([(1, 5000, 0), (6, 5000, 1), (11, 5000, 2), (12, 5000, 3)]) == [false, false, false, true])
+    #expect(verdicts([(1, 5000, 0), (11, 5000, 639), (12, 5000, 639)]) == [false, false, true])
+    #expect(verdicts([(1, 5000, 0), (11, 5000, 640), (12, 5000, 640)]) == [false, false, false])
   }
 }

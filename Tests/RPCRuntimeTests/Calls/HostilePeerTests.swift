@@ -1,5 +1,6 @@
 import EventLoop
 import HTTP2Session
+import Transport
 import Logging
 import TLSSession
 import Testing
@@ -41,6 +42,26 @@ struct HostilePeerTests {
       #expect(lines.first?.metadata["limit"] == "pings")
       #expect(lines.first?.metadata["peer"] == "spiffe://emailmcp/edge")
       #expect("\(lines.first?.metadata["peer_address"] ?? "")".hasPrefix("127.0.0.1:"))
+      channel.close()
+      await server.drain(within: .seconds(2))
+    }
+  }
+
+  @Test("A client that vanished without a word is found by the server's own pings")
+  func vanished() async throws {
+    try await onLoop { reactor in
+      var configuration = ServerConfiguration()
+      configuration.connections.keepaliveTime = .seconds(1)
+      configuration.connections.keepaliveTimeout = .seconds(1)
+      let server = RPCServer(on: reactor, configuration: configuration)
+      server.handle(Notes.echo) { request, _ in request }
+      let address = try await server.listen(on: "127.0.0.1:0")
+      let channel = RPCChannel(to: try ChannelTarget("ipv4:\(address)"), on: reactor)
+      _ = try await channel.call(Notes.echo, Note(""))
+      #expect(server.connections.count == 1)
+      // Whoever does not read does not answer.
+      channel.connections.first?.transport.pauseReading()
+      try await reactor.wait(until: { server.connections.isEmpty })
       channel.close()
       await server.drain(within: .seconds(2))
     }
