@@ -17,6 +17,8 @@ struct InteropCase: Sendable {
 
 enum InteropCases {
   static var all: [InteropCase] { unary + streaming + status + cancellation + compression }
+  /// By the name that a command line gives.
+  static func named(_ name: String) -> InteropCase? { (all + chaos).first { $0.name == name } }
 }
 
 /// What does not hold.

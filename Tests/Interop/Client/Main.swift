@@ -9,6 +9,9 @@ import TLSSession
 ///
 /// Also `--server_host_override` (the name expected in the certificate), `--ca_file` (whom to trust), `--use_test_ca`
 /// (taken, and without a meaning of its own: the file is what counts). `--test_case list` prints the cases.
+///
+/// Of our own: `--target NAME` in place of host and port: each of its addresses gets calls in turn, and EmptyCall is
+/// repeated; `--keepalive` finds dead connections after 10 s and another.
 @main
 enum InteropClient {
   static func main() async {
@@ -25,14 +28,16 @@ enum InteropClient {
       Array(CommandLine.arguments.dropFirst()),
       known: [
         "server_host", "server_port", "test_case", "use_tls", "use_test_ca", "server_host_override", "ca_file",
+        "target",
+        "keepalive",
       ])
     let name = flags["test_case"] ?? ""
     if name == "list" { return say(InteropCases.all.map(\.name).joined(separator: "\n")) }
-    guard let test = InteropCases.all.first(where: { $0.name == name }) else {
+    guard let test = InteropCases.named(name) else {
       throw Flags.Unknown(description: "there is no case \"\(name)\"")
     }
     let host = flags["server_host"] ?? "localhost"
-    guard let port = flags["server_port"].flatMap({ UInt16($0) }) else {
+    guard let port = flags["server_port"].flatMap({ UInt16($0) }) ?? (flags["target"] == nil ? nil : 0) else {
       throw Flags.Unknown(description: "--server_port is missing")
     }
     let expected = flags["server_host_override"] ?? host
@@ -46,16 +51,29 @@ enum InteropClient {
       } else {
         .plaintext
       }
-    let target = try ChannelTarget("dns:///\(host):\(port)")
+    let target = try ChannelTarget(flags["target"] ?? "dns:///\(host):\(port)")
     let loop = try EventLoop.start(name: "interop")
     try await loop.run { reactor in
       var configuration = ChannelConfiguration()
       configuration.authority = flags["server_host_override"].map { "\($0):\(port)" }
+      if flags["target"] != nil { spread(&configuration) }
+      if flags.isOn("keepalive") {
+        configuration.keepalive = KeepaliveConfiguration(time: .seconds(10), timeout: .seconds(1))
+      }
       let channel = RPCChannel(to: target, security: security, on: reactor, configuration: configuration)
       defer { channel.close() }
       try await test.run(channel)
     }
     await loop.shutdown()
     say("\(name): passed")
+  }
+
+  /// To several servers, which may be away for a moment.
+  private static func spread(_ configuration: inout ChannelConfiguration) {
+    configuration.backoff = Backoff(initial: .milliseconds(50), limit: .milliseconds(500))
+    configuration.service.balancing = .roundRobin
+    configuration.service.configure(
+      TestService.emptyCall.descriptor,
+      MethodConfiguration(repetition: .retry(RetryPolicy(maxAttempts: 5, initialBackoff: .milliseconds(50)))))
   }
 }

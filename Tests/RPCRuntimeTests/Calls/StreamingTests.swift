@@ -1,4 +1,5 @@
 import EventLoop
+import HTTP2Session
 import Testing
 
 @testable import RPCRuntime
@@ -15,6 +16,49 @@ struct StreamingTests {
       var seen: [Int64] = []
       for try await note in try channel.call(Notes.count, Note("", number: 1000)) { seen.append(note.number) }
       #expect(seen == Array(0..<1000))
+    }
+  }
+
+  @Test("Two sides that write and do not read hold a window and a high-water mark each, and go on when somebody reads")
+  func slowReaders() async throws {
+    let (message, window, mark) = (32 * 1024, 256 * 1024, 64 * 1024)
+    let (written, isRead) = (Tally(), Tally())
+    try await withPair {
+      $0.handle(Notes.chat) { reader, writer, context in
+        let writing = context.reactor.spawn {
+          for _ in 0..<100 {
+            try await writer.write(Note("", data: [UInt8](repeating: 1, count: message)))
+            written.add(1)
+          }
+        }
+        while isRead.value == 0 { try await context.reactor.sleep(for: .milliseconds(1)) }
+        for try await _ in reader {}
+        try await writing.value
+      }
+    } _: { channel, server in
+      let call = try channel.call(Notes.chat)
+      let writing = channel.reactor.spawn {
+        for _ in 0..<100 { try await call.write(Note("", data: [UInt8](repeating: 1, count: message))) }
+        call.finishWriting()
+      }
+      func served() -> ServerCall? { server.connections.values.first?.calls.first }
+      // Each has filled the other's window, and its own queue.
+      try await channel.reactor.wait(until: {
+        guard let served = served() else { return false }
+        return served.isWriteBlocked && call.call.isWriteBlocked && served.inbox.heldBytes >= window - message
+          && call.call.inbox.heldBytes >= window - message
+      })
+      for _ in 0..<50 { try await channel.reactor.sleep(for: .milliseconds(1)) }
+      for side in [served(), call.call] as [CallStream?] {
+        #expect(side!.inbox.heldBytes <= window + message)
+        #expect(side!.stream!.pendingBytes <= mark + 2 * message)
+      }
+      isRead.add(1)
+      var count = 0
+      for try await _ in call.responses { count += 1 }
+      #expect(count == 100)
+      #expect(written.value == 100)
+      try await writing.value
     }
   }
 

@@ -206,6 +206,24 @@ struct ResolutionScheduleTests {
     #expect(schedule.wanted(now: start + .seconds(15)) == .resolve)
   }
 
+  @Test(
+    "A server that is added is looked for within the rate and its fifth, whenever it comes", arguments: [0, 0.5, 0.999])
+  func refreshBound(random: Double) {
+    var schedule = ResolutionSchedule(ResolutionConfiguration())
+    var (now, action) = (start, schedule.wanted(now: start))
+    for _ in 0..<10 {
+      #expect(action == .resolve)
+      // The server comes right after the look-up that might have found it.
+      guard case .wait(let next) = schedule.ended(now: now, random: random) else {
+        Issue.record("no look-up is planned")
+        return
+      }
+      #expect(next - now >= .seconds(24) && next - now <= .seconds(36))
+      now = next
+      action = schedule.timeElapsed(now: now)
+    }
+  }
+
   @Test("A pause forgets the time; without a rate only doubt looks it up")
   func pause() {
     var configuration = ResolutionConfiguration()
