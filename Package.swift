@@ -86,7 +86,7 @@ let package = Package(
     module("SecretVault", ["CivilTime", "HTTPSClient", "PostgresClient", "TLSSession", "StrictJSON", "EventLoop", httpTypes, log]),
 
     // What services share.
-    module("ServiceKit", ["CivilTime", "ServiceContracts", "WireCodec", httpTypes, "EventLoop", "TLSSession", "Transport", "HTTPServer", "RPCRuntime", "PostgresClient", "StrictJSON", "CLinux", log, metrics]),
+    module("ServiceKit", ["CivilTime", "ServiceContracts", "WireCodec", httpTypes, "EventLoop", "TLSSession", "Transport", "HTTPServer", "HTTPSClient", "RPCRuntime", "PostgresClient", "StrictJSON", "CLinux", log, metrics]),
     module("ServiceContracts", ["CivilTime", "WireCodec", "RPCRuntime"], resources: [.embedInCode("Schemas")]),
 
     // Processes.
@@ -107,7 +107,7 @@ let package = Package(
     tests("HTTPSClient", ["EventLoop", "CLibCurl", "TLSSession", httpTypes]),
     tests("PostgresClient", ["TestSupport", "EventLoop"]),
     tests("SecretVault", ["TestSupport", "EventLoop", "PostgresClient", "HTTPSClient", "TLSSession"]),
-    tests("ServiceKit", ["EventLoop", "WireCodec", "TLSSession", "ServiceContracts", "RPCRuntime", "CivilTime", "StrictJSON", log, metrics]),
+    tests("ServiceKit", [httpTypes, "EventLoop", "WireCodec", "TLSSession", "ServiceContracts", "RPCRuntime", "CivilTime", "StrictJSON", log, metrics]),
     tests("ServiceContracts", ["CivilTime", "RPCRuntime", "TLSSession", "WireCodec"]),
     tests("EdgeService", ["TestSupport", "PostgresClient", "CivilTime", "EventLoop", "HTTPServer", "RPCRuntime", "ServiceContracts", "ServiceKit", "StrictJSON", "TLSSession", "WireCodec", httpTypes, log]),
     tests("OAuthService", ["TestSupport", "CivilTime", "EventLoop", "HTTPServer", "HTTPSClient", "PostgresClient", "RPCRuntime", "SecretVault", "ServiceContracts", "ServiceKit", "StrictJSON", "TLSSession", httpTypes, log]),

@@ -92,7 +92,7 @@ final class MailerGraph: ServiceGraph {
     let tokens = TokenSource(reactor: reactor, channel: channel, signer: signer, cache: shared.tokens)
     let seal = PayloadSeal(keys: configuration.vaultKeys)
     let metrics = MailerMetrics()
-    let gmail = GmailClient(http: http, origin: configuration.gmailURL)
+    let gmail = GmailClient(http: http, origin: configuration.gmailURL, tracer: loop.tracer)
     courier = Courier(
       reactor: reactor, store: store, gmail: gmail, tokens: tokens, seal: seal, shared: shared, metrics: metrics,
       logger: logger)

@@ -44,7 +44,8 @@ final class OAuthGraph: ServiceGraph {
     let reactor = loop.reactor
     http = try Self.makeHTTPClient(reactor, settings)
     let google = GoogleHTTP(
-      http: http, client: settings.client, endpoints: settings.endpoints, keys: settings.keys, logger: loop.logger)
+      http: http, client: settings.client, endpoints: settings.endpoints, keys: settings.keys,
+      tracer: loop.tracer, logger: loop.logger)
     let vault = Self.makeVault(loop, settings, pool, http)
     let grants = VaultGrants(vault, client: settings.client, logger: loop.logger)
     let sealer = KeyringSealer(settings.vaultKeys)

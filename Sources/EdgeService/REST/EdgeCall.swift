@@ -15,7 +15,6 @@ struct EdgeCall {
   /// The path as sent, without the query.
   let path: String
   let requestID: String
-  let traceparent: String?
 
   /// Sizes of bodies (the mail's: 25 MiB of MIME as base64 in JSON).
   static let mailBody = 36 << 20

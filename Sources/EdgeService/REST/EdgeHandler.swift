@@ -16,17 +16,19 @@ final class EdgeHandler {
   private let authenticator: Authenticator
   private let limiter: RequestLimiter
   private let readiness: Readiness
+  private let tracer: Tracer?
   private let logger: Logger
   private let router = Router()
   private var figures: [String: (Counter, CoreMetrics.Timer)] = [:]
 
   init(
-    store: any EdgeStore, backends: Backends, access: AccessConfiguration, readiness: Readiness, logger: Logger,
-    now: @escaping () -> UInt64
+    store: any EdgeStore, backends: Backends, access: AccessConfiguration, readiness: Readiness,
+    tracer: Tracer? = nil, logger: Logger, now: @escaping () -> UInt64
   ) {
     self.store = store
     self.backends = backends
     self.readiness = readiness
+    self.tracer = tracer
     self.logger = logger
     tokenKeys = access.tokenKeys
     authenticator = Authenticator(store: store, pepper: access.keyPepper, tokenKeys: access.tokenKeys)
@@ -38,16 +40,19 @@ final class EdgeHandler {
     let fields = request.head.headerFields
     let requestID =
       fields[.requestID].flatMap(CallContextInterceptor.safeRequestID) ?? Hex.encode(SecureRandom.bytes(16))
-    let traceparent = fields[.traceparent].flatMap { LogContext.traceID(of: $0) == nil ? nil : $0 }
-    let context = LogContext(requestID: requestID, traceparent: traceparent)
-    var passage = Passage(request: request, requestID: requestID, traceparent: traceparent)
+    let trace = RequestTrace(fields, tracer)
+    let context = LogContext(requestID: requestID, traceparent: trace.traceparent)
+    var passage = Passage(request: request, requestID: requestID)
     var response = await LogContext.$current.withValue(context) {
-      do {
-        return try await answer(&passage)
-      } catch {
-        return problem(for: error, passage).response(requestID: requestID, path: passage.path)
+      await CallScope.$current.withValue(trace.scope) {
+        do {
+          return try await answer(&passage)
+        } catch {
+          return problem(for: error, passage).response(requestID: requestID, path: passage.path)
+        }
       }
     }
+    trace.end(method: passage.route == nil ? nil : request.head.method, passage.route, response.head.status)
     response.head.headerFields[.requestID] = requestID
     response.head.headerFields.append(contentsOf: passage.cors)
     if response.head.headerFields[.cacheControl] == nil { response.head.headerFields[.cacheControl] = "no-store" }
@@ -60,17 +65,17 @@ final class EdgeHandler {
   struct Passage {
     let request: HTTPServerRequest
     let requestID: String
-    let traceparent: String?
     let path: String
     let queryText: Substring
     /// The route, for the metrics.
     var label = "unknown"
+    /// Its path with `{…}` for what differs, for the trace.
+    var route: String?
     var cors: HTTPFields = [:]
 
-    init(request: HTTPServerRequest, requestID: String, traceparent: String?) {
+    init(request: HTTPServerRequest, requestID: String) {
       self.request = request
       self.requestID = requestID
-      self.traceparent = traceparent
       let target = request.head.path ?? "/"
       let mark = target.firstIndex(of: "?")
       path = String(mark.map { target[..<$0] } ?? target[...])
@@ -87,7 +92,7 @@ final class EdgeHandler {
       return try await CORS.preflight(origin: origin, method: wanted, store: store)
     }
     let found = router.find(method: method, path: passage.path[...])
-    if case .found(let route, _) = found { passage.label = route.operation.rawValue }
+    if case .found(let route, _) = found { (passage.label, passage.route) = (route.operation.rawValue, route.path) }
 
     var caller: Caller?
     if needsCredential(found, path: passage.path) {
@@ -131,7 +136,7 @@ final class EdgeHandler {
   ) async throws -> EdgeCall {
     var call = EdgeCall(
       request: passage.request, route: route, caller: caller, user: caller?.boundUser, path: passage.path,
-      requestID: passage.requestID, traceparent: passage.traceparent)
+      requestID: passage.requestID)
     if let scope = route.scope {
       guard let caller, caller.may(scope) else {
         throw Problem(403, "missing_scope", "The credential lacks the scope \"\(scope.rawValue)\".")

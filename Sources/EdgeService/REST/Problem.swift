@@ -105,4 +105,5 @@ extension HTTPField.Name {
   static let rateLimit = Self("RateLimit")!
   static let rateLimitPolicy = Self("RateLimit-Policy")!
   static let traceparent = Self("traceparent")!
+  static let tracestate = Self("tracestate")!
 }

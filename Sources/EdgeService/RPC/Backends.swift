@@ -17,7 +17,7 @@ final class Backends {
     signer = ContextSigner(keys: contextKeys, issuer: "edge")
   }
 
-  /// What every call carries: for whom it is, signed, and the words that tie the logs together.
+  /// What every call carries: for whom it is, signed, and the request's id. The trace comes from the scope.
   func options(for call: EdgeCall, timeout: Duration) -> CallOptions {
     var context = CallContext()
     if let caller = call.caller {
@@ -27,7 +27,7 @@ final class Backends {
       context.scopes = caller.scopes.map(\.rawValue).sorted()
     }
     context.userID = call.user?.text ?? ""
-    return CallOptions(timeout: timeout, metadata: signer.metadata(for: context, traceparent: call.traceparent))
+    return CallOptions(timeout: timeout, metadata: signer.metadata(for: context))
   }
 
   func close() {

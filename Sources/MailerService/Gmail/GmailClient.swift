@@ -2,6 +2,8 @@ import CivilTime
 import EventLoop
 import HTTPSClient
 import HTTPTypes
+import RPCRuntime
+import ServiceKit
 import StrictJSON
 
 /// Gmail's `users.messages.send`, and the classes of its answers. On one loop.
@@ -18,12 +20,14 @@ final class GmailClient {
   }
 
   private let http: HTTPSClient
+  private let tracer: Tracer?
   private let scheme: String
   private let authority: String
 
   /// - Parameter origin: scheme, host and port, e.g. `https://gmail.googleapis.com`.
-  init(http: HTTPSClient, origin: String) {
+  init(http: HTTPSClient, origin: String, tracer: Tracer? = nil) {
     self.http = http
+    self.tracer = tracer
     let parts = origin.split(separator: "/", maxSplits: 2, omittingEmptySubsequences: true)
     scheme = String(parts.first?.dropLast() ?? "https")
     authority = parts.count > 1 ? String(parts[1]) : ""
@@ -39,13 +43,16 @@ final class GmailClient {
     var options = HTTPSClient.Options()
     options.timeout = request.timeout
     options.maxBodyBytes = 256 << 10
+    let span = tracer?.startRequest(method: "POST", authority: authority)
     do throws(HTTPSClientError) {
       let response = try await http.send(head, body: form.body, options: options)
+      span?.end(status: response.head.status.code)
       let observation = GmailObservation(
         delivery: .answered, status: response.head.status.code,
         retryAfter: response.head.headerFields[.retryAfter], answer: GmailAnswer(json: response.body))
       return GmailVerdict(observation, now: .now())
     } catch {
+      span?.end(failure: "\(error.code)")
       return GmailVerdict(Self.observation(of: error), now: .now())
     }
   }

@@ -2,6 +2,8 @@ import CivilTime
 import HTTPSClient
 import HTTPTypes
 import Logging
+import RPCRuntime
+import ServiceKit
 import TLSSession
 
 /// Google's OAuth server over HTTPS. One a loop; the keys are shared by all loops.
@@ -13,19 +15,21 @@ final class GoogleHTTP: GoogleOAuth {
   private let client: GoogleClientSource
   private let endpoints: GoogleEndpoints
   private let keys: SharedKeyCache
+  private let tracer: Tracer?
   private let logger: Logger
   private let now: () -> Timestamp
 
   private static let timeout: Duration = .seconds(8)
 
   init(
-    http: HTTPSClient, client: GoogleClientSource, endpoints: GoogleEndpoints, keys: SharedKeyCache, logger: Logger,
-    now: @escaping () -> Timestamp = { .now() }
+    http: HTTPSClient, client: GoogleClientSource, endpoints: GoogleEndpoints, keys: SharedKeyCache,
+    tracer: Tracer? = nil, logger: Logger, now: @escaping () -> Timestamp = { .now() }
   ) {
     self.http = http
     self.client = client
     self.endpoints = endpoints
     self.keys = keys
+    self.tracer = tracer
     self.logger = logger
     self.now = now
   }
@@ -104,9 +108,13 @@ final class GoogleHTTP: GoogleOAuth {
   private func send(
     _ request: HTTPRequest, _ body: RequestBody, _ options: HTTPSClient.Options
   ) async throws -> HTTPSClient.Response? {
+    let span = tracer?.startRequest(method: request.method.rawValue, authority: request.authority ?? "")
     do throws(HTTPSClientError) {
-      return try await http.send(request, body: body, options: options)
+      let response = try await http.send(request, body: body, options: options)
+      span?.end(status: response.head.status.code)
+      return response
     } catch {
+      span?.end(failure: "\(error.code)")
       if error.code == .cancelled { throw CancellationError() }
       logger.warning("Google was not reached", metadata: ["error": "\(error.code)"])
       return nil

@@ -7,10 +7,13 @@ public struct CallScope: Sendable {
   public var deadline: Instant?
   /// Added to each call made in this scope, unless the call sets the name itself.
   public var metadata: Metadata
+  /// The span that the work in this scope is a part of.
+  public var trace: TraceContext?
 
-  public init(deadline: Instant? = nil, metadata: Metadata = Metadata()) {
+  public init(deadline: Instant? = nil, metadata: Metadata = Metadata(), trace: TraceContext? = nil) {
     self.deadline = deadline
     self.metadata = metadata
+    self.trace = trace
   }
 
   /// The scope of the task that asks; nil outside of calls.

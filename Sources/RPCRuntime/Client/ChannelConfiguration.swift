@@ -46,6 +46,9 @@ public struct ChannelConfiguration: Sendable {
   public var replayBytes = 256 * 1024
   /// Calls that may wait for a connection or a free stream; more fail with RESOURCE_EXHAUSTED.
   public var maxWaitingCalls = 10_000
+  /// Gives each attempt of a call a span, which the server is told as its parent. Nil: nothing is traced, and the
+  /// `traceparent` of the call or its surroundings goes on as it is.
+  public var tracer: Tracer?
   /// Sent as `:authority`; the target's own when nil.
   public var authority: String?
   public var userAgent = "emailmcp-rpc/1"

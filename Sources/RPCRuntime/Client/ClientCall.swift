@@ -48,6 +48,8 @@ final class ClientCall: CallStream, PausedCall {
   private var attemptStartedAt: Instant?
   /// The balancer's link that the attempt uses; nil before it has a stream.
   private var link: Int?
+  /// Of the attempt that is under way.
+  private(set) var span: Span?
 
   init(channel: RPCChannel, _ prepared: PreparedCall, role: Role = .call) {
     self.channel = channel
@@ -145,6 +147,8 @@ final class ClientCall: CallStream, PausedCall {
 
   /// Gives the call its stream. False when the connection takes none.
   func open(on connection: ClientConnection) -> Bool {
+    span = channel.configuration.tracer?.start(prepared.method, .client, parent: prepared.trace)
+    span?.attributes["server.address"] = .text(channel.target.authority)
     let fields = channel.requestFields(for: self)
     let endsAtOnce = state.isRequestEnded && kept.isEmpty
     guard let stream = connection.session.submitRequest(fields, endStream: endsAtOnce, owner: self) else {
@@ -339,6 +343,8 @@ final class ClientCall: CallStream, PausedCall {
   private func attemptEnded(_ code: StatusCode) {
     guard let attemptStartedAt else { return }
     self.attemptStartedAt = nil
+    span?.end(code)
+    span = nil
     if let link, role != .watch { channel.attemptEnded(link, code) }
     settings.metrics.attemptEnded(
       code, .current() - attemptStartedAt, sent: link == nil ? 0 : sentBytes, received: inbox.receivedBytes)

@@ -142,7 +142,13 @@ public final class RPCChannel {
         .resourceExhausted, "metadata of \(size) bytes is larger than the allowed \(configuration.maxMetadataBytes)")
     }
     if let deadline, deadline <= .current() { throw RPCError(.deadlineExceeded, "the deadline has passed") }
-    return PreparedCall(method: method, options: options, deadline: deadline, metadata: metadata)
+    var trace: TraceContext?
+    if configuration.tracer != nil {
+      // What the call itself says comes first.
+      trace = options.metadata.text(.traceparent).flatMap { TraceContext(traceparent: $0) } ?? scope?.trace
+      trace = trace ?? metadata.text(.traceparent).flatMap { TraceContext(traceparent: $0) }
+    }
+    return PreparedCall(method: method, options: options, deadline: deadline, metadata: metadata, trace: trace)
   }
 
   /// Starts a call, or another attempt of it: on a connection, or in the queue for one.
@@ -255,7 +261,14 @@ public final class RPCChannel {
       fields.append("grpc-timeout", TimeoutHeader.format(deadline - .current()))
     }
     if call.previousAttempts > 0 { fields.append("grpc-previous-rpc-attempts", String(call.previousAttempts)) }
-    call.prepared.metadata.write(to: &fields)
+    if let span = call.span {
+      var metadata = call.prepared.metadata
+      metadata.remove(.traceparent)
+      metadata.write(to: &fields)
+      fields.append("traceparent", span.context.traceparent)
+    } else {
+      call.prepared.metadata.write(to: &fields)
+    }
     return fields
   }
 }

@@ -43,6 +43,7 @@ public final class RPCServer {
   let gzip = GzipCodec()
   let frames = FrameWriter()
   let sessionMemory = SessionMemory()
+  let tracer: Tracer?
   private let propagatedNames: [[UInt8]]
 
   private(set) var listeners: [Listener] = []
@@ -64,6 +65,7 @@ public final class RPCServer {
     self.reactor = reactor
     self.configuration = configuration
     self.logger = logger
+    tracer = configuration.tracer
     admission = Admission(configuration.concurrency)
     workers = HandlerWorkers(on: reactor)
     propagatedNames = configuration.propagatedMetadata.map { Array($0.rawValue.utf8) }

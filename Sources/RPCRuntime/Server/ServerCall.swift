@@ -26,6 +26,7 @@ final class ServerCall: CallStream {
   @exclusivity(unchecked) private var state = ServerCallState(kind: .unary)
   @exclusivity(unchecked) private var worker: HandlerWorker?
   @exclusivity(unchecked) private var timer: Timer?
+  @exclusivity(unchecked) private var span: Span?
   @exclusivity(unchecked) private var startedAt = Instant(nanoseconds: 0)
   /// Counted among the calls that the server works on.
   @exclusivity(unchecked) private var isAdmitted = false
@@ -83,6 +84,9 @@ final class ServerCall: CallStream {
       inbox.limit = method.maxRequestBytes
       inbox.allowsCompressed = head.encoding == .gzip
       hasMetadata = head.metadataCount > 0
+      if let tracer = server.tracer {
+        span = tracer.start(method.descriptor, .server, parent: block.first("traceparent").flatMap { TraceContext($0) })
+      }
       clientAcceptsGzip = head.acceptsGzip
       responseEncoding = server.configuration.responseEncoding
       if let refusal = server.refusal(of: head, method, connection.transport) { return finish(refusal) }
@@ -252,8 +256,9 @@ final class ServerCall: CallStream {
         _ = metadata.appendReceived(name: block.name(index), value: block.value(index))
       }
     }
-    guard deadline != nil || !metadata.isEmpty else { return nil }
-    return CallScope(deadline: deadline, metadata: metadata)
+    let trace = span?.context
+    guard deadline != nil || !metadata.isEmpty || trace != nil else { return nil }
+    return CallScope(deadline: deadline, metadata: metadata, trace: trace)
   }
 
   private func handlerEnded(_ error: (any Error)?) {
@@ -374,6 +379,10 @@ final class ServerCall: CallStream {
       received: inbox.receivedBytes)
     inbox.reset(limit: 0)
     account()
+    if let span {
+      self.span = nil
+      span.end(code)
+    }
   }
 
   // MARK: The end

@@ -23,6 +23,8 @@ public struct ServerConfiguration: Sendable {
   public var responseEncoding = MessageEncoding.identity
   /// Request metadata that the calls made by a handler carry on.
   public var propagatedMetadata: [Metadata.Name] = ["traceparent", "tracestate", "x-request-id"]
+  /// Gives each call a span. Nil: nothing is traced, and `traceparent` goes on as it came.
+  public var tracer: Tracer?
   /// How long a client may take for the TLS handshake, for its first SETTINGS, to acknowledge ours, and for one section of
   /// header fields.
   public var handshakeTimeout = Duration.seconds(10)

@@ -18,7 +18,7 @@ package struct CallContextInterceptor: ServerInterceptor {
   package func intercept(_ context: ServerContext, _ next: () async throws -> Void) async throws {
     let log = LogContext(
       requestID: context.metadata.text(.requestID).flatMap(Self.safeRequestID),
-      traceparent: context.metadata.text(.traceparent))
+      traceparent: CallScope.current?.trace?.traceparent ?? context.metadata.text(.traceparent))
     try await LogContext.$current.withValue(log) {
       if !context.method.service.hasPrefix("grpc.") { context.attach(try verified(context)) }
       try await next()

@@ -42,11 +42,10 @@ package struct ContextSigner: Sendable {
     return signed.wireBytes()
   }
 
-  /// Metadata for a call: the signed context, and what the log and the trace of the work in hand carry.
-  package func metadata(for context: CallContext, traceparent: String? = nil, now: Timestamp = .now()) -> Metadata {
+  /// Metadata for a call: the signed context, and the request id of the work in hand.
+  package func metadata(for context: CallContext, now: Timestamp = .now()) -> Metadata {
     var metadata: Metadata = [.callContext: .binary(sign(context, now: now))]
     if let requestID = LogContext.current?.requestID { try? metadata.append(.requestID, requestID) }
-    if let traceparent { try? metadata.append(.traceparent, traceparent) }
     return metadata
   }
 }

@@ -49,6 +49,9 @@ package enum CommonMetrics {
     MetricDescription("emailmcp_queue_oldest_age_seconds", help: "Age of the oldest mail that is due and not final."),
     MetricDescription("emailmcp_gmail_request_duration_seconds", help: "Time that a request to Gmail took."),
     MetricDescription("emailmcp_token_refresh_total", help: "Refreshes of access tokens at Google, by result."),
+    MetricDescription("emailmcp_trace_spans_exported_total", help: "Spans that the collector of traces has taken."),
+    MetricDescription(
+      "emailmcp_trace_spans_dropped_total", help: "Spans that were lost: too many at one time, or not taken."),
     MetricDescription("emailmcp_ready", help: "1 when the process can do its work, else 0."),
     MetricDescription(
       "emailmcp_log_lines_dropped", help: "Log lines dropped since the start: the reader was too slow."),

@@ -9,8 +9,13 @@ package struct CommonSettings: Sendable {
   package let logFormat: LogFormat
   package let drainTimeout: Duration
   package let loops: Int
+  /// Nil: nothing is traced.
+  package let tracing: TraceSettings?
 
-  package init(_ settings: Settings, listen: String, adminListen: String, maximumLoops: Int, isTerminal: Bool) {
+  package init(
+    _ settings: Settings, service: String, listen: String, adminListen: String, maximumLoops: Int, isTerminal: Bool
+  ) {
+    tracing = TraceSettings(settings, service: service)
     self.listen = settings.listenAddress("EMAILMCP_LISTEN", default: listen)
     self.adminListen = settings.listenAddress("EMAILMCP_ADMIN_LISTEN", default: adminListen)
     logLevel = settings.choice("EMAILMCP_LOG_LEVEL", default: Logger.Level.info)

@@ -14,6 +14,7 @@ extension ServiceLoop {
     var configuration = configuration
     configuration.connections = Self.connectionPolicy
     configuration.concurrency.adaptive = Self.adaptive
+    configuration.tracer = tracer
     let server = RPCServer(on: reactor, configuration: configuration, logger: logger)
     server.use(CallContextInterceptor(keys: rpc.contextKeys, logger: logger))
     let health = HealthRegistry(services: services)
@@ -61,6 +62,7 @@ extension ServiceLoop {
       security = .tls(context, peer: .uri(RPCIdentity.spiffeID(of: peer.rawValue)))
     }
     var configuration = ChannelConfiguration.betweenServices(to: peer, policy: rpc.policies[peer])
+    configuration.tracer = tracer
     if let maxResponseBytes { configuration.maxResponseBytes = maxResponseBytes }
     let channel = RPCChannel(
       to: target, security: security, on: reactor, configuration: configuration, logger: logger)

@@ -1,6 +1,6 @@
 package import EventLoop
 package import Logging
-internal import RPCRuntime
+package import RPCRuntime
 
 /// One loop of a process, as the service's code sees it. Not Sendable: stays on the loop.
 package final class ServiceLoop {
@@ -11,14 +11,18 @@ package final class ServiceLoop {
   package let logger: Logger
   package let readiness: Readiness
   package let metrics: MetricsRegistry
+  /// Gives work its spans; nil: nothing is traced.
+  package let tracer: Tracer?
   /// What was made here, for the admin port's page.
   private var servers: [RPCServer] = []
   private var channels: [RPCChannel] = []
   private var checks: [Task<Void, any Error>] = []
 
   package init(
-    reactor: Reactor, index: Int, count: Int, logger: Logger, readiness: Readiness, metrics: MetricsRegistry
+    reactor: Reactor, index: Int, count: Int, logger: Logger, readiness: Readiness, metrics: MetricsRegistry,
+    tracer: Tracer? = nil
   ) {
+    self.tracer = tracer
     self.reactor = reactor
     self.index = index
     self.count = count

@@ -3,6 +3,7 @@ internal import EventLoop
 internal import Glibc
 internal import Logging
 internal import CoreMetrics
+internal import RPCRuntime
 internal import Synchronization
 
 /// A process's life: read the settings, start in order, serve until a signal, drain in reverse, end.
@@ -14,7 +15,8 @@ package enum ServiceProcess<S: Service> {
     ProcessMetrics.noteStart()
     let settings = Settings(environment)
     let common = CommonSettings(
-      settings, listen: S.defaultListen, adminListen: S.defaultAdminListen, maximumLoops: S.maximumLoops,
+      settings, service: S.name, listen: S.defaultListen, adminListen: S.defaultAdminListen,
+      maximumLoops: S.maximumLoops,
       isTerminal: isatty(STDERR_FILENO) == 1)
     // Before `configure`: counters that it makes would otherwise count into nothing.
     let metrics = MetricsRegistry()
@@ -80,7 +82,8 @@ package enum ServiceProcess<S: Service> {
     defer { writer.flush() }
 
     let logger = Logger(label: S.name)
-    let life = ProcessLife(common: common, logger: logger, metrics: metrics)
+    let tracer = common.tracing.map { Tracer($0.sampler) }
+    let life = ProcessLife(common: common, logger: logger, metrics: metrics, tracer: tracer)
     let (ready, dropped) = (metrics.gauge("emailmcp_ready", []), metrics.gauge("emailmcp_log_lines_dropped", []))
     metrics.collect { [readiness = life.readiness] in
       ready.set(readiness.isReady ? 1.0 : 0)
@@ -143,15 +146,18 @@ package enum ServiceProcess<S: Service> {
     if life.stop.isOpen { return }
     let loop = ServiceLoop(
       reactor: reactor, index: index, count: life.common.loops, logger: life.logger, readiness: life.readiness,
-      metrics: life.metrics)
+      metrics: life.metrics, tracer: life.tracer)
     life.reports.add(loop)
     do {
       let front = index == 0 ? try await ProcessFront.start(on: loop, life) : nil
+      let exporter = index == 0 ? try TraceExporter(life, on: reactor) : nil
+      exporter?.start()
       let graph = try await S.start(on: loop, configuration)
       started.open()
       await life.stop.wait()
       loop.stopChecks()
       await graph.drain(within: life.common.drainTimeout)
+      await exporter?.stop()
       front?.close()
     } catch {
       life.stop.open()
@@ -165,13 +171,16 @@ final class ProcessLife: Sendable {
   let common: CommonSettings
   let logger: Logger
   let metrics: MetricsRegistry
+  /// Nil: nothing is traced.
+  let tracer: Tracer?
   let readiness = Readiness()
   let reports = RPCReportSources()
   /// Opens when the process is to end.
   let stop = Latch()
 
-  init(common: CommonSettings, logger: Logger, metrics: MetricsRegistry) {
+  init(common: CommonSettings, logger: Logger, metrics: MetricsRegistry, tracer: Tracer?) {
     self.common = common
+    self.tracer = tracer
     self.logger = logger
     self.metrics = metrics
   }

@@ -1,0 +1,77 @@
+package import RPCRuntime
+package import TLSSession
+
+/// Where traces go, by OpenTelemetry's own names; see docs/OPERATIONS.md.
+package struct TraceSettings: Sendable {
+  /// Scheme, authority and path of the collector.
+  package struct Endpoint: Sendable, Hashable {
+    package let scheme: String
+    package let authority: String
+    package let path: String
+
+    /// - Parameter isBase: whether the signal's own path is to be added.
+    package init(_ text: String, isBase: Bool) throws(SettingProblem) {
+      guard let separator = text.firstRange(of: "://"), text.utf8.allSatisfy({ 0x21...0x7E ~= $0 }) else {
+        throw SettingProblem("must be a URL such as http://collector:4318")
+      }
+      scheme = String(text[..<separator.lowerBound])
+      guard scheme == "http" || scheme == "https" else { throw SettingProblem("must begin with http:// or https://") }
+      let rest = text[separator.upperBound...]
+      authority = String(rest.prefix { $0 != "/" })
+      guard !authority.isEmpty, !authority.contains("@") else { throw SettingProblem("must name a host and no user") }
+      var path = String(rest.dropFirst(authority.count))
+      if isBase {
+        while path.hasSuffix("/") { path.removeLast() }
+        path += "/v1/traces"
+      }
+      self.path = path.isEmpty ? "/" : path
+    }
+
+    /// The host without its port.
+    var host: String {
+      authority.hasPrefix("[")
+        ? String(authority.prefix { $0 != "]" }) + "]" : String(authority.prefix { $0 != ":" }).lowercased()
+    }
+  }
+
+  package let endpoint: Endpoint
+  /// Sent with each batch: `name=value,…`, percent-encoded. Often a credential.
+  package let headers: SecretBytes?
+  package let serviceName: String
+  package let sampler: TraceSampler
+  package let interval: Duration
+
+  /// Nil without an endpoint: nothing is traced then.
+  package init?(_ settings: Settings, service: String) {
+    let traces = settings.value("OTEL_EXPORTER_OTLP_TRACES_ENDPOINT") { text throws(SettingProblem) in
+      try Endpoint(text, isBase: false)
+    }
+    let base = settings.value("OTEL_EXPORTER_OTLP_ENDPOINT") { text throws(SettingProblem) in
+      try Endpoint(text, isBase: true)
+    }
+    headers = settings.optionalSecret("OTEL_EXPORTER_OTLP_HEADERS")
+    serviceName = settings.string("OTEL_SERVICE_NAME", default: "emailmcp-\(service)")
+    let ratio = settings.value("OTEL_TRACES_SAMPLER_ARG", default: "1") { text throws(SettingProblem) in
+      guard let ratio = Double(text), 0...1 ~= ratio else { throw SettingProblem("must be a number from 0 to 1") }
+      return ratio
+    }
+    let sampler = settings.value("OTEL_TRACES_SAMPLER", default: "parentbased_always_on") {
+      text throws(SettingProblem) in
+      switch text {
+      case "always_on": TraceSampler(followsParent: false)
+      case "always_off": TraceSampler(ratio: 0, followsParent: false)
+      case "traceidratio": TraceSampler(ratio: ratio ?? 1, followsParent: false)
+      case "parentbased_always_on": TraceSampler()
+      case "parentbased_always_off": TraceSampler(ratio: 0)
+      case "parentbased_traceidratio": TraceSampler(ratio: ratio ?? 1)
+      default: throw SettingProblem("is none of OpenTelemetry's samplers")
+      }
+    }
+    let delay = settings.integer("OTEL_BSP_SCHEDULE_DELAY", default: 5000, in: 1...3_600_000)
+    let isDisabled = settings.string("OTEL_SDK_DISABLED", default: "false") == "true"
+    guard !isDisabled, let endpoint = traces ?? base, let sampler else { return nil }
+    self.endpoint = endpoint
+    self.sampler = sampler
+    interval = .milliseconds(delay)
+  }
+}
