@@ -17,6 +17,8 @@ extension ServiceLoop {
     configuration.tracer = tracer
     let server = RPCServer(on: reactor, configuration: configuration, logger: logger)
     server.use(CallContextInterceptor(keys: rpc.contextKeys, logger: logger))
+    // Inside the other, whose context the lines carry.
+    server.use(CallLog(logger, namesRequest: false))
     let health = HealthRegistry(services: services)
     server.serveHealth(of: health)
     do {

@@ -3,9 +3,15 @@ import Synchronization
 
 /// The lines of a logger, kept for a test.
 final class LogNotes: Sendable {
-  private let kept = Mutex<[(message: String, metadata: Logger.Metadata)]>([])
+  struct Line: Sendable {
+    let level: Logger.Level
+    let message: String
+    let metadata: Logger.Metadata
+  }
 
-  var lines: [(message: String, metadata: Logger.Metadata)] { kept.withLock { $0 } }
+  private let kept = Mutex<[Line]>([])
+
+  var lines: [Line] { kept.withLock { $0 } }
 
   /// A logger that writes here, at every level.
   var logger: Logger { Logger(label: "test") { _ in Handler(notes: self) } }
@@ -23,7 +29,8 @@ final class LogNotes: Sendable {
     }
 
     func log(event: LogEvent) {
-      let line = ("\(event.message)", metadata.merging(event.metadata ?? [:]) { $1 })
+      let line = Line(
+        level: event.level, message: "\(event.message)", metadata: metadata.merging(event.metadata ?? [:]) { $1 })
       notes.kept.withLock { $0.append(line) }
     }
   }

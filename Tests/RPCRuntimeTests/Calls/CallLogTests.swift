@@ -1,0 +1,60 @@
+import EventLoop
+import Logging
+import Testing
+
+@testable import RPCRuntime
+
+@Suite("Calls that failed or were slow are logged", .timeLimit(.minutes(1)))
+struct CallLogTests {
+  private func lines(
+    slowerThan slow: Duration = .seconds(50), _ call: @Sendable (RPCChannel) async throws -> Void
+  ) async throws -> [LogNotes.Line] {
+    let notes = LogNotes()
+    try await withPair {
+      $0.use(CallLog(notes.logger, slowerThan: slow))
+      $0.handle(Notes.echo) { request, _ in
+        switch request.text {
+        case "bad": throw RPCError(.invalidArgument, "no \(request.text)")
+        case "broken": throw RPCError(.internal, "the handler's own words")
+        default: return request
+        }
+      }
+      $0.handle(Notes.count) { _, _, _ in }
+    } _: { channel, _ in
+      try await call(channel)
+    }
+    return notes.lines
+  }
+
+  @Test("A call that went well leaves no line; one that took too long does, a stream never")
+  func slow() async throws {
+    #expect(try await lines { _ = try await $0.call(Notes.echo, Note("fine")) }.isEmpty)
+    let slow = try await lines(slowerThan: .zero) {
+      _ = try await $0.call(Notes.echo, Note("fine"))
+      for try await _ in try $0.call(Notes.count, Note("")) {}
+    }
+    #expect(slow.map(\.message) == ["a call was slow"])
+    #expect(slow.first?.level == .info)
+    #expect(slow.first?.metadata["grpc_method"] == "test.Notes/Echo")
+    #expect(slow.first?.metadata["grpc_status"] == "OK")
+  }
+
+  @Test("The server's failures are warnings, its callers' are for debugging; neither line has the error's text")
+  func failed() async throws {
+    let failed = try await lines { channel in
+      let options = CallOptions(metadata: ["x-request-id": "r-1"])
+      for text in ["broken", "bad"] {
+        _ = await failure { _ = try await channel.call(Notes.echo, Note(text), options: options) }
+      }
+    }
+    #expect(failed.map(\.message) == ["a call failed", "a call failed"])
+    #expect(failed.map(\.level) == [.warning, .debug])
+    #expect(failed.map { $0.metadata["grpc_status"] } == ["INTERNAL", "INVALID_ARGUMENT"])
+    #expect(failed.allSatisfy { $0.metadata["request_id"] == "r-1" })
+    #expect(failed.allSatisfy { "\($0.metadata["peer"] ?? "")".hasPrefix("127.0.0.1:") })
+    #expect(
+      failed.allSatisfy {
+        Set($0.metadata.keys) == ["grpc_method", "grpc_status", "duration_ms", "peer", "request_id"]
+      })
+  }
+}
