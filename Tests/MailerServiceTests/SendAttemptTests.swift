@@ -141,6 +141,19 @@ struct SendAttemptTests {
     #expect(requeue.at == Self.time + .seconds(1))
   }
 
+  @Test(
+    "Whatever Gmail refuses a mail for, one error of the database does not make its fate unknown",
+    arguments: [
+      .invalidMail, .tooLarge, .scopeMissing, .domainPolicy, .notConfigured, .projectDay, .projectRate, .rateLimited,
+      .mailboxDay,
+    ] as [GmailRefusal.Kind])
+  func refusalIsKept(kind: GmailRefusal.Kind) {
+    var attempt = Self.sending()
+    let ending = attempt.answered(Self.refusal(kind), now: .zero, time: Self.time, jitter: 0)
+    #expect(attempt.databaseFailed(isTransient: true, now: .zero, jitter: 0.5) == .wait(.milliseconds(50)))
+    #expect(attempt.waited() == ending)
+  }
+
   @Test("The project's day stops every mailbox")
   func projectDay() {
     var attempt = Self.sending()

@@ -27,7 +27,7 @@ struct SimulationTests {
       "crash", "pause", "cut off the database", "database restarts", "drain", "clock jumps", "lost question",
       "lost answer of the database", "slow transaction", "no token", "slow answer", "late arrival", "no connection",
       "refused stream", "cut on the way", "lost answer of Gmail", "empty answer", "5xx after taking", "5xx", "429",
-      "403 rate", "401", "400",
+      "403 rate", "403 project", "401", "400",
     ] {
       #expect(total.faults[fault, default: 0] > 0, "no \(fault)")
     }

@@ -256,8 +256,7 @@ struct SendAttempt: Sendable, Equatable {
         at: max(time + RetryDelay.rateLimit.delay(failures: 1, jitter: jitter), refusal.retryAt ?? time),
         isFailure: false, pausesMailbox: false)
       action.pausesProject = true
-      state = .finished
-      return .requeue(action)
+      return giveBack(action)
     case .projectDay:
       var action = Requeue(
         reason: .projectDay, at: max(refusal.retryAt ?? time + .seconds(900), time + .seconds(60)), isFailure: false,
