@@ -6,20 +6,21 @@ import Testing
 struct MailAcceptanceTests {
   @Test("At once where that can be, without its payload; else into the queue with it")
   func busy() {
-    var hold = MailAcceptance(atOnce: true, policy: .hold)
+    var hold = MailAcceptance(atOnce: true, policy: .hold, isKeyed: false)
     #expect(hold.begin() == .store(atOnce: true, withPayload: false))
     #expect(hold.answered(.busy) == .store(atOnce: false, withPayload: true))
     #expect(hold.answered(.queued) == .queued)
     #expect(hold.answered(.busy) == .refuse(.busy))
-    var retry = MailAcceptance(atOnce: true, policy: .retry)
+    var retry = MailAcceptance(atOnce: true, policy: .retry, isKeyed: false)
     #expect(retry.begin() == .store(atOnce: true, withPayload: true))
     #expect(retry.answered(.sending(epoch: 1)) == .send(epoch: 1))
-    #expect(MailAcceptance(atOnce: false, policy: .hold).begin() == .store(atOnce: false, withPayload: true))
+    #expect(
+      MailAcceptance(atOnce: false, policy: .hold, isKeyed: false).begin() == .store(atOnce: false, withPayload: true))
   }
 
   @Test("What was not kept is refused, and what failed before it was sent leaves nothing to take back")
   func refused() {
-    var acceptance = MailAcceptance(atOnce: true, policy: .hold)
+    var acceptance = MailAcceptance(atOnce: true, policy: .hold, isKeyed: false)
     for answer in [MailStore.Accepted.duplicate, .suppressed, .accountChanged] {
       #expect(acceptance.answered(answer) == .refuse(answer))
     }
@@ -32,13 +33,26 @@ struct MailAcceptanceTests {
       if case .fail(let end) = acceptance.failed(mayHaveExecuted: true) { end } else { nil }
     }
     // It cannot have been queued: the first epoch is this process's own.
-    #expect(end(MailAcceptance(atOnce: true, policy: .hold))?.begin() == .record(epoch: 1))
+    #expect(end(MailAcceptance(atOnce: true, policy: .hold, isKeyed: false))?.begin() == .record(epoch: 1))
     // It may have been queued, and the first epoch be the claimer's who sends it now.
-    #expect(end(MailAcceptance(atOnce: false, policy: .hold))?.begin() == .record(epoch: 0))
-    #expect(end(MailAcceptance(atOnce: true, policy: .retry))?.begin() == .record(epoch: 0))
-    var busy = MailAcceptance(atOnce: true, policy: .hold)
+    #expect(end(MailAcceptance(atOnce: false, policy: .hold, isKeyed: false))?.begin() == .record(epoch: 0))
+    #expect(end(MailAcceptance(atOnce: true, policy: .retry, isKeyed: false))?.begin() == .record(epoch: 0))
+    var busy = MailAcceptance(atOnce: true, policy: .hold, isKeyed: false)
     _ = busy.answered(.busy)
     #expect(end(busy)?.begin() == .record(epoch: 0))
+  }
+
+  @Test("A keyed mail is left to the queue, for its key answers; one that cannot be queued is taken back with its key")
+  func keyed() {
+    func end(_ acceptance: MailAcceptance) -> TakeBack? {
+      if case .fail(let end) = acceptance.failed(mayHaveExecuted: true) { end } else { nil }
+    }
+    #expect(end(MailAcceptance(atOnce: false, policy: .hold, isKeyed: true)) == nil)
+    #expect(end(MailAcceptance(atOnce: true, policy: .retry, isKeyed: true)) == nil)
+    var atOnce = MailAcceptance(atOnce: true, policy: .hold, isKeyed: true)
+    #expect(end(atOnce)?.begin() == .record(epoch: 1))
+    _ = atOnce.answered(.busy)
+    #expect(end(atOnce) == nil)
   }
 
   @Test("Taking back tries the queue too where it may be, and gives up after so many failures")

@@ -252,6 +252,40 @@ struct QueueTests {
     }
   }
 
+  @Test("A mail that is taken back gives its idempotency key back, and the same request is taken anew")
+  func takenBackWithItsKey() async throws {
+    try await MailerHarness.run(mailers: 0) { harness in
+      let account = MailAccount(googleSub: "sub-ann", grantVersion: 1, address: try MailAddress("ann@example.com"))
+      let message = try OutgoingMessage(MessageDraft(MailerHarness.mail()), now: .now())
+      let idempotency = MailStore.Idempotency(
+        keyHash: [UInt8](repeating: 1, count: 32), fingerprint: [UInt8](repeating: 2, count: 32))
+      let user = UserKey(tenantID: "acme", userID: "ann")
+      func accept(_ number: UInt64, _ store: MailStore) async throws -> (MailKey, MailStore.Accepted) {
+        let now = Timestamp(milliseconds: Timestamp.now().milliseconds)
+        let key = MailKey(tenantID: "acme", userID: "ann", id: UUIDv7(at: now, random: (1, number)))
+        let acceptance = MailStore.Acceptance(
+          key: key, account: account, message: message, credentialID: "key1", policy: .hold, isAwaited: true,
+          idempotency: idempotency, worker: "w")
+        return (key, try await store.accept(acceptance))
+      }
+      try await harness.withStore { store in
+        let (key, answer) = try await accept(1, store)
+        #expect(answer == .sending(epoch: 1))
+        let leased = MailStore.Leased(key: key, googleSub: "sub-ann", epoch: 1)
+        var stale = leased
+        stale.epoch = 0
+        #expect(try await store.takeBack(stale, idempotency) == false)
+        #expect(try await accept(2, store).1 == .busy)
+        #expect(try await store.known(idempotency, of: user) != nil)
+        #expect(try await store.takeBack(leased, idempotency))
+        #expect(try await store.known(idempotency, of: user) == nil)
+        #expect(try await accept(3, store).1 == .sending(epoch: 1))
+        #expect(
+          try harness.value("SELECT string_agg(status, ' ' ORDER BY id) FROM email_logs") == "failed sending")
+      }
+    }
+  }
+
   @Test("Over the bound of unsent mail a tenant is refused")
   func backpressure() async throws {
     try await MailerHarness.run { harness in

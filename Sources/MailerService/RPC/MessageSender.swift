@@ -236,7 +236,8 @@ final class MessageSender {
   /// Performs what `MailAcceptance` decides.
   private func store(_ mail: Mail, _ order: Order, atOnce: Bool) async throws -> MailStore.Accepted {
     var acceptance = MailAcceptance(
-      atOnce: atOnce && !courier.isDraining && !pause.isPaused(at: .current()), policy: order.policy)
+      atOnce: atOnce && !courier.isDraining && !pause.isPaused(at: .current()), policy: order.policy,
+      isKeyed: order.idempotency != nil)
     var action = acceptance.begin()
     while true {
       switch action {
@@ -261,7 +262,7 @@ final class MessageSender {
 
   private func takeBack(_ mail: Mail, _ end: TakeBack) {
     let (store, reactor, key) = (store, reactor, mail.acceptance.key)
-    let sub = mail.acceptance.account.googleSub
+    let (sub, idempotency) = (mail.acceptance.account.googleSub, mail.acceptance.idempotency)
     reactor.spawn {
       var end = end
       var action = end.begin()
@@ -269,9 +270,8 @@ final class MessageSender {
         do {
           switch action {
           case .record(let epoch):
-            let outcome = MailStore.Outcome(outcome: .failed(.notAccepted), at: .now(), attempts: 0, recipients: [])
             let leased = MailStore.Leased(key: key, googleSub: sub, epoch: epoch)
-            action = end.answered(isDone: try await store.record(outcome, of: leased))
+            action = end.answered(isDone: try await store.takeBack(leased, idempotency))
           case .cancel: action = end.answered(isDone: try await store.cancel(key) == "cancelled")
           case .wait(let delay):
             try await reactor.sleep(for: delay)

@@ -101,6 +101,19 @@ final class MailStore {
     var recipients: [String]
   }
 
+  /// Ends a mail that nobody was told of, with its idempotency key.
+  func takeBack(_ leased: Leased, _ idempotency: Idempotency?) async throws -> Bool {
+    let (error, now) = (SendError.notAccepted, Timestamp.now())
+    let entry = TimelineText.json([.init("outcome", error.code)], at: now)
+    return try await pool.query(
+      "SELECT emailmcp.take_back($1, $2, $3, $4, $5, $6, $7, $8, $9, $10, $11)",
+      leased.key.parameters + [
+        .int8(leased.epoch), .text(leased.googleSub), .text(error.code), .text(error.message), .timestamp(now),
+        .json(entry), .bytes(idempotency?.keyHash),
+      ]
+    ).only()[0]
+  }
+
   func requeue(
     _ requeue: SendAttempt.Requeue, of key: MailKey, epoch: Int64, googleSub: String, attempts: Int, payload: [UInt8]?
   ) async throws -> Bool {

@@ -13,7 +13,7 @@ public enum Mailer {
   /// `message_too_large`; PERMISSION_DENIED `from_not_allowed`; FAILED_PRECONDITION `not_connected`, `reauth_required`,
   /// `recipient_suppressed` with a BadRequest, `unsubscribe_not_configured`;
   /// ABORTED `idempotency_in_flight` with a RetryInfo; RESOURCE_EXHAUSTED `gmail_rate_limited`, `too_many_unsent` with
-  /// QuotaFailure and RetryInfo; UNAVAILABLE `unavailable`.
+  /// QuotaFailure and RetryInfo; UNAVAILABLE `unavailable`: a mail with an idempotency key may be kept, ask again with it.
   public static let sendMessage = UnaryMethod<SendMessageRequest, SendMessageResponse>(service, "SendMessage")
 
   /// Many mails of one user on one call. Each answer names its request and comes as soon as it is known, in any order.

@@ -22,6 +22,10 @@ enum Flaw: CaseIterable {
   case answerBeforeCommit
   /// A mail whose acceptance was not answered is ended under the epoch of its first lease, whoever has that.
   case takenBackUnderTheFirstEpoch
+  /// A mail whose acceptance was not answered is ended although its key may have answered "accepted" since.
+  case takenBackInSpiteOfItsKey
+  /// Such a mail is ended, and its key goes on naming it.
+  case takenBackWithoutItsKey
   /// What a request of unknown fate means for the next is not kept with the mail.
   case failedAfterUnknown
   /// A mail that may have been sent can be taken back.

@@ -5,7 +5,11 @@ import EventLoop
 /// What the functions of the schema do to one mail, as a value: every step is one transaction. Times are the database
 /// server's own clock, which may jump.
 struct SimulatedDatabase {
-  enum Status: Int { case queued, sending, success, failed, unknown, cancelled }
+  enum Status: Int {
+    case queued, sending, success, failed, unknown, cancelled
+
+    var isFinal: Bool { rawValue >= Self.success.rawValue }
+  }
 
   struct Job {
     var mailbox: Int
@@ -143,6 +147,13 @@ struct SimulatedDatabase {
       log[id] = status
     }
     if let job = jobs.removeValue(forKey: id) { release(job.mailbox, id) }
+    return true
+  }
+
+  /// `emailmcp.take_back`.
+  mutating func takeBack(_ mail: SimulatedMail, _ epoch: Int64) -> Bool {
+    guard record(mail.id, epoch, .failed) else { return false }
+    if let key = mail.key, keys[key] == mail.id, flaw != .takenBackWithoutItsKey { keys[key] = nil }
     return true
   }
 

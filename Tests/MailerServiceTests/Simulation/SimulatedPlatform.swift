@@ -4,8 +4,11 @@ import EventLoop
 @testable import MailerService
 
 /// Those who ask: mails over the first half minute, to any replica; some wait for the outcome, some ask twice with the same
-/// key, some take a mail back.
+/// key or again after a 503, some take a mail back.
 struct SimulatedPlatform {
+  /// How often one asks again with a key, after 503.
+  private static let tries = 4
+
   private let simulation: Simulation
 
   init(_ simulation: Simulation) { self.simulation = simulation }
@@ -31,7 +34,7 @@ struct SimulatedPlatform {
     }
   }
 
-  private func ask(_ mail: SimulatedMail) {
+  private func ask(_ mail: SimulatedMail, tries: Int = tries) {
     let mailers = simulation.mailers.filter { $0.isAlive && !$0.isDraining }
     guard !mailers.isEmpty else { return }
     let mailer = mailers[simulation.random.pick(mailers.count)]
@@ -40,13 +43,26 @@ struct SimulatedPlatform {
     // Over the replica's own loop: it may be asleep.
     simulation.after(simulation.trip(), mailer) {
       let policy = simulation.flaw == .retryAfterUnknown ? .retry : mail.policy
-      accept(mail, MailAcceptance(atOnce: mail.isAwaited && hasToken, policy: policy), on: mailer)
+      let isKeyed = mail.key != nil && simulation.flaw != .takenBackInSpiteOfItsKey
+      let acceptance = MailAcceptance(atOnce: mail.isAwaited && hasToken, policy: policy, isKeyed: isKeyed)
+      accept(mail, acceptance, on: mailer) {
+        guard let key = mail.key, tries > 1 else { return }
+        simulation.after(simulation.random.seconds(0.1, 3), nil) {
+          let again = simulation.asked {
+            SimulatedMail(
+              id: $0, mailbox: mail.mailbox, policy: mail.policy, isAwaited: mail.isAwaited, key: key)
+          }
+          ask(again, tries: tries - 1)
+        }
+      }
     }
     if !mail.isAwaited, simulation.random.chance(0.3) { takeBackLater(mail) }
   }
 
   /// As `MessageSender` does.
-  private func accept(_ mail: SimulatedMail, _ acceptance: MailAcceptance, on mailer: SimulatedMailer) {
+  private func accept(
+    _ mail: SimulatedMail, _ acceptance: MailAcceptance, on mailer: SimulatedMailer, failed: @escaping () -> Void
+  ) {
     let asked = mailer.clock
     var acceptance = acceptance
     mailer.hold(mail.id)
@@ -75,13 +91,30 @@ struct SimulatedPlatform {
         mailer.letGo(mail.id)
         simulation.acknowledged(mail.id)
         mailer.hint()
-      case .refuse: mailer.letGo(mail.id)
+      case .refuse(let answer):
+        mailer.letGo(mail.id)
+        if answer == .duplicate, let key = mail.key { replay(key, on: mailer) }
       case .fail(let end):
         mailer.letGo(mail.id)
         if let end { takeBack(mail, end, on: mailer) }
+        failed()
       }
     }
     perform(acceptance.begin())
+  }
+
+  /// The first answer to a key, where there is one.
+  private func replay(_ key: Int, on mailer: SimulatedMailer) {
+    mailer.step(of: nil) { database in
+      database.keys[key].flatMap { id in database.log[id].map { (id, $0) } }
+    } then: { [simulation] answer, _ in
+      guard case (let id, let status)?? = answer else { return }
+      if !simulation.mails[id].isAwaited {
+        simulation.acknowledged(id)
+      } else if status.isFinal {
+        simulation.told(id, status)
+      }
+    }
   }
 
   private func takeBack(_ mail: SimulatedMail, _ end: TakeBack, on mailer: SimulatedMailer) {
@@ -91,14 +124,16 @@ struct SimulatedPlatform {
       case .record(let epoch):
         let epoch = simulation.flaw == .takenBackUnderTheFirstEpoch ? 1 : epoch
         mailer.step(of: mail.id) {
-          $0.record(mail.id, epoch, .failed)
+          $0.takeBack(mail, epoch)
         } then: { isDone, _ in
+          if isDone == true { simulation.tookBack(mail.id) }
           perform(isDone.map { end.answered(isDone: $0) } ?? end.failed(jitter: simulation.random.unit()))
         }
       case .cancel:
         mailer.step(of: mail.id) { [simulation] in
           $0.cancel(mail.id, now: simulation.databaseNow)
         } then: { isDone, _ in
+          if isDone == true { simulation.tookBack(mail.id) }
           perform(isDone.map { end.answered(isDone: $0) } ?? end.failed(jitter: simulation.random.unit()))
         }
       case .wait(let delay): simulation.after(delay.wholeNanoseconds, mailer) { perform(end.waited()) }

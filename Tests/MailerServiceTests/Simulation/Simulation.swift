@@ -40,6 +40,8 @@ final class Simulation {
   // What the judge knows.
   private(set) var ledger: [Int: Int] = [:]
   private var acknowledged: Set<Int> = []
+  /// Ended because nobody was told of their acceptance.
+  private var takenBack: Set<Int> = []
   /// Mails that something happened to after which "unknown" is the honest answer.
   private var excused: Set<Int> = []
   private var sentByKey: [Int: Int] = [:]
@@ -137,6 +139,12 @@ final class Simulation {
   func acknowledged(_ id: Int) {
     acknowledged.insert(id)
     if database.log[id] == nil { violated("mail \(id) was acknowledged and is not stored") }
+    if takenBack.contains(id) { violated("mail \(id) is acknowledged and was taken back") }
+  }
+
+  func tookBack(_ id: Int) {
+    takenBack.insert(id)
+    if acknowledged.contains(id) { violated("mail \(id) was acknowledged and is taken back") }
   }
 
   func told(_ id: Int, _ status: SimulatedDatabase.Status) {
@@ -182,7 +190,7 @@ final class Simulation {
   func changed(_ id: Int, from old: SimulatedDatabase.Status?) {
     guard let status = database.log[id], status != old else { return }
     note("mail \(id) is \(status)", 5, Int64(id), Int64(status.rawValue))
-    if let old, old.rawValue >= SimulatedDatabase.Status.success.rawValue {
+    if let old, old.isFinal {
       violated("mail \(id) was \(old) and becomes \(status)")
     }
     let sent = ledger[id] ?? 0
@@ -208,6 +216,9 @@ final class Simulation {
     guard isDone else { return false }
     report.longest = now - max(calmSince, Self.faultsEnd)
     for id in acknowledged.sorted() where database.log[id] == nil { violated("mail \(id) is lost") }
+    for (key, id) in database.keys.sorted(by: { $0.key < $1.key }) where takenBack.contains(id) {
+      violated("key \(key) names mail \(id), which was taken back")
+    }
     return true
   }
 }

@@ -15,12 +15,15 @@ struct MailAcceptance: Sendable, Equatable {
   }
 
   private let policy: SendAttempt.AmbiguityPolicy
+  private let isKeyed: Bool
   private var isAtOnce: Bool
   private var hasPayload: Bool
 
   /// - Parameter atOnce: somebody waits for the outcome, a token is at hand, and nothing keeps this process from sending.
-  init(atOnce: Bool, policy: SendAttempt.AmbiguityPolicy) {
+  /// - Parameter isKeyed: its sender gave an idempotency key.
+  init(atOnce: Bool, policy: SendAttempt.AmbiguityPolicy, isKeyed: Bool) {
     self.policy = policy
+    self.isKeyed = isKeyed
     isAtOnce = atOnce
     // Mail that goes at once under `hold` is not kept in the queue's table: were this process to die with it, its fate
     // would be unknown and nobody would send it again. So it is sealed and stored only when it has to wait.
@@ -43,7 +46,10 @@ struct MailAcceptance: Sendable, Equatable {
   /// The transaction failed.
   /// - Parameter mayHaveExecuted: it may have been committed although no answer came.
   func failed(mayHaveExecuted: Bool) -> Action {
-    .fail(takeBack: mayHaveExecuted ? TakeBack(isAtOnce: isAtOnce, isQueueable: hasPayload) : nil)
+    // What the queue can send is left to it where there is a key: asking again with that key tells what became of it, and
+    // may have told "accepted" by now.
+    guard mayHaveExecuted, !(isKeyed && hasPayload) else { return .fail(takeBack: nil) }
+    return .fail(takeBack: TakeBack(isAtOnce: isAtOnce, isQueueable: hasPayload))
   }
 }
 
@@ -54,7 +60,7 @@ struct MailAcceptance: Sendable, Equatable {
 /// queued, and the first claimer's where it could; 0 is a queued mail that nobody has claimed.
 struct TakeBack: Sendable, Equatable {
   enum Action: Sendable, Equatable {
-    /// Record under this epoch that it was not accepted.
+    /// Record under this epoch that it was not accepted, and give its idempotency key back.
     case record(epoch: Int64)
     /// Take it back as its sender could.
     case cancel
