@@ -19,6 +19,7 @@ enum Migrations {
     migration(14, "project", PackageResources._014_project_sql),
     migration(15, "lock_order", PackageResources._015_lock_order_sql),
     migration(16, "take_back", PackageResources._016_take_back_sql),
+    migration(17, "patience", PackageResources._017_patience_sql),
   ]
 
   private static func migration(_ version: Int, _ name: String, _ sql: [UInt8]) -> Migration {

@@ -107,6 +107,35 @@ struct QueueTests {
     }
   }
 
+  @Test("A mail that waited for days is not given up at its first failure, and its failures are counted while in a row")
+  func patience() async throws {
+    try await MailerHarness.run { harness in
+      await harness.stopMailer()
+      harness.gmail.refuse()
+      let accepted = Timestamp(milliseconds: (Timestamp.now() - .seconds(72 * 3600)).milliseconds)
+      let key = MailKey(tenantID: "acme", userID: "ann", id: UUIDv7(at: accepted, random: (1, 1)))
+      try await harness.abandon(key, hasIntent: false)
+      try harness.expireLeases()
+      try await harness.startMailer()
+      #expect(
+        try await harness.eventually {
+          try harness.value("SELECT failing_since > now() - interval '1 min' FROM send_jobs WHERE attempts > 1") == "t"
+        })
+      #expect(try harness.value("SELECT status FROM email_logs") == "queued")
+      await harness.stopMailer()
+      try harness.makeDue()
+      try harness.database.execute("UPDATE mailboxes SET in_flight_until = '-infinity', next_free_at = '-infinity'")
+      try await harness.withStore { store in
+        #expect(try await store.claim(worker: "w", limit: 1).first?.failingSince != nil)
+        try harness.expireLeases()
+        try harness.makeDue()
+        try harness.database.execute("UPDATE send_jobs SET run_at = now() - interval '61 min'")
+        let late = try #require(try await store.claim(worker: "w", limit: 1).first)
+        #expect(late.failingSince == nil)
+      }
+    }
+  }
+
   @Test("A worker that slept past its lease can neither record nor send")
   func fenced() async throws {
     try await MailerHarness.run { harness in

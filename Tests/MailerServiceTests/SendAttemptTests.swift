@@ -11,18 +11,19 @@ struct SendAttemptTests {
   static func attempt(
     until: Duration = .seconds(15), attempts: Int = 0, policy: SendAttempt.AmbiguityPolicy = .hold,
     awaited: Bool = false,
-    intent: Bool = false, age: Duration = .zero
+    intent: Bool = false, failingFor: Duration? = nil
   ) -> SendAttempt {
     SendAttempt(
-      lease: Lease(epoch: 1, until: until), attempts: attempts, policy: policy, acceptedAt: time - age,
+      lease: Lease(epoch: 1, until: until), attempts: attempts, policy: policy,
+      failingSince: failingFor.map { time - $0 },
       isAwaited: awaited, hasIntent: intent)
   }
 
   /// A mail that is on its way to Gmail.
   static func sending(
-    policy: SendAttempt.AmbiguityPolicy = .hold, awaited: Bool = false, attempts: Int = 0, age: Duration = .zero
+    policy: SendAttempt.AmbiguityPolicy = .hold, awaited: Bool = false, attempts: Int = 0, failingFor: Duration? = nil
   ) -> SendAttempt {
-    var attempt = attempt(attempts: attempts, policy: policy, awaited: awaited, intent: true, age: age)
+    var attempt = attempt(attempts: attempts, policy: policy, awaited: awaited, intent: true, failingFor: failingFor)
     #expect(attempt.acceptedForSending(now: .zero) == .send)
     return attempt
   }
@@ -172,15 +173,45 @@ struct SendAttemptTests {
     let again = attempt.answered(.notSent(reason: "connect"), now: .zero, time: Self.time, jitter: 0.5)
     #expect(
       again
-        == .requeue(.init(reason: .notSent, at: Self.time + .milliseconds(250), isFailure: true, pausesMailbox: false)))
+        == .requeue(
+          .init(
+            reason: .notSent, at: Self.time + .milliseconds(250), isFailure: true, pausesMailbox: false,
+            failingSince: Self.time)))
     #expect(attempt.attempts == 1)
     var third = Self.sending(attempts: 2)
     #expect(
       third.answered(.notSent(reason: "connect"), now: .zero, time: Self.time, jitter: 0.5)
-        == .requeue(.init(reason: .notSent, at: Self.time + .seconds(1), isFailure: true, pausesMailbox: false)))
-    var old = Self.sending(age: SendAttempt.patience)
+        == .requeue(
+          .init(
+            reason: .notSent, at: Self.time + .seconds(1), isFailure: true, pausesMailbox: false,
+            failingSince: Self.time)))
+    var old = Self.sending(failingFor: SendAttempt.patience)
     #expect(
       old.answered(.notSent(reason: "connect"), now: .zero, time: Self.time, jitter: 0) == .finish(.failed(.gaveUp)))
+  }
+
+  @Test("The day of patience begins with the first failure in a row; being told to wait, or a drain, is none")
+  func patience() {
+    func failingSince(_ action: SendAttempt.Action) -> Timestamp? {
+      if case .requeue(let requeue) = action { requeue.failingSince } else { nil }
+    }
+    let since = Self.time - (SendAttempt.patience - .seconds(1))
+    var again = Self.sending(failingFor: SendAttempt.patience - .seconds(1))
+    #expect(
+      failingSince(again.answered(.notSent(reason: "connect"), now: .zero, time: Self.time, jitter: 0)) == since)
+    var noToken = Self.attempt()
+    _ = noToken.claimed(time: Self.time)
+    #expect(failingSince(noToken.tokenFailed(.unavailable, time: Self.time, jitter: 0)) == Self.time)
+    var told = Self.sending(failingFor: SendAttempt.patience)
+    guard
+      case .requeue(let requeue) = told.answered(Self.refusal(.rateLimited), now: .zero, time: Self.time, jitter: 0)
+    else {
+      Issue.record("given up though Gmail answers")
+      return
+    }
+    #expect(requeue.failingSince == nil)
+    var drained = Self.attempt(failingFor: SendAttempt.patience - .seconds(1))
+    #expect(failingSince(drained.draining(drained.claimed(time: Self.time), time: Self.time)) == since)
   }
 
   @Test("Not processed is repeated at once, and once")

@@ -122,12 +122,12 @@ final class MailStore {
     let detail = requeue.reason == .drained ? "given back" : requeue.reason.rawValue
     let entry = TimelineText.json([.init("refused", detail)], at: .now())
     return try await pool.query(
-      "SELECT emailmcp.requeue_job($1, $2, $3, $4, $5, $6, $7, $8, $9, $10, $11, $12, $13, $14, $15)",
+      "SELECT emailmcp.requeue_job($1, $2, $3, $4, $5, $6, $7, $8, $9, $10, $11, $12, $13, $14, $15, $16)",
       key.parameters + [
         .int8(epoch), .text(googleSub), .timestamp(requeue.at), .int4(Int32(attempts)),
         .text(isParked || requeue.pausesMailbox ? requeue.reason.rawValue : nil), .text(error?.code),
         .text(error?.message), .bytes(payload), .timestamp(requeue.pausesMailbox ? requeue.at : nil),
-        .bool(requeue.reason == .ambiguous), .json(entry),
+        .bool(requeue.reason == .ambiguous), .json(entry), .timestamp(requeue.failingSince),
       ]
     ).only()[0]
   }
@@ -144,13 +144,16 @@ final class MailStore {
     /// Sealed; nil when it is large (see `payload(of:)`), or was never stored.
     var payload: [UInt8]?
     var payloadBytes: Int
+    /// The first of the failures in a row until now.
+    var failingSince: Timestamp?
   }
 
   /// Leases due mail, at most one a mailbox, tenants taking turns.
   func claim(worker: String, limit: Int) async throws -> [ClaimedMail] {
     let rows = try await pool.query(
       """
-      SELECT tenant_id, user_id, id, mailbox, attempts, on_ambiguous, epoch, intent, payload, coalesce(payload_bytes, 0)
+      SELECT tenant_id, user_id, id, mailbox, attempts, on_ambiguous, epoch, intent, payload, coalesce(payload_bytes, 0),
+        failing_since
       FROM emailmcp.claim_jobs($1, $2, make_interval(secs => $3), $4, $5, $6)
       """,
       [
@@ -164,7 +167,7 @@ final class MailStore {
         ClaimedMail(
           key: MailKey(tenantID: try row[0], userID: try row[1], id: UUIDv7(id)), googleSub: try row[3],
           attempts: try row[4], policy: try SendAttempt.AmbiguityPolicy(rawValue: row[5]) ?? .hold, epoch: try row[6],
-          hasIntent: try row[7], payload: try row[8], payloadBytes: try row[9]))
+          hasIntent: try row[7], payload: try row[8], payloadBytes: try row[9], failingSince: try row[10]))
     }
     return claimed
   }

@@ -79,7 +79,7 @@ struct SimulatedPlatform {
       case .send(let epoch):
         let policy = simulation.flaw == .retryAfterUnknown ? .retry : mail.policy
         var attempt = SendAttempt(
-          lease: Courier.lease(epoch: epoch, askedAt: asked), attempts: 0, policy: policy, acceptedAt: mailer.time,
+          lease: Courier.lease(epoch: epoch, askedAt: asked), attempts: 0, policy: policy, failingSince: nil,
           isAwaited: true, hasIntent: true)
         let first = attempt.acceptedForSending(now: mailer.clock)
         mailer.letGo(mail.id)

@@ -57,6 +57,8 @@ struct SendAttempt: Sendable, Equatable {
     var pausesMailbox: Bool
     /// All mailboxes wait.
     var pausesProject = false
+    /// When the first failure in a row was; nil: this is none.
+    var failingSince: Timestamp?
   }
 
   enum TokenFailure: Sendable, Equatable {
@@ -69,7 +71,7 @@ struct SendAttempt: Sendable, Equatable {
   /// What to do about a mail whose fate is unknown.
   enum AmbiguityPolicy: String, Sendable { case hold, retry }
 
-  /// After this long an unreachable Gmail fails the mail.
+  /// After this long an unreachable Gmail fails the mail: from its first failure in a row, however long it waited before.
   static let patience: Duration = .seconds(24 * 3600)
   /// A mail that waits for its account to be connected again looks this often whether it is, besides being told.
   static let reauthInterval: Duration = .seconds(300)
@@ -85,7 +87,8 @@ struct SendAttempt: Sendable, Equatable {
   /// Requests so far that may have reached Gmail, and failures to reach it.
   private(set) var attempts: Int
   let policy: AmbiguityPolicy
-  let acceptedAt: Timestamp
+  /// The first of the failures in a row before this try.
+  let failingSince: Timestamp?
   /// Somebody waits for the outcome right now: then a lost grant is told as a failure instead of parking the mail.
   let isAwaited: Bool
   /// A request whose fate nobody knows went before, here or in another worker's hands: from then on the mail can be
@@ -101,12 +104,12 @@ struct SendAttempt: Sendable, Equatable {
 
   /// - Parameter hasIntent: recorded already: together with the acceptance, or by a worker that died.
   init(
-    lease: Lease, attempts: Int, policy: AmbiguityPolicy, acceptedAt: Timestamp, isAwaited: Bool, hasIntent: Bool
+    lease: Lease, attempts: Int, policy: AmbiguityPolicy, failingSince: Timestamp?, isAwaited: Bool, hasIntent: Bool
   ) {
     self.lease = lease
     self.attempts = attempts
     self.policy = policy
-    self.acceptedAt = acceptedAt
+    self.failingSince = failingSince
     self.isAwaited = isAwaited
     self.hasIntent = hasIntent
   }
@@ -227,7 +230,7 @@ struct SendAttempt: Sendable, Equatable {
       mayHaveBeenSent = true
       guard policy == .retry, attempts < Self.ambiguousTries else { return finish(.unknown(.outcomeUnknown)) }
       let delay = RetryDelay.rateLimit.delay(failures: attempts, jitter: jitter)
-      return requeue(.ambiguous, at: time + delay, isFailure: false, time: time)
+      return giveBack(Requeue(reason: .ambiguous, at: time + delay, isFailure: false, pausesMailbox: false))
     }
   }
 
@@ -303,7 +306,10 @@ struct SendAttempt: Sendable, Equatable {
 
   private mutating func requeue(_ reason: Requeue.Reason, at: Timestamp, isFailure: Bool, time: Timestamp) -> Action {
     if isFailure { attempts += 1 }
-    if reason != .drained, time - acceptedAt >= Self.patience { return finish(.failed(.gaveUp)) }
-    return giveBack(Requeue(reason: reason, at: at, isFailure: isFailure, pausesMailbox: false))
+    let isTry = reason != .drained
+    if isTry, let failingSince, time - failingSince >= Self.patience { return finish(.failed(.gaveUp)) }
+    var action = Requeue(reason: reason, at: at, isFailure: isFailure, pausesMailbox: false)
+    action.failingSince = failingSince ?? (isTry ? time : nil)
+    return giveBack(action)
   }
 }
