@@ -20,6 +20,7 @@ enum Migrations {
     migration(15, "lock_order", PackageResources._015_lock_order_sql),
     migration(16, "take_back", PackageResources._016_take_back_sql),
     migration(17, "patience", PackageResources._017_patience_sql),
+    migration(18, "parked", PackageResources._018_parked_sql),
   ]
 
   private static func migration(_ version: Int, _ name: String, _ sql: [UInt8]) -> Migration {

@@ -119,7 +119,8 @@ final class MailerGraph: ServiceGraph {
     if loop.isFirst {
       let worker = worker
       watch = ConnectionWatch(
-        reactor: reactor, channel: channel, signer: signer, cache: shared.tokens, logger: logger
+        reactor: reactor, channel: channel, signer: signer, cache: shared.tokens, logger: logger,
+        started: { if let count = try? await store.lookAgain(connected: true), count > 0 { worker.hint() } }
       ) { user in
         if let count = try? await store.unpark(user), count > 0 { worker.hint() }
       }

@@ -83,6 +83,65 @@ struct TurnTests {
     }
   }
 
+  /// A user's mails, all of which wait for the account, one of them looking.
+  private static func park(_ harness: MailerHarness, mails: Int = 3) async throws {
+    let later = ProtobufTimestamp(.now() + .seconds(3600))
+    for _ in 0..<mails { _ = try await harness.send { $0.sendAt = later } }
+    #expect(try await harness.loseGrant())
+    try harness.makeDue()
+    let parked = try await harness.eventually {
+      try harness.value("SELECT count(*) FILTER (WHERE run_at = 'infinity') FROM send_jobs WHERE parked IS NOT NULL")
+        == "\(mails - 1)"
+    }
+    #expect(parked)
+    harness.oauth.answer = .token
+  }
+
+  private static func allLeave(_ harness: MailerHarness) async throws {
+    let isEmpty = try await harness.eventually { try harness.value("SELECT count(*) FROM send_jobs") == "0" }
+    #expect(isEmpty)
+  }
+
+  @Test("The mail that looks whether the account is back is cancelled: another one looks")
+  func cancelledProbe() async throws {
+    try await MailerHarness.run { harness in
+      try await Self.park(harness)
+      let probe = try #require(try harness.value("SELECT id FROM send_jobs WHERE run_at < 'infinity'"))
+      _ = try await harness.call(Mailer.cancelMessage, Mailer.CancelMessageRequest { $0.id = probe })
+      #expect(try harness.value("SELECT min(run_at) FROM send_jobs") == "infinity")
+      try await harness.withStore { try await $0.tidy() }
+      try await Self.allLeave(harness)
+      #expect(harness.gmail.requests.count == 2)
+    }
+  }
+
+  @Test("The mail that looks finds nobody who gives tokens: it goes on looking, and frees the others in the end")
+  func probeWithoutToken() async throws {
+    try await MailerHarness.run { harness in
+      try await Self.park(harness)
+      harness.oauth.answer = .away
+      let due = "UPDATE send_jobs SET run_at = now() WHERE run_at < 'infinity'; UPDATE mailboxes SET wake_at = now()"
+      try harness.database.execute(due)
+      let isBack = try await harness.eventually {
+        try harness.value("SELECT count(*) FROM send_jobs WHERE failing_since IS NOT NULL") == "1"
+      }
+      #expect(isBack)
+      harness.oauth.answer = .token
+      try harness.database.execute(due)
+      try await Self.allLeave(harness)
+    }
+  }
+
+  @Test("A consent that nobody told of is found when the connections are watched again")
+  func missedConsent() async throws {
+    try await MailerHarness.run { harness in
+      try await Self.park(harness)
+      await harness.stopMailer()
+      try await harness.startMailer()
+      try await Self.allLeave(harness)
+    }
+  }
+
   @Test(
     "Too fast for Gmail: the mailbox's share is cut once for refusals that come together, and shared by all mailers")
   func cutShare() async throws {

@@ -14,19 +14,22 @@ final class ConnectionWatch {
   private let signer: ContextSigner
   private let cache: TokenCache
   private let logger: Logger
+  private let started: () async -> Void
   private let connected: (UserKey) async -> Void
   private var task: Task<Void, any Error>?
 
+  /// - Parameter started: what changed until now may not have been told.
   /// - Parameter connected: a user's account is active again.
   init(
     reactor: Reactor, channel: RPCChannel, signer: ContextSigner, cache: TokenCache, logger: Logger,
-    connected: @escaping (UserKey) async -> Void
+    started: @escaping () async -> Void, connected: @escaping (UserKey) async -> Void
   ) {
     self.reactor = reactor
     self.channel = channel
     self.signer = signer
     self.cache = cache
     self.logger = logger
+    self.started = started
     self.connected = connected
   }
 
@@ -59,6 +62,7 @@ final class ConnectionWatch {
         // What changed while nobody listened was not told.
         cache.dropAll()
         begun()
+        await started()
       case .change(let change):
         let user = UserKey(tenantID: change.tenantID, userID: change.userID)
         cache.drop(user)

@@ -191,6 +191,23 @@ final class MailStore {
     try await pool.query("SELECT emailmcp.unpark_jobs($1, $2)", [.text(user.tenantID), .text(user.userID)]).only()[0]
   }
 
+  /// Users whose mail is asked in one go to look whether their account is back.
+  static let mostLooks: Int32 = 1000
+
+  /// Has one mail of each user look whether the account is back: of those whose account is connected, or of those whose
+  /// mails all wait for another one to look.
+  func lookAgain(connected: Bool) async throws -> Int {
+    let users = try await pool.query(
+      "SELECT tenant_id, user_id FROM emailmcp.parked_users($1, $2)", [.bool(connected), .int4(Self.mostLooks)],
+      timeout: .seconds(20))
+    // A transaction each, so that no two locks of mailboxes are held.
+    for row in users {
+      let (tenant, user): (String, String) = (try row[0], try row[1])
+      try await pool.query("SELECT emailmcp.look_again($1, $2)", [.text(tenant), .text(user)])
+    }
+    return users.count
+  }
+
   // MARK: Upkeep
 
   struct QueueFigures: Sendable {
@@ -213,6 +230,7 @@ final class MailStore {
   /// What once a minute is often enough for.
   func tidy() async throws {
     try await pool.query("SELECT emailmcp.repair_wakes()", timeout: .seconds(20))
+    _ = try await lookAgain(connected: false)
     try await pool.query("SELECT emailmcp.purge_expired()", timeout: .seconds(20))
     try await pool.query("SELECT emailmcp.ensure_email_log_partitions()", timeout: .seconds(20))
   }
