@@ -136,6 +136,31 @@ struct QueueTests {
     }
   }
 
+  @Test("A mail that does not open keeps no other mail of its mailbox waiting, and goes when its key is back")
+  func unreadable() async throws {
+    try await MailerHarness.run { harness in
+      harness.gmail.script = { _, _ in .held }
+      let first = try await harness.send { $0.wait = ProtobufDuration(.zero) }
+      try await harness.gmail.nextHeld()
+      let lost = try await harness.send { $0.wait = ProtobufDuration(.zero) }
+      let next = try await harness.send { $0.wait = ProtobufDuration(.zero) }
+      try harness.database.execute(
+        "UPDATE send_jobs SET payload = set_byte(payload, 30, 255 - get_byte(payload, 30)) WHERE id = '\(lost.id)'")
+      harness.gmail.script = { _, _ in .success }
+      harness.gmail.release()
+      let left = try await harness.eventually { try await harness.get(next.id).status == .success }
+      #expect(left)
+      #expect(try await harness.get(first.id).status == .success)
+      #expect(try await harness.get(lost.id).status == .queued)
+      #expect(try harness.value("SELECT parked || ' ' || (lease_until IS NULL) FROM send_jobs") == "unreadable true")
+      try harness.database.execute(
+        "UPDATE send_jobs SET payload = set_byte(payload, 30, 255 - get_byte(payload, 30))")
+      try harness.makeDue()
+      let read = try await harness.eventually { try await harness.get(lost.id).status == .success }
+      #expect(read)
+    }
+  }
+
   @Test("A worker that slept past its lease can neither record nor send")
   func fenced() async throws {
     try await MailerHarness.run { harness in

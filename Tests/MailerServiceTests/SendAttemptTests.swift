@@ -283,6 +283,28 @@ struct SendAttemptTests {
     #expect(intent.databaseFailed(isTransient: true, now: .zero, jitter: 0) == .abandon)
   }
 
+  @Test(
+    "A mail that does not open goes back to the queue for a day; then it fails, or is unknown where it may have left")
+  func unreadable() {
+    var attempt = Self.attempt()
+    _ = attempt.claimed(time: Self.time)
+    #expect(
+      attempt.payloadUnreadable(time: Self.time, jitter: 0.5)
+        == .requeue(
+          .init(
+            reason: .unreadable, at: Self.time + .seconds(60), isFailure: false, pausesMailbox: false,
+            failingSince: Self.time)))
+    var old = Self.attempt(failingFor: SendAttempt.patience)
+    _ = old.claimed(time: Self.time)
+    #expect(old.payloadUnreadable(time: Self.time, jitter: 0) == .finish(.failed(.unreadable)))
+    var tried = Self.attempt(attempts: 1, policy: .retry)
+    _ = tried.claimed(time: Self.time)
+    #expect(tried.payloadUnreadable(time: Self.time, jitter: 0) == .finish(.unknown(.outcomeUnknown)))
+    var recovered = Self.attempt(policy: .retry, intent: true)
+    _ = recovered.claimed(time: Self.time)
+    #expect(recovered.payloadUnreadable(time: Self.time, jitter: 0) == .finish(.unknown(.outcomeUnknown)))
+  }
+
   @Test("A drain gives back what has not left, and nothing else")
   func drained() {
     var attempt = Self.attempt()

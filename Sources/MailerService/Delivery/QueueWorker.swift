@@ -1,6 +1,7 @@
 import CivilTime
 import EventLoop
 import Logging
+import SecretVault
 
 /// Takes due mail from the queue and has it carried, as much at a time as it has room for. On one loop.
 final class QueueWorker {
@@ -132,21 +133,28 @@ final class QueueWorker {
     var attempt = SendAttempt(
       lease: Courier.lease(epoch: mail.epoch, askedAt: askedAt), attempts: mail.attempts, policy: mail.policy,
       failingSince: mail.failingSince, isAwaited: false, hasIntent: mail.hasIntent)
-    let first = attempt.claimed(time: .now())
+    var first = attempt.claimed(time: .now())
     do {
       // Nothing is opened of a mail that will not be sent.
       var payload = MailPayload(mail: [], threadID: nil, recipients: [])
       if first == .obtainToken {
         let stored = if let payload = mail.payload { Optional(payload) } else { try await store.payload(of: mail.key) }
         guard let stored else { return }
-        payload = try seal.open(stored, of: mail.key)
-        attempt.payloadOpened(mayHaveBeenSent: payload.mayHaveBeenSent)
+        do throws(SealError) {
+          payload = try seal.open(stored, of: mail.key)
+          attempt.payloadOpened(mayHaveBeenSent: payload.mayHaveBeenSent)
+        } catch {
+          first = attempt.payloadUnreadable(time: .now(), jitter: .random(in: 0..<1))
+          logger.error(
+            "a mail in the queue does not open: is its key among EMAILMCP_VAULT_KEYS?",
+            metadata: ["message_id": "\(mail.key.id)", "error": "\(error)"])
+        }
       }
       let delivery = Delivery(
         key: mail.key, googleSub: mail.googleSub, mail: payload, token: nil, isPayloadStored: mail.payloadBytes > 0)
       _ = await courier.carry(delivery, attempt, first)
     } catch {
-      // The lease lapses and the mail is tried again; a key that is missing is the operator's to give back.
+      // The lease lapses and the mail is tried again.
       logger.error(
         "a mail in the queue could not be read", metadata: ["message_id": "\(mail.key.id)", "error": "\(error)"])
     }

@@ -117,8 +117,8 @@ final class MailStore {
   func requeue(
     _ requeue: SendAttempt.Requeue, of key: MailKey, epoch: Int64, googleSub: String, attempts: Int, payload: [UInt8]?
   ) async throws -> Bool {
-    let isParked = requeue.reason == .reauthRequired
-    let error = isParked ? SendError.reauthRequired : nil
+    let isParked = [.reauthRequired, .unreadable].contains(requeue.reason)
+    let error = requeue.reason == .reauthRequired ? SendError.reauthRequired : nil
     let detail = requeue.reason == .drained ? "given back" : requeue.reason.rawValue
     let entry = TimelineText.json([.init("refused", detail)], at: .now())
     return try await pool.query(

@@ -45,6 +45,7 @@ struct SendAttempt: Sendable, Equatable {
       case projectRate = "project_rate_limited"
       case reauthRequired = "reauth_required"
       case tokenUnavailable = "token_unavailable"
+      case unreadable
       case ambiguous
       case drained
     }
@@ -77,6 +78,8 @@ struct SendAttempt: Sendable, Equatable {
   static let reauthInterval: Duration = .seconds(300)
   /// How soon to ask again for a token while nobody can give one.
   static let tokenInterval: Duration = .seconds(5)
+  /// How soon to look again at a mail that does not open: its key is the operator's to give back.
+  static let unreadableInterval: Duration = .seconds(60)
   /// Tries under `retry` before an unknown fate is recorded after all.
   static let ambiguousTries = 5
   /// How long an ending that the database does not take is kept and tried again: it is known here and nowhere else.
@@ -134,6 +137,17 @@ struct SendAttempt: Sendable, Equatable {
 
   /// What the queue keeps with the mail was read.
   mutating func payloadOpened(mayHaveBeenSent wasSent: Bool) { mayHaveBeenSent = mayHaveBeenSent || wasSent }
+
+  /// What the queue keeps does not open, for want of its key: the mailbox goes on without it.
+  mutating func payloadUnreadable(time: Timestamp, jitter: Double) -> Action {
+    // Whether it may have been sent is written inside, or could not be written there now.
+    if policy == .retry, attempts > 0 { mayHaveBeenSent = true }
+    let since = failingSince ?? time
+    guard !mayHaveBeenSent, time - since < Self.patience else { return finish(.failed(.unreadable)) }
+    let at = time + Self.unreadableInterval * (0.8 + 0.4 * jitter)
+    return giveBack(
+      Requeue(reason: .unreadable, at: at, isFailure: false, pausesMailbox: false, failingSince: since))
+  }
 
   // MARK: Steps
 

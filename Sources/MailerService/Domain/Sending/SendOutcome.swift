@@ -42,6 +42,8 @@ struct SendError: Error, Sendable, Hashable {
     code: "outcome_unknown", message: "Gmail's answer was lost: the mail may or may not have been sent.")
   static let notAccepted = SendError(
     code: "unavailable", message: "The service could not confirm that it took this mail; it was not sent.")
+  static let unreadable = SendError(
+    code: "unavailable", message: "The mail could not be read back from the queue; it was not sent.")
   static let gaveUp = SendError(
     code: "unavailable", message: "Gmail could not be reached in time; the mail was not sent.")
 }
