@@ -263,6 +263,26 @@ struct QueueTests {
     }
   }
 
+  @Test("A request whose time has gone since is answered by its key, and refused without one")
+  func replayedLate() async throws {
+    try await MailerHarness.run { harness in
+      let time = ProtobufTimestamp(.now() - .seconds(58))
+      let first = try await harness.send {
+        $0.idempotencyKey = "k"
+        $0.sendAt = time
+      }
+      let isLate = try await harness.eventually {
+        await harness.reason { _ = try await harness.send { $0.sendAt = time } } == "invalid_request"
+      }
+      #expect(isLate)
+      let again = try await harness.send {
+        $0.idempotencyKey = "k"
+        $0.sendAt = time
+      }
+      #expect(again.replayed && again.id == first.id && again.status == first.status)
+    }
+  }
+
   @Test("While the first request is under way its key is in flight; an accepted mail's answer is repeated at once")
   func inFlight() async throws {
     try await MailerHarness.run { harness in
@@ -343,6 +363,12 @@ struct QueueTests {
   @Test("Over the bound of unsent mail a tenant is refused")
   func backpressure() async throws {
     try await MailerHarness.run { harness in
+      let later = ProtobufTimestamp(.now() + .seconds(3600))
+      func keyed(_ request: inout Mailer.SendMessageRequest) {
+        request.idempotencyKey = "k"
+        request.sendAt = later
+      }
+      let first = try await harness.send { keyed(&$0) }
       // Counted anew while it runs, the estimate may be a mail or two ahead.
       var kept = 0
       var reason: String?
@@ -353,6 +379,8 @@ struct QueueTests {
         if reason == nil { kept += 1 }
       }
       #expect(reason == "too_many_unsent" && (90...110).contains(kept))
+      let again = try await harness.send { keyed(&$0) }
+      #expect(again.replayed && again.id == first.id)
     }
   }
 

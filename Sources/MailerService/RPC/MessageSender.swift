@@ -56,16 +56,17 @@ final class MessageSender {
     _ request: Mailer.SendMessageRequest, _ call: ServiceCall, isOfBatch: Bool = false
   ) async throws -> Mailer.SendMessageResponse {
     let user = UserKey(tenantID: call.tenantID, userID: call.userID)
-    var order = try Order(request, of: user, links: links, credentialID: call.context.credentialID)
-    order.isBulk = SendClass.isBulk(
-      asked: request.priority.isBulk, isAwaited: order.isAwaited, isOfBatch: isOfBatch)
+    let idempotency = try Order.idempotency(request)
     do {
+      var order = try Order(
+        request, of: user, idempotency, links: links, credentialID: call.context.credentialID)
+      order.isBulk = SendClass.isBulk(
+        asked: request.priority.isBulk, isAwaited: order.isAwaited, isOfBatch: isOfBatch)
       return try await accept(order, of: user)
-    } catch let refusal as RPCError where refusal.mayHaveComeSince {
-      // The account or a recipient may have gone since the first request with this key: its answer still stands.
-      guard let idempotency = order.idempotency, let answer = try await replay(idempotency, of: user) else {
-        throw refusal
-      }
+    } catch let refusal as RPCError where refusal.isOfTheRequest {
+      // Its time, the account, a recipient or the room for it may have gone since the first request with this key, whose
+      // answer still stands.
+      guard let idempotency, let answer = try await replay(idempotency, of: user) else { throw refusal }
       return answer
     }
   }
@@ -86,7 +87,8 @@ final class MessageSender {
     var goesAtOnce: Bool { isAwaited && !isBulk }
 
     init(
-      _ request: Mailer.SendMessageRequest, of user: UserKey, links: UnsubscribeLinks, credentialID: String
+      _ request: Mailer.SendMessageRequest, of user: UserKey, _ idempotency: MailStore.Idempotency?,
+      links: UnsubscribeLinks, credentialID: String
     ) throws(RPCError) {
       var draft = try MessageDraft(request)
       if request.oneClickUnsubscribe { draft.headers += try links.headers(of: draft, user) }
@@ -97,7 +99,7 @@ final class MessageSender {
       }
       policy = request.onAmbiguous == .retry ? .retry : .hold
       wait = try Self.wait(request)
-      idempotency = try Self.idempotency(request)
+      self.idempotency = idempotency
       self.credentialID = credentialID
     }
 
@@ -107,7 +109,7 @@ final class MessageSender {
       return wait
     }
 
-    private static func idempotency(_ request: Mailer.SendMessageRequest) throws(RPCError) -> MailStore.Idempotency? {
+    static func idempotency(_ request: Mailer.SendMessageRequest) throws(RPCError) -> MailStore.Idempotency? {
       guard let key = request.idempotencyKey else { return nil }
       guard 1...255 ~= key.utf8.count, HeaderText.isPrintableASCII(key) else {
         throw .invalidField("idempotency_key", "An idempotency key has 1 to 255 printable ASCII characters.")
@@ -476,8 +478,8 @@ private struct HearingReference: @unchecked Sendable {
 }
 
 extension RPCError {
-  /// About the account or a recipient, which change, and not about the request itself.
-  fileprivate var mayHaveComeSince: Bool {
-    ["not_connected", "reauth_required", "from_not_allowed", "recipient_suppressed"].contains(errorInfo?.reason)
+  /// It was not taken, for what it asks or for whom it asks it, and would be refused again.
+  fileprivate var isOfTheRequest: Bool {
+    [.invalidArgument, .failedPrecondition, .permissionDenied, .resourceExhausted].contains(code)
   }
 }
