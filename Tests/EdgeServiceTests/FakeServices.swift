@@ -140,6 +140,7 @@ struct FakeServices: OAuth.Service, Mailer.Service, Reports.Service {
       throw RPCError(
         .resourceExhausted, reason: "too_many_unsent", domain: "emailmcp", "Too many.",
         details: [QuotaFailure([.init(subject: "tenant", description: "unsent")])])
+    case "cancelled": response.status = .cancelled
     case "rejected", "unknown":
       response.status = request.subject == "unknown" ? .unknown : .failed
       var error = DeliveryError()

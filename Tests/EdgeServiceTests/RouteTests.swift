@@ -181,6 +181,7 @@ struct RouteTests {
       ("too large", 413, "message_too_large", nil),
       ("from", 403, "from_not_allowed", nil), ("quota", 429, "too_many_unsent", "1"),
       ("rejected", 422, "gmail_rejected", nil), ("unknown", 502, "outcome_unknown", nil),
+      ("cancelled", 409, "cancelled", nil),
     ] as [(String, Int, String, String?)])
   func mailerErrors(_ subject: String, _ status: Int, _ code: String, _ retryAfter: String?) async throws {
     let site = try await EdgeSite()
@@ -191,8 +192,8 @@ struct RouteTests {
     #expect(
       reply.json["status"] as? Int == status && reply.json["request_id"] as? String == reply.headers["x-request-id"])
     #expect((reply.json["error"] as? String)?.isEmpty == false)
-    if subject == "rejected" || subject == "unknown" {
-      #expect(reply.json["message_status"] as? String == (subject == "unknown" ? "unknown" : "failed"))
+    if ["rejected", "unknown", "cancelled"].contains(subject) {
+      #expect(reply.json["message_status"] as? String == (subject == "rejected" ? "failed" : subject))
       #expect(reply.json["id"] as? String == "01890000-0000-7000-8000-000000000001")
     }
     await site.stop()

@@ -117,7 +117,7 @@ enum OpenAPISchemas {
               "properties": {"field": {"type": "string"}, "message": {"type": "string"}}
             }
           },
-          "message_status": {"type": "string", "enum": ["failed", "unknown"]}, "id": {"type": "string"}
+          "message_status": {"type": "string", "enum": ["failed", "unknown", "cancelled"]}, "id": {"type": "string"}
         }
       },
       "Time": {"type": "string", "format": "date-time"},

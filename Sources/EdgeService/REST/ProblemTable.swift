@@ -10,7 +10,7 @@ enum ProblemTable {
     "user_binding_required": 400, "invalid_cursor": 400, "invalid_time_zone": 400, "range_too_large": 400,
     "missing_scope": 403, "from_not_allowed": 403,
     "not_found": 404,
-    "not_connected": 409, "reauth_required": 409, "idempotency_in_flight": 409, "too_late": 409,
+    "not_connected": 409, "reauth_required": 409, "idempotency_in_flight": 409, "too_late": 409, "cancelled": 409,
     "too_many_webhooks": 409, "webhook_disabled": 409,
     "message_too_large": 413,
     "scope_not_granted": 422, "unexpected_account": 422, "email_not_verified": 422, "idempotency_key_reused": 422,
@@ -55,13 +55,15 @@ enum ProblemTable {
 
   /// A mail that was kept and did not, or perhaps did not, leave.
   static func problem(for response: Mailer.SendMessageResponse) -> Problem {
-    let isUnknown = response.status == .unknown
-    let code = response.error?.code ?? (isUnknown ? "outcome_unknown" : "gmail_rejected")
-    let status = statuses[code] ?? (isUnknown ? 502 : 422)
-    var problem = Problem(
-      status, code,
-      response.error?.message
-        ?? (isUnknown ? "Nobody can tell whether Gmail took the mail." : "Gmail did not take the mail."))
+    let (usual, sentence) =
+      switch response.status {
+      case .unknown: ("outcome_unknown", "Nobody can tell whether Gmail took the mail.")
+      case .cancelled: ("cancelled", "The mail was cancelled before it left.")
+      default: ("gmail_rejected", "Gmail did not take the mail.")
+      }
+    let code = response.error?.code ?? usual
+    let status = statuses[code] ?? (response.status == .unknown ? 502 : 422)
+    var problem = Problem(status, code, response.error?.message ?? sentence)
     if status == 429 || status == 503 { problem.retryAfter = 1 }
     problem.message = .init(id: response.id, status: response.status.word ?? "unknown", isReplay: response.replayed)
     return problem
