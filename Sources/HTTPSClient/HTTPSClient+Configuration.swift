@@ -44,6 +44,9 @@ extension HTTPSClient {
     package var timeout = Duration.seconds(30)
     /// For name resolution, TCP and TLS together.
     package var connectTimeout = Duration.seconds(5)
+    /// No byte of the body leaves unless its first one does by then, on the clock that goes on while the machine sleeps:
+    /// waiting for a connection has no other bound than `timeout`. Nil: whenever a connection is there.
+    package var notAfter: ContinuousClock.Instant?
     package var maxRequestBytes = 48 << 20
     package var maxHeadBytes = 32 << 10
     package var maxBodyBytes = 1 << 20

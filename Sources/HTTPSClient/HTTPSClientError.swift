@@ -18,6 +18,8 @@ package struct HTTPSClientError: Error, Sendable, CustomStringConvertible {
     package static let tls = Code("tls")
     /// The total time ran out.
     package static let timeout = Code("timeout")
+    /// A connection was ready only after `notAfter`. Nothing was sent.
+    package static let tooLate = Code("too_late")
     /// The connection broke, or closed without an answer.
     package static let connectionLost = Code("connection_lost")
     /// The server broke HTTP.

@@ -13,6 +13,7 @@ final class Transfer {
   var response: ResponseCollector
   private(set) var observation = TransportObservation()
   private var streams = StreamNotes()
+  private var isTooLate = false
   var handle: EasyHandle?
   var headerList: UnsafeMutablePointer<curl_slist>?
   var addressList: UnsafeMutablePointer<curl_slist>?
@@ -38,7 +39,7 @@ final class Transfer {
   /// libcurl has a connection and will now send the request. Refused where an earlier try already took body bytes: libcurl would send the
   /// rest of the body only, and nobody knows what became of the first try.
   func connectionIsReady() -> Bool {
-    guard !observation.bodyWasAskedFor else { return false }
+    guard !observation.bodyWasAskedFor, mayBegin() else { return false }
     observation.attempts += 1
     observation.refusedUnprocessed = false
     streams = StreamNotes()
@@ -46,7 +47,14 @@ final class Transfer {
     return true
   }
 
+  private func mayBegin() -> Bool {
+    isTooLate = options.notAfter.map { ContinuousClock.now > $0 } ?? false
+    return !isTooLate
+  }
+
   func takeBody(into buffer: UnsafeMutableRawBufferPointer) -> Int {
+    // The head may have waited for a socket that took nothing.
+    guard observation.bodyWasAskedFor || mayBegin() else { return Int(CURL_READFUNC_ABORT) }
     observation.bodyWasAskedFor = true
     let count = reader.read(into: buffer)
     observation.bodyBytesHandedOver += count
@@ -94,6 +102,9 @@ final class Transfer {
   }
 
   private func failure(of code: CURLcode, words: String) -> Failure {
+    if isTooLate {
+      return Failure(code: .tooLate, message: "\(target.host): no connection was ready in time")
+    }
     let kind: HTTPSClientError.Code
     switch (response.overflow, code) {
     case (.head, _):

@@ -127,6 +127,27 @@ struct FailureTests {
     #expect(server.connections == 0)
   }
 
+  @Test("A request that finds a connection only after its time is not sent, and the connection serves the next one")
+  func tooLate() async throws {
+    let server = try ScriptedServer { peer in while peer.readRequest() != nil { peer.answer() } }
+    var configuration = HTTPSClient.Configuration()
+    configuration.maxRequestsInFlight = 1
+    let outcomes = try await withClient(configuration) { client, _ in
+      var options = HTTPSClient.Options()
+      var outcomes: [Result<HTTPSClient.Response, HTTPSClientError>] = []
+      for notAfter in [ContinuousClock.now + .seconds(60), .now - .nanoseconds(1), nil] {
+        options.notAfter = notAfter
+        outcomes.append(
+          await client.outcome(request(.post, server.authority), body: RequestBody([1]), options: options))
+      }
+      return outcomes
+    }
+    #expect(outcomes.map { $0.error?.code } == [nil, .tooLate, nil])
+    #expect(outcomes[1].error?.observation.delivery == .notSent)
+    #expect(outcomes[1].error?.observation.bodyWasAskedFor == false)
+    #expect(server.requests.count == 2)
+  }
+
   @Test("A body at the limit is taken, one byte more is not", arguments: [(100, true), (101, false)])
   func bodyLimit(_ size: Int, _ fits: Bool) async throws {
     let server = try ScriptedServer { peer in

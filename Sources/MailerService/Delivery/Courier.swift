@@ -39,8 +39,10 @@ final class Courier {
     self.logger = logger
   }
 
-  /// The lease's clock: monotonic.
-  static func clock() -> Duration { .nanoseconds(Instant.current().nanoseconds) }
+  /// The lease's clock: it never goes back, and goes on while the machine sleeps, as the database's does.
+  static func clock() -> Duration { clockOrigin.duration(to: .now) }
+
+  private static let clockOrigin = ContinuousClock.now
 
   /// A lease that was just given, or will be by a statement that is about to start.
   static func lease(epoch: Int64, askedAt: Duration) -> Lease { Lease(epoch: epoch, until: askedAt + Lease.duration) }
@@ -165,7 +167,8 @@ final class Courier {
     let verdict = await gmail.send(
       GmailClient.Request(
         mail: mail.mail, threadID: mail.threadID, accessToken: token.token,
-        timeout: Self.requestTimeout + .seconds(mail.mail.count / Self.slowestLine)))
+        timeout: Self.requestTimeout + .seconds(mail.mail.count / Self.slowestLine),
+        notAfter: Self.clockOrigin + work.attempt.lease.until))
     metrics.gmailRequest(Instant.current() - start)
     if case .refused(let refusal) = verdict, refusal.kind == .scopeMissing {
       await tokens.reportMissingScope(token, of: work.delivery.user)

@@ -17,6 +17,8 @@ final class GmailClient {
     var accessToken: String
     /// For the whole request.
     var timeout: Duration
+    /// No byte of the mail leaves when none has by then.
+    var notAfter: ContinuousClock.Instant?
   }
 
   private let http: HTTPSClient
@@ -42,6 +44,7 @@ final class GmailClient {
     head.headerFields[.accept] = "application/json"
     var options = HTTPSClient.Options()
     options.timeout = request.timeout
+    options.notAfter = request.notAfter
     options.maxBodyBytes = 256 << 10
     let span = tracer?.startRequest(method: "POST", authority: authority)
     do throws(HTTPSClientError) {

@@ -6,7 +6,7 @@ struct FaultOdds {
   enum DatabaseFate { case answered, neverArrives, answerLost, late }
 
   enum GmailFate {
-    case taken, slow, noConnection, refusedStream, cutOnTheWay, answerLost, arrivesLate, answersNothing
+    case taken, slow, waits, noConnection, refusedStream, cutOnTheWay, answerLost, arrivesLate, answersNothing
     case brokenAfterTaking, broken
     case refused(Int, reason: String?, retryAfter: String?)
   }
@@ -62,7 +62,8 @@ struct FaultOdds {
   func drawGmail(_ simulation: Simulation) -> GmailFate {
     guard isFaulty(simulation, gmail) else { return .taken }
     let fates: [(String, GmailFate)] = [
-      ("slow", .slow), ("no connection", .noConnection), ("refused stream", .refusedStream),
+      ("slow", .slow), ("late connection", .waits), ("no connection", .noConnection),
+      ("refused stream", .refusedStream),
       ("cut on the way", .cutOnTheWay), ("lost answer of Gmail", .answerLost), ("lost answer of Gmail", .answerLost),
       ("timeout", .arrivesLate), ("empty answer", .answersNothing), ("5xx after taking", .brokenAfterTaking),
       ("5xx", .broken), ("429", .refused(429, reason: "rateLimitExceeded", retryAfter: "3")),

@@ -8,6 +8,8 @@ enum Flaw: CaseIterable {
   case leaseWithoutEpoch
   /// The first byte leaves whatever is left of the lease.
   case noReserve
+  /// A request that waits for a connection leaves whenever there is one.
+  case requestOutlivesItsLease
   /// libcurl's POSTFIELDS: a connection that closes after the body was read makes it post again by itself.
   case silentSecondPost
   /// The outcome is recorded and then the mail sent.

@@ -95,11 +95,12 @@ final class SimulatedCourier {
       } then: { _, _ in
       }
     }
-    simulation.began(id, epoch: epoch)
     requests += 1
     renew(requests)
     let number = requests
-    SimulatedRequest(simulation, mail, from: mailer).send { [self] observation in
+    SimulatedRequest(simulation, mail, from: mailer).send(notAfter: attempt.lease.until) { [simulation] in
+      simulation.began(id, epoch: epoch)
+    } then: { [self] observation in
       guard number == requests else { return }
       requests += 1
       let verdict = corrupted(GmailVerdict(observation, now: mailer.time))

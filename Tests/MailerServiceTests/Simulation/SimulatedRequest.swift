@@ -17,9 +17,11 @@ final class SimulatedRequest {
     asker = mailer.incarnation
   }
 
-  func send(then: @escaping (GmailObservation) -> Void) {
+  /// - Parameter begins: the first byte leaves.
+  func send(notAfter: Duration, begins: @escaping () -> Void, then: @escaping (GmailObservation) -> Void) {
     let fate = simulation.odds.drawGmail(simulation)
     let there = simulation.trip()
+    if case .waits = fate {} else { begins() }
     switch fate {
     case .taken: deliver(after: there) { [self] in answer(200, id: "m\(mail.id)", then) }
     case .slow:
@@ -27,6 +29,17 @@ final class SimulatedRequest {
       let delay = simulation.random.seconds(0.2, 45)
       simulation.disturb("slow answer", until: simulation.now + delay)
       deliver(after: delay) { [self] in answer(200, id: "m\(mail.id)", then) }
+    case .waits:
+      // The process's own wait: it is longer when the process is paused.
+      let delay = simulation.random.seconds(0.5, 30)
+      simulation.disturb("late connection", until: simulation.now + delay)
+      simulation.after(delay, mailer) { [self] in
+        guard mailer.clock <= notAfter || simulation.flaw == .requestOutlivesItsLease else {
+          return fail(.tooLate, after: 0, then)
+        }
+        begins()
+        deliver(after: simulation.trip()) { [self] in answer(200, id: "m\(mail.id)", then) }
+      }
     case .noConnection: fail(.connect, after: there, then)
     case .refusedStream:
       fail(.connectionLost, after: there, then) { $0.refusedUnprocessed = true }
@@ -85,7 +98,7 @@ final class SimulatedRequest {
   ) {
     var seen = TransportObservation()
     seen.bodyBytes = 1000
-    if code != .connect { seen.attempts = 1 }
+    if code != .connect, code != .tooLate { seen.attempts = 1 }
     change(&seen)
     let error = HTTPSClientError(code, "simulated", observation: seen)
     simulation.after(delay, mailer, incarnation: asker) { then(GmailClient.observation(of: error)) }
