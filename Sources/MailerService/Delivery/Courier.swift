@@ -139,6 +139,11 @@ final class Courier {
   // MARK: Steps
 
   private func obtainToken(_ work: inout Work, refused: AccessToken?) async -> SendAttempt.Action {
+    // A token may take longer than a lease. Where Gmail refused the last one the intent is recorded: were the lease to
+    // lapse now, a mail that was certainly not taken would be called unknown.
+    let renewal = LeaseRenewal(reactor: reactor, store: store, key: work.delivery.key, epoch: work.attempt.lease.epoch)
+    renewal.start()
+    defer { renewal.stop() }
     do throws(AccountError) {
       let user = work.delivery.user
       let token =

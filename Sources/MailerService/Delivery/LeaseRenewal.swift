@@ -1,6 +1,6 @@
 import EventLoop
 
-/// Renews a lease while a request to Gmail is under way, however long that takes. Mostly it ends before it began: a timer
+/// Renews a lease while a request to Gmail, or for a token, is under way, however long that takes. Mostly it ends before it began: a timer
 /// set and cancelled.
 final class LeaseRenewal {
   private let reactor: Reactor

@@ -1,3 +1,5 @@
+import EventLoop
+
 @testable import MailerService
 
 /// How often what goes wrong in one run: drawn once a seed, so that some runs are calm but for one kind of fault and some
@@ -57,6 +59,14 @@ struct FaultOdds {
     guard isFaulty(simulation, token) else { return nil }
     simulation.disturb("no token", until: simulation.now)
     return simulation.random.chance(0.9) ? .unavailable : .reauthRequired
+  }
+
+  /// How long a token takes beyond a trip: the oauth service may have to ask Google.
+  func drawTokenDelay(_ simulation: Simulation) -> Int64 {
+    guard isFaulty(simulation, token) else { return 0 }
+    let delay = min(simulation.random.seconds(1, 25), TokenSource.timeout.wholeNanoseconds)
+    simulation.disturb("slow token", until: simulation.now + delay)
+    return delay
   }
 
   func drawGmail(_ simulation: Simulation) -> GmailFate {

@@ -36,6 +36,8 @@ enum Flaw: CaseIterable {
   case keyIsForgotten
   /// Nobody looks for the mail of dead workers.
   case lapsedLeasesAreLeft
+  /// A lease is not renewed while a token is asked for.
+  case leaseIsNotRenewedForTheToken
   /// A lease is not renewed while its request is under way.
   case leaseIsNotRenewed
 }

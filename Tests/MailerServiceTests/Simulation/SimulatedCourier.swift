@@ -76,7 +76,10 @@ final class SimulatedCourier {
 
   private func obtainToken() {
     let fate = simulation.odds.drawToken(simulation)
-    simulation.after(simulation.trip(), mailer) { [self] in
+    requests += 1
+    if simulation.flaw != .leaseIsNotRenewedForTheToken { renew(requests) }
+    simulation.after(simulation.odds.drawTokenDelay(simulation) + simulation.trip(), mailer) { [self] in
+      requests += 1
       if let fate {
         perform(attempt.tokenFailed(fate, time: mailer.time, jitter: simulation.random.unit()))
       } else {

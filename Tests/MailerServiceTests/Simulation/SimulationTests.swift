@@ -25,8 +25,8 @@ struct SimulationTests {
     // A simulation in which nothing goes wrong shows nothing.
     for fault in [
       "crash", "pause", "cut off the database", "database restarts", "drain", "clock jumps", "lost question",
-      "lost answer of the database", "slow transaction", "no token", "slow answer", "late connection", "late arrival",
-      "no connection",
+      "lost answer of the database", "slow transaction", "no token", "slow token", "slow answer", "late connection",
+      "late arrival", "no connection",
       "refused stream", "cut on the way", "lost answer of Gmail", "empty answer", "5xx after taking", "5xx", "429",
       "403 rate", "403 project", "401", "400",
     ] {
