@@ -155,6 +155,19 @@ struct SendingTests {
     }
   }
 
+  @Test("The wait begins when the request comes: a token that takes long is part of it")
+  func waitsOnce() async throws {
+    try await MailerHarness.run { harness in
+      harness.oauth.delay = .seconds(2)
+      harness.gmail.script = { _, _ in .held }
+      let start = Instant.current()
+      let response = try await harness.send { $0.wait = ProtobufDuration(.milliseconds(2500)) }
+      #expect(response.status == .sending || response.status == .queued)
+      let took = Instant.current() - start
+      #expect(took < .seconds(4), "\(took)")
+    }
+  }
+
   @Test("While Gmail cannot be reached the mail stays queued and is not counted")
   func connectRefused() async throws {
     try await MailerHarness.run { harness in

@@ -23,9 +23,10 @@ final class TokenSource {
     self.cache = cache
   }
 
-  func token(of user: UserKey) async throws(AccountError) -> AccessToken {
+  /// - Parameter patience: how long to wait for it at most.
+  func token(of user: UserKey, within patience: Duration = timeout) async throws(AccountError) -> AccessToken {
     if let token = cache.token(of: user, now: .now()) { return token }
-    return try await ask(user, refused: nil)
+    return try await ask(user, refused: nil, within: patience)
   }
 
   /// A newer token than the one that Gmail refused.
@@ -52,10 +53,17 @@ final class TokenSource {
 
   // MARK: Asking
 
-  private func ask(_ user: UserKey, refused: OAuth.TokenRefusal?) async throws(AccountError) -> AccessToken {
+  private func ask(
+    _ user: UserKey, refused: OAuth.TokenRefusal?, within patience: Duration = timeout
+  ) async throws(AccountError) -> AccessToken {
     let result: Result<AccessToken, AccountError>
+    var timer: Timer?
+    defer { timer?.cancel() }
     do {
       result = try await reactor.wait { (waiter: Waiter<Result<AccessToken, AccountError>>) in
+        if patience < Self.timeout {
+          timer = reactor.schedule(after: patience) { waiter.resume(returning: .failure(.unavailable)) }
+        }
         asking[user, default: []].append(waiter)
         guard asking[user]?.count == 1 else { return }
         // Asked in a task of its own: the first who asked may be cancelled, the others still want the answer.

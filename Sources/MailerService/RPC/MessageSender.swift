@@ -13,6 +13,8 @@ import TLSSession
 final class MessageSender {
   static let defaultWait: Duration = .seconds(30)
   static let longestWait: Duration = .seconds(60)
+  /// How long a token may take before a mail is accepted without one. The edge gives this call 15 s more than its wait.
+  static let tokenPatience: Duration = .seconds(10)
   /// How often one who waits for mail that another process may have looks into the log.
   static let lookInterval: Duration = .milliseconds(500)
 
@@ -55,11 +57,12 @@ final class MessageSender {
   func send(
     _ request: Mailer.SendMessageRequest, _ call: ServiceCall, isOfBatch: Bool = false
   ) async throws -> Mailer.SendMessageResponse {
+    let arrival = Instant.current()
     let user = UserKey(tenantID: call.tenantID, userID: call.userID)
     let idempotency = try Order.idempotency(request)
     do {
       var order = try Order(
-        request, of: user, idempotency, links: links, credentialID: call.context.credentialID)
+        request, of: user, idempotency, links: links, credentialID: call.context.credentialID, arrival: arrival)
       order.isBulk = SendClass.isBulk(
         asked: request.priority.isBulk, isAwaited: order.isAwaited, isOfBatch: isOfBatch)
       return try await accept(order, of: user)
@@ -78,6 +81,8 @@ final class MessageSender {
     let policy: SendAttempt.AmbiguityPolicy
     /// Zero: answer when it is durable.
     let wait: Duration
+    /// When the wait ends: what came before the acceptance is part of it.
+    let deadline: Instant
     let idempotency: MailStore.Idempotency?
     let credentialID: String
     var isBulk = false
@@ -88,7 +93,7 @@ final class MessageSender {
 
     init(
       _ request: Mailer.SendMessageRequest, of user: UserKey, _ idempotency: MailStore.Idempotency?,
-      links: UnsubscribeLinks, credentialID: String
+      links: UnsubscribeLinks, credentialID: String, arrival: Instant
     ) throws(RPCError) {
       var draft = try MessageDraft(request)
       if request.oneClickUnsubscribe { draft.headers += try links.headers(of: draft, user) }
@@ -99,6 +104,7 @@ final class MessageSender {
       }
       policy = request.onAmbiguous == .retry ? .retry : .hold
       wait = try Self.wait(request)
+      deadline = arrival + wait
       self.idempotency = idempotency
       self.credentialID = credentialID
     }
@@ -166,7 +172,7 @@ final class MessageSender {
   /// The account to send from, with a token where one can be had: without it the mail is queued until it can.
   private func account(of user: UserKey) async throws -> (MailAccount, AccessToken?) {
     do throws(AccountError) {
-      let token = try await tokens.token(of: user)
+      let token = try await tokens.token(of: user, within: Self.tokenPatience)
       return (token.account, token)
     } catch {
       guard error == .unavailable else { throw RPCError(error) }
@@ -301,16 +307,15 @@ final class MessageSender {
     let delivery = Delivery(
       key: key, googleSub: mail.acceptance.account.googleSub, mail: mail.payload, token: token,
       isPayloadStored: mail.acceptance.payload != nil || order.policy == .retry)
-    let deadline = Instant.current() + order.wait
-    guard let end = try await seeThrough(delivery, attempt, first, turn, by: deadline) else {
+    guard let end = try await seeThrough(delivery, attempt, first, turn, by: order.deadline) else {
       return try await patienceEnded(mail, order, .sending)
     }
     switch end {
     case .final(let outcome, let time): return response(mail, outcome, at: time)
     case .requeued:
       worker.hint()
-      return try await outcome(of: mail, order, deadline)
-    case .lost: return try await outcome(of: mail, order, deadline)
+      return try await outcome(of: mail, order)
+    case .lost: return try await outcome(of: mail, order)
     }
   }
 
@@ -333,13 +338,10 @@ final class MessageSender {
   }
 
   /// Waits for the outcome of queued mail, which any loop or process may send.
-  private func outcome(
-    of mail: Mail, _ order: Order, _ deadline: Instant? = nil
-  ) async throws -> Mailer.SendMessageResponse {
-    let deadline = deadline ?? .current() + order.wait
+  private func outcome(of mail: Mail, _ order: Order) async throws -> Mailer.SendMessageResponse {
     let id = mail.acceptance.key.id
     while true {
-      let left = deadline - .current()
+      let left = order.deadline - .current()
       // A process that stops says what is true by now: the mail is kept, and another one will send it.
       guard left > .zero, !courier.isDraining else { break }
       if let (outcome, time) = try await posted(id, within: min(left, Self.lookInterval)) {

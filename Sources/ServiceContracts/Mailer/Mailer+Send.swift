@@ -54,8 +54,8 @@ extension Mailer {
     /// The sender's own pairs, at most 16, kept in the log and given back.
     public var metadata: WireMap = [:]
 
-    /// How long to wait for the outcome: 0–60 s. Zero: answer once it is durable. Absent: 30 s. A scheduled mail is
-    /// never waited for.
+    /// How long to wait for the outcome, from the call on: 0–60 s. Zero: answer once it is durable. Absent: 30 s. A
+    /// scheduled mail is never waited for.
     public var wait: ProtobufDuration?
 
     /// The caller's name for this very mail, 1–255 printable ASCII characters: within 7 days the same key of the same

@@ -16,6 +16,8 @@ final class ScriptedOAuth {
   private(set) var missingScopes = 0
   private var version: Int64 = 1
   var answer = Answer.token
+  /// How long a token takes.
+  var delay: Duration = .zero
   /// The Google account behind each user.
   var sub: (String) -> String = { "sub-\($0)" }
   private var watchers: [MessageWriter<OAuth.WatchConnectionsResponse>] = []
@@ -26,7 +28,8 @@ final class ScriptedOAuth {
     self.reactor = reactor
     server = RPCServer(on: reactor)
     server.handle(OAuth.getAccessToken) { [unowned self] request, context in
-      try token(request, Self.context(context))
+      try await reactor.sleep(for: delay)
+      return try token(request, Self.context(context))
     }
     server.handle(OAuth.watchConnections, options: MethodOptions(endsOnDrain: true)) { [unowned self] _, writer, _ in
       try await writer.write(OAuth.WatchConnectionsResponse { $0.event = .started(.init()) })
