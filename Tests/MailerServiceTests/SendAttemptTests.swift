@@ -16,7 +16,7 @@ struct SendAttemptTests {
     SendAttempt(
       lease: Lease(epoch: 1, until: until), attempts: attempts, policy: policy,
       failingSince: failingFor.map { time - $0 },
-      isAwaited: awaited, hasIntent: intent)
+      awaitedUntil: awaited ? .seconds(30) : nil, hasIntent: intent)
   }
 
   /// A mail that is on its way to Gmail.
@@ -97,7 +97,21 @@ struct SendAttemptTests {
     #expect(attempt.attempts == 1)
     var awaited = Self.sending(awaited: true)
     _ = awaited.answered(Self.refusal(.tokenRejected), now: .zero, time: Self.time, jitter: 0)
-    #expect(awaited.tokenFailed(.reauthRequired, time: Self.time, jitter: 0) == .finish(.failed(.reauthRequired)))
+    #expect(
+      awaited.tokenFailed(.reauthRequired, now: .zero, time: Self.time, jitter: 0) == .finish(.failed(.reauthRequired)))
+  }
+
+  @Test("A grant that is lost after the wait has ended parks the mail, whose sender was told that it is kept")
+  func lostAfterTheWait() {
+    for (now, isParked) in [(Duration.seconds(30) - .nanoseconds(1), false), (.seconds(30), true)] {
+      var attempt = Self.sending(awaited: true)
+      let action = attempt.answered(Self.refusal(.scopeMissing), now: now, time: Self.time, jitter: 0)
+      if case .requeue(let requeue) = action {
+        #expect(isParked && requeue.reason == .reauthRequired)
+      } else {
+        #expect(!isParked && action == .finish(.failed(.reauthRequired)))
+      }
+    }
   }
 
   @Test(
@@ -201,7 +215,7 @@ struct SendAttemptTests {
       failingSince(again.answered(.notSent(reason: "connect"), now: .zero, time: Self.time, jitter: 0)) == since)
     var noToken = Self.attempt()
     _ = noToken.claimed(time: Self.time)
-    #expect(failingSince(noToken.tokenFailed(.unavailable, time: Self.time, jitter: 0)) == Self.time)
+    #expect(failingSince(noToken.tokenFailed(.unavailable, now: .zero, time: Self.time, jitter: 0)) == Self.time)
     var told = Self.sending(failingFor: SendAttempt.patience)
     guard
       case .requeue(let requeue) = told.answered(Self.refusal(.rateLimited), now: .zero, time: Self.time, jitter: 0)
@@ -258,7 +272,8 @@ struct SendAttemptTests {
     _ = recovered.claimed(time: Self.time)
     #expect(recovered.mayHaveBeenSent)
     #expect(
-      recovered.tokenFailed(.otherAccount, time: Self.time, jitter: 0) == .finish(.unknown(.outcomeUnknown)))
+      recovered.tokenFailed(.otherAccount, now: .zero, time: Self.time, jitter: 0) == .finish(.unknown(.outcomeUnknown))
+    )
   }
 
   @Test("An ending that the database does not take is tried again for a minute; any other step is left to the lease")
@@ -320,7 +335,8 @@ struct SendAttemptTests {
   func otherAccount() {
     var attempt = Self.attempt()
     _ = attempt.claimed(time: Self.time)
-    #expect(attempt.tokenFailed(.otherAccount, time: Self.time, jitter: 0) == .finish(.failed(.otherAccount)))
+    #expect(
+      attempt.tokenFailed(.otherAccount, now: .zero, time: Self.time, jitter: 0) == .finish(.failed(.otherAccount)))
   }
 }
 

@@ -151,13 +151,13 @@ final class Courier {
           try await tokens.token(of: user)
         }
       guard token.account.googleSub.utf8.elementsEqual(work.delivery.googleSub.utf8) else {
-        return work.attempt.tokenFailed(.otherAccount, time: .now(), jitter: 0)
+        return work.attempt.tokenFailed(.otherAccount, now: Self.clock(), time: .now(), jitter: 0)
       }
       work.delivery.token = token
       return work.attempt.tokenObtained(now: Self.clock())
     } catch {
       let failure: SendAttempt.TokenFailure = error == .unavailable ? .unavailable : .reauthRequired
-      return work.attempt.tokenFailed(failure, time: .now(), jitter: .random(in: 0..<1))
+      return work.attempt.tokenFailed(failure, now: Self.clock(), time: .now(), jitter: .random(in: 0..<1))
     }
   }
 

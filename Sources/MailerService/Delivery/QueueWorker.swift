@@ -132,7 +132,7 @@ final class QueueWorker {
   private func carry(_ mail: MailStore.ClaimedMail, askedAt: Duration) async {
     var attempt = SendAttempt(
       lease: Courier.lease(epoch: mail.epoch, askedAt: askedAt), attempts: mail.attempts, policy: mail.policy,
-      failingSince: mail.failingSince, isAwaited: false, hasIntent: mail.hasIntent)
+      failingSince: mail.failingSince, awaitedUntil: nil, hasIntent: mail.hasIntent)
     var first = attempt.claimed(time: .now())
     do {
       // Nothing is opened of a mail that will not be sent.

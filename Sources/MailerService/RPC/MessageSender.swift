@@ -302,7 +302,8 @@ final class MessageSender {
   ) async throws -> Mailer.SendMessageResponse {
     let key = mail.acceptance.key
     var attempt = SendAttempt(
-      lease: lease, attempts: 0, policy: order.policy, failingSince: nil, isAwaited: true, hasIntent: true)
+      lease: lease, attempts: 0, policy: order.policy, failingSince: nil,
+      awaitedUntil: Courier.clock() + (order.deadline - .current()), hasIntent: true)
     let first = attempt.acceptedForSending(now: Courier.clock())
     let delivery = Delivery(
       key: key, googleSub: mail.acceptance.account.googleSub, mail: mail.payload, token: token,

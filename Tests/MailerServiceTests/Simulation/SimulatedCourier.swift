@@ -81,7 +81,7 @@ final class SimulatedCourier {
     simulation.after(simulation.odds.drawTokenDelay(simulation) + simulation.trip(), mailer) { [self] in
       requests += 1
       if let fate {
-        perform(attempt.tokenFailed(fate, time: mailer.time, jitter: simulation.random.unit()))
+        perform(attempt.tokenFailed(fate, now: mailer.clock, time: mailer.time, jitter: simulation.random.unit()))
       } else {
         perform(attempt.tokenObtained(now: mailer.clock))
       }

@@ -80,7 +80,7 @@ struct SimulatedPlatform {
         let policy = simulation.flaw == .retryAfterUnknown ? .retry : mail.policy
         var attempt = SendAttempt(
           lease: Courier.lease(epoch: epoch, askedAt: asked), attempts: 0, policy: policy, failingSince: nil,
-          isAwaited: true, hasIntent: true)
+          awaitedUntil: mailer.clock + MessageSender.defaultWait, hasIntent: true)
         let first = attempt.acceptedForSending(now: mailer.clock)
         mailer.letGo(mail.id)
         mailer.carry(mail, attempt, first) { status in

@@ -92,8 +92,8 @@ struct SendAttempt: Sendable, Equatable {
   let policy: AmbiguityPolicy
   /// The first of the failures in a row before this try.
   let failingSince: Timestamp?
-  /// Somebody waits for the outcome right now: then a lost grant is told as a failure instead of parking the mail.
-  let isAwaited: Bool
+  /// Until then somebody waits for the outcome, and a lost grant is told as a failure instead of parking the mail.
+  let awaitedUntil: Duration?
   /// A request whose fate nobody knows went before, here or in another worker's hands: from then on the mail can be
   /// `success` or `unknown`, and never `failed`.
   private(set) var mayHaveBeenSent = false
@@ -107,13 +107,14 @@ struct SendAttempt: Sendable, Equatable {
 
   /// - Parameter hasIntent: recorded already: together with the acceptance, or by a worker that died.
   init(
-    lease: Lease, attempts: Int, policy: AmbiguityPolicy, failingSince: Timestamp?, isAwaited: Bool, hasIntent: Bool
+    lease: Lease, attempts: Int, policy: AmbiguityPolicy, failingSince: Timestamp?, awaitedUntil: Duration?,
+    hasIntent: Bool
   ) {
     self.lease = lease
     self.attempts = attempts
     self.policy = policy
     self.failingSince = failingSince
-    self.isAwaited = isAwaited
+    self.awaitedUntil = awaitedUntil
     self.hasIntent = hasIntent
   }
 
@@ -169,10 +170,10 @@ struct SendAttempt: Sendable, Equatable {
     return .recordIntent
   }
 
-  mutating func tokenFailed(_ failure: TokenFailure, time: Timestamp, jitter: Double) -> Action {
+  mutating func tokenFailed(_ failure: TokenFailure, now: Duration, time: Timestamp, jitter: Double) -> Action {
     switch failure {
     case .otherAccount: return finish(.failed(.otherAccount))
-    case .reauthRequired: return lostGrant(time: time)
+    case .reauthRequired: return lostGrant(now: now, time: time)
     case .unavailable:
       return requeue(
         .tokenUnavailable, at: time + Self.tokenInterval * (0.8 + 0.4 * jitter), isFailure: false, time: time)
@@ -232,7 +233,7 @@ struct SendAttempt: Sendable, Equatable {
       attempts += 1
       return finish(.success(messageID: messageID, threadID: threadID))
     case .refused(let refusal):
-      return refused(refusal, time: time, jitter: jitter)
+      return refused(refusal, now: now, time: time, jitter: jitter)
     case .notProcessed where !hasRepeatedUnprocessed:
       hasRepeatedUnprocessed = true
       return sendOrRenew(now: now)
@@ -248,16 +249,18 @@ struct SendAttempt: Sendable, Equatable {
     }
   }
 
-  private mutating func refused(_ refusal: GmailRefusal, time: Timestamp, jitter: Double) -> Action {
+  private mutating func refused(
+    _ refusal: GmailRefusal, now: Duration, time: Timestamp, jitter: Double
+  ) -> Action {
     if refusal.kind != .tokenRejected || hasRenewedToken { attempts += 1 }
     switch refusal.kind {
     case .invalidMail: return finish(.failed(.rejected))
     case .tooLarge: return finish(.failed(.tooLarge))
     case .domainPolicy: return finish(.failed(.domainPolicy))
     case .notConfigured: return finish(.failed(.notConfigured))
-    case .scopeMissing: return lostGrant(time: time)
+    case .scopeMissing: return lostGrant(now: now, time: time)
     case .tokenRejected:
-      guard !hasRenewedToken else { return lostGrant(time: time) }
+      guard !hasRenewedToken else { return lostGrant(now: now, time: time) }
       hasRenewedToken = true
       state = .renewingToken
       return .renewToken
@@ -308,8 +311,8 @@ struct SendAttempt: Sendable, Equatable {
     return action
   }
 
-  private mutating func lostGrant(time: Timestamp) -> Action {
-    if isAwaited { return finish(.failed(.reauthRequired)) }
+  private mutating func lostGrant(now: Duration, time: Timestamp) -> Action {
+    if let awaitedUntil, now < awaitedUntil { return finish(.failed(.reauthRequired)) }
     return giveBack(
       Requeue(reason: .reauthRequired, at: time + Self.reauthInterval, isFailure: false, pausesMailbox: false))
   }
