@@ -28,7 +28,8 @@ struct GmailVerdictTests {
       (403, "userRateLimitExceeded", nil, .rateLimited), (403, "rateLimitExceeded", nil, .projectRate),
       (429, "userRateLimitExceeded", nil, .rateLimited), (429, nil, "RESOURCE_EXHAUSTED", .rateLimited),
       (429, nil, nil, .rateLimited),
-      (403, nil, nil, .domainPolicy), (408, nil, nil, .rateLimited),
+      (403, nil, nil, .forbidden), (407, nil, nil, .forbidden), (403, nil, "PERMISSION_DENIED", .invalidMail),
+      (403, "delegationDenied", nil, .invalidMail), (408, nil, nil, .rateLimited),
     ] as [(Int, String?, String?, GmailRefusal.Kind)])
   func refusals(status: Int, reason: String?, state: String?, kind: GmailRefusal.Kind) {
     guard case .refused(let refusal) = Self.verdict(status, reason: reason, state: state) else {
@@ -95,6 +96,14 @@ struct GmailVerdictTests {
       Issue.record("\(status) was taken for certain")
       return
     }
+  }
+
+  @Test("A 403 that is not Gmail's own, a proxy's page for one, says nothing of the account's administrator")
+  func foreign() {
+    let seen = GmailObservation(delivery: .answered, status: 403, answer: GmailAnswer(json: Array("<html>".utf8)))
+    #expect(
+      GmailVerdict(seen, now: Self.now)
+        == .refused(GmailRefusal(kind: .forbidden, retryAt: nil, reason: "http_403")))
   }
 
   @Test("A success needs an id that was read whole")

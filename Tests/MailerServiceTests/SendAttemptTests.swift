@@ -228,6 +228,23 @@ struct SendAttemptTests {
     #expect(failingSince(drained.draining(drained.claimed(time: Self.time), time: Self.time)) == since)
   }
 
+  @Test("Refused on its way, a mail is tried again for a day, and then its sender is told so")
+  func forbidden() {
+    var attempt = Self.sending()
+    guard
+      case .requeue(let requeue) = attempt.answered(
+        Self.refusal(.forbidden), now: .zero, time: Self.time, jitter: 0.5)
+    else {
+      Issue.record("not tried again")
+      return
+    }
+    #expect(requeue.failingSince == Self.time && requeue.at == Self.time + .milliseconds(250))
+    #expect(!requeue.pausesMailbox && attempt.attempts == 1)
+    var old = Self.sending(failingFor: SendAttempt.patience)
+    #expect(
+      old.answered(Self.refusal(.forbidden), now: .zero, time: Self.time, jitter: 0) == .finish(.failed(.forbidden)))
+  }
+
   @Test("Not processed is repeated at once, and once")
   func notProcessed() {
     var attempt = Self.sending()

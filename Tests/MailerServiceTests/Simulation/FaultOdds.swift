@@ -79,6 +79,7 @@ struct FaultOdds {
       ("5xx", .broken), ("429", .refused(429, reason: "rateLimitExceeded", retryAfter: "3")),
       ("403 rate", .refused(403, reason: "userRateLimitExceeded", retryAfter: nil)),
       ("403 project", .refused(403, reason: "rateLimitExceeded", retryAfter: nil)),
+      ("403 of a proxy", .refused(403, reason: nil, retryAfter: nil)),
       ("401", .refused(401, reason: nil, retryAfter: nil)), ("400", .refused(400, reason: nil, retryAfter: nil)),
     ]
     let (name, fate) = fates[simulation.random.pick(fates.count)]

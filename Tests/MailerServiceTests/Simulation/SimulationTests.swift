@@ -28,7 +28,7 @@ struct SimulationTests {
       "lost answer of the database", "slow transaction", "no token", "slow token", "slow answer", "late connection",
       "late arrival", "no connection",
       "refused stream", "cut on the way", "lost answer of Gmail", "empty answer", "5xx after taking", "5xx", "429",
-      "403 rate", "403 project", "401", "400",
+      "403 rate", "403 project", "403 of a proxy", "401", "400",
     ] {
       #expect(total.faults[fault, default: 0] > 0, "no \(fault)")
     }

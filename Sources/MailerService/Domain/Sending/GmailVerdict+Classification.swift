@@ -51,7 +51,10 @@ extension GmailVerdict {
         return .scopeMissing
       }
       if !reasons.isDisjoint(with: ["accessNotConfigured", "SERVICE_DISABLED"]) { return .notConfigured }
-      return .domainPolicy
+      if reasons.contains("domainPolicy") { return .domainPolicy }
+      // With another reason it is Gmail that refuses; without any, nobody can say that it saw the mail.
+      return reasons.isEmpty && answer.status == nil ? .forbidden : .invalidMail
+    case 407: return .forbidden
     // Nothing was processed, only too slowly or too early.
     case 408, 425: return .rateLimited
     default: return .invalidMail

@@ -26,6 +26,8 @@ struct GmailRefusal: Sendable, Equatable {
     case scopeMissing
     /// 403 `domainPolicy`: the account's administrator does not allow it.
     case domainPolicy
+    /// 403 (or a proxy's 407) without a word of Gmail's own: something on the way refused it, or a front end of Google's.
+    case forbidden
     /// 403 `accessNotConfigured`: the operator has not switched the Gmail API on.
     case notConfigured
     /// 403 `dailyLimitExceeded`: the whole project's day is used up.

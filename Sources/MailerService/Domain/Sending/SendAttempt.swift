@@ -39,6 +39,7 @@ struct SendAttempt: Sendable, Equatable {
   struct Requeue: Sendable, Equatable {
     enum Reason: String, Sendable {
       case notSent = "not_sent"
+      case forbidden
       case rateLimited = "rate_limited"
       case mailboxDay = "daily_limit"
       case projectDay = "project_daily_limit"
@@ -258,6 +259,9 @@ struct SendAttempt: Sendable, Equatable {
     case .tooLarge: return finish(.failed(.tooLarge))
     case .domainPolicy: return finish(.failed(.domainPolicy))
     case .notConfigured: return finish(.failed(.notConfigured))
+    case .forbidden:
+      let delay = RetryDelay.connection.delay(failures: attempts, jitter: jitter)
+      return requeue(.forbidden, at: time + delay, isFailure: false, time: time, givingUp: .forbidden)
     case .scopeMissing: return lostGrant(now: now, time: time)
     case .tokenRejected:
       guard !hasRenewedToken else { return lostGrant(now: now, time: time) }
@@ -321,10 +325,12 @@ struct SendAttempt: Sendable, Equatable {
     giveBack(Requeue(reason: reason, at: at, isFailure: false, pausesMailbox: true))
   }
 
-  private mutating func requeue(_ reason: Requeue.Reason, at: Timestamp, isFailure: Bool, time: Timestamp) -> Action {
+  private mutating func requeue(
+    _ reason: Requeue.Reason, at: Timestamp, isFailure: Bool, time: Timestamp, givingUp: SendError = .gaveUp
+  ) -> Action {
     if isFailure { attempts += 1 }
     let isTry = reason != .drained
-    if isTry, let failingSince, time - failingSince >= Self.patience { return finish(.failed(.gaveUp)) }
+    if isTry, let failingSince, time - failingSince >= Self.patience { return finish(.failed(givingUp)) }
     var action = Requeue(reason: reason, at: at, isFailure: isFailure, pausesMailbox: false)
     action.failingSince = failingSince ?? (isTry ? time : nil)
     return giveBack(action)

@@ -44,6 +44,8 @@ struct SendError: Error, Sendable, Hashable {
     code: "unavailable", message: "The service could not confirm that it took this mail; it was not sent.")
   static let unreadable = SendError(
     code: "unavailable", message: "The mail could not be read back from the queue; it was not sent.")
+  static let forbidden = SendError(
+    code: "unavailable", message: "Requests to Gmail were refused on their way; the mail was not sent.")
   static let gaveUp = SendError(
     code: "unavailable", message: "Gmail could not be reached in time; the mail was not sent.")
 }
