@@ -62,11 +62,13 @@ struct GmailVerdictTests {
     #expect(refusal.kind == kind)
   }
 
-  @Test("The mailbox's day is told apart from a burst, with the time inside the sentence")
-  func mailboxDay() {
+  @Test(
+    "The mailbox's day is told apart from a burst, with the time inside the sentence, whatever stands behind it",
+    arguments: [" (Mail sending)", ". (Mail sending)", ") (Mail sending)", "., (Mail sending)"])
+  func mailboxDay(end: String) {
     let verdict = Self.verdict(
       429, reason: "rateLimitExceeded", state: "RESOURCE_EXHAUSTED",
-      message: "User-rate limit exceeded.  Retry after 2026-11-23T01:02:03.456Z (Mail sending)")
+      message: "User-rate limit exceeded.  Retry after 2026-11-23T01:02:03.456Z\(end)")
     #expect(
       verdict
         == .refused(
@@ -78,7 +80,8 @@ struct GmailVerdictTests {
   func retryAfter() {
     guard case .refused(let soon) = Self.verdict(429, retryAfter: "7"),
       case .refused(let never) = Self.verdict(429, retryAfter: "999999999999"),
-      case .refused(let bad) = Self.verdict(429, retryAfter: "soon")
+      case .refused(let bad) = Self.verdict(429, retryAfter: "soon"),
+      case .refused(let dated) = Self.verdict(429, retryAfter: "Mon, 23 Nov 2026 01:02:03 GMT")
     else {
       Issue.record("not refusals")
       return
@@ -86,6 +89,7 @@ struct GmailVerdictTests {
     #expect(soon.retryAt == Self.now + .seconds(7))
     #expect(never.retryAt == Self.now + .seconds(48 * 3600))
     #expect(bad.retryAt == nil)
+    #expect(dated.retryAt == Timestamp(rfc3339: "2026-11-23T01:02:03Z"))
   }
 
   @Test(

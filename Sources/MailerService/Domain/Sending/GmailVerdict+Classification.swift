@@ -82,10 +82,10 @@ extension GmailVerdict {
     return min(latest, now + .seconds(48 * 3600))
   }
 
-  /// Seconds; the date form (RFC 9110 §10.2.3) is not used by Google's APIs.
+  /// Seconds or a date (RFC 9110 §10.2.3): Google's APIs give seconds, what stands before them may not.
   private static func retryAfter(_ value: String, now: Timestamp) -> Timestamp? {
-    guard let seconds = Int64(value), seconds >= 0 else { return nil }
-    return now + .seconds(min(seconds, 48 * 3600))
+    guard let seconds = Int64(value) else { return Timestamp(httpDate: value) }
+    return seconds >= 0 ? now + .seconds(min(seconds, 48 * 3600)) : nil
   }
 
   private static func timeInside(_ message: String) -> Timestamp? {
@@ -96,6 +96,9 @@ extension GmailVerdict {
       }),
       after + 1 < words.endIndex
     else { return nil }
-    return Timestamp(rfc3339: words[after + 1])
+    // In a sentence a full stop or a bracket may follow.
+    var time = words[after + 1]
+    while let last = time.last, !last.isLetter, !last.isNumber { time.removeLast() }
+    return Timestamp(rfc3339: time)
   }
 }
