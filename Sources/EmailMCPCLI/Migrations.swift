@@ -21,6 +21,7 @@ enum Migrations {
     migration(16, "take_back", PackageResources._016_take_back_sql),
     migration(17, "patience", PackageResources._017_patience_sql),
     migration(18, "parked", PackageResources._018_parked_sql),
+    migration(19, "locks", PackageResources._019_locks_sql),
   ]
 
   private static func migration(_ version: Int, _ name: String, _ sql: [UInt8]) -> Migration {

@@ -37,6 +37,58 @@ struct BatchTests {
     }
   }
 
+  @Test("Upkeep waits for no mailbox that another transaction holds")
+  func upkeepWaitsForNobody() async throws {
+    let users = ["ann", "bea"]
+    try await MailerHarness.run(mailers: 0, users: users) { harness in
+      for (number, user) in users.enumerated() {
+        let now = Timestamp(milliseconds: Timestamp.now().milliseconds)
+        let key = MailKey(tenantID: "acme", userID: user, id: UUIDv7(at: now, random: (1, UInt64(number))))
+        try await harness.abandon(key, hasIntent: false)
+      }
+      try harness.expireLeases()
+      try await harness.holding(mailbox: "sub-ann") {
+        let woken = try harness.value("SET statement_timeout = '2s'; SELECT emailmcp.wake_lapsed()")
+        #expect(woken == "1")
+        _ = try harness.value("UPDATE mailboxes SET wake_at = NULL, urgent_at = NULL WHERE google_sub = 'sub-bea'")
+        #expect(try harness.value("SET statement_timeout = '2s'; SELECT emailmcp.repair_wakes()") == "1")
+      }
+      #expect(try harness.value("SELECT emailmcp.wake_lapsed()") == "1")
+    }
+  }
+
+  @Test("A batch of several tenants locks its mailboxes in one order, whoever's they are")
+  func tenantsInOrder() async throws {
+    try await MailerHarness.run(mailers: 0, users: ["zoe"]) { harness in
+      try harness.database.createTenant("beta")
+      try harness.database.execute(
+        """
+        INSERT INTO user_email_accounts (tenant_id, user_id, email_address, google_sub, status)
+        VALUES ('beta', 'abe', 'abe@example.com', 'sub-abe', 'active')
+        """)
+      try await harness.withStore { store in
+        // The tenants' order is not that of their mailboxes.
+        var other = try acceptance("abe", number: 1)
+        other.key.tenantID = "beta"
+        let mails = [try acceptance("zoe", number: 0), other]
+        _ = try harness.value("INSERT INTO mailboxes (google_sub) VALUES ('sub-abe'), ('sub-zoe')")
+        let task = try await harness.holding(mailbox: "sub-abe") {
+          let task = harness.reactor.spawn { try await MailStore.accept(mails, store.pool, store.pace) }
+          let waits = try await harness.eventually {
+            try harness.value(
+              """
+              SELECT count(*) FROM pg_stat_activity WHERE datname = current_database() AND wait_event_type = 'Lock'
+              """) == "1"
+          }
+          #expect(waits)
+          _ = try harness.value("SELECT FROM mailboxes WHERE google_sub = 'sub-zoe' FOR UPDATE NOWAIT")
+          return task
+        }
+        #expect(try await task.value.count == 2)
+      }
+    }
+  }
+
   @Test("A mail that the database refuses takes no other along; two with one key are one")
   func apart() async throws {
     try await MailerHarness.run(users: ["ann", "bea", "cid"]) { harness in

@@ -23,6 +23,7 @@ extension MailStore {
     }
     return try await inOneTransaction(
       mails, pool, tenant: { $0.key.tenantID },
+      locks: { ([], $0.map(\.account.googleSub)) },
       statement: """
         SELECT emailmcp.accept_messages(
           $1, $2, make_interval(secs => $3), $4, $5, $6, $7, $8, $9, $10, $11, $12, $13, $14, $15, $16, $17, $18, $19, $20,
@@ -87,6 +88,7 @@ extension MailStore {
   static func record(_ mails: [(leased: Leased, outcome: Outcome)], _ pool: PostgresPool) async throws -> [Bool] {
     try await inOneTransaction(
       mails, pool, tenant: { $0.leased.key.tenantID },
+      locks: { ($0.map(\.leased.key), $0.map(\.leased.googleSub)) },
       statement: """
         SELECT emailmcp.record_outcomes(
           $1, $2, $3, $4, $5, $6, $7, $8, $9, $10, $11, $12, $13, $14, $15, $16)
@@ -120,8 +122,12 @@ extension MailStore {
 
   /// Runs `statement` once for each tenant among the mails, all in one transaction and one trip; answers in the order of
   /// the mails.
+  ///
+  /// - Parameter locks: jobs and mailboxes that it locks in an order of its own. With several tenants that would be one
+  ///   tenant's after another's; then all are locked first, in one order.
   private static func inOneTransaction<Mail, Answer>(
-    _ mails: [Mail], _ pool: PostgresPool, tenant: (Mail) -> String, statement: Statement,
+    _ mails: [Mail], _ pool: PostgresPool, tenant: (Mail) -> String,
+    locks: ([Mail]) -> (jobs: [MailKey], mailboxes: [String]) = { _ in ([], []) }, statement: Statement,
     parameters: (String, [Mail]) -> [PostgresValue], answers: ([Mail], PostgresRow) throws -> [Answer]
   ) async throws -> [Answer] {
     // By bytes, as the database compares them; a dictionary of strings would not.
@@ -136,8 +142,22 @@ extension MailStore {
         groups.append([place])
       }
     }
-    let results = try await pool.batch(
-      groups.map { group in (statement, parameters(tenant(mails[group[0]]), group.map { mails[$0] })) })
+    var statements = groups.map { group in
+      (statement, parameters(tenant(mails[group[0]]), group.map { mails[$0] }))
+    }
+    let locks = locks(mails)
+    let isLocked = groups.count > 1 && !locks.mailboxes.isEmpty
+    if isLocked {
+      statements.insert(
+        (
+          "SELECT emailmcp.lock_batch($1, $2, $3, $4)",
+          [
+            .textArray(locks.jobs.map(\.tenantID)), .textArray(locks.jobs.map(\.userID)),
+            .uuidArray(locks.jobs.map { UniqueID($0.id) }), .textArray(locks.mailboxes),
+          ]
+        ), at: 0)
+    }
+    let results = try await pool.batch(statements).dropFirst(isLocked ? 1 : 0)
     var ordered = [Answer?](repeating: nil, count: mails.count)
     for (group, rows) in zip(groups, results) {
       let answers = try answers(group.map { mails[$0] }, try rows.only())

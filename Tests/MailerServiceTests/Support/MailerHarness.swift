@@ -213,6 +213,22 @@ extension MailerHarness {
     try PayloadSeal(keys: Self.keys).seal(payload, of: key)
   }
 
+  /// Runs with a mailbox's row locked by another transaction.
+  func holding<Result>(mailbox: String, _ body: () async throws -> Result) async throws -> Result {
+    let pool = PostgresPool(try PostgresConfiguration(url: database.url()), reactor: reactor)
+    do {
+      let result = try await pool.transaction { transaction in
+        try await transaction.query("SELECT FROM mailboxes WHERE google_sub = $1 FOR UPDATE", [.text(mailbox)])
+        return try await body()
+      }
+      await pool.close()
+      return result
+    } catch {
+      await pool.close()
+      throw error
+    }
+  }
+
   /// The store alone, without a mailer around it.
   func withStore(_ body: (MailStore) async throws -> Void) async throws {
     let pool = PostgresPool(try PostgresConfiguration(url: database.url()), reactor: reactor)
