@@ -22,6 +22,7 @@ enum Migrations {
     migration(17, "patience", PackageResources._017_patience_sql),
     migration(18, "parked", PackageResources._018_parked_sql),
     migration(19, "locks", PackageResources._019_locks_sql),
+    migration(20, "queue_age", PackageResources._020_queue_age_sql),
   ]
 
   private static func migration(_ version: Int, _ name: String, _ sql: [UInt8]) -> Migration {

@@ -2,6 +2,7 @@ import CivilTime
 import Foundation
 import RPCRuntime
 import ServiceContracts
+import TestSupport
 import Testing
 import WireCodec
 
@@ -23,6 +24,37 @@ struct CapacityTests {
       }
     }
     return starts
+  }
+
+  @Test("The age to scale on is of mail that a mailer could send now")
+  func oldestAge() async throws {
+    try await MailerHarness.run(mailers: 0) { harness in
+      let now = Timestamp(milliseconds: Timestamp.now().milliseconds)
+      let key = MailKey(tenantID: "acme", userID: "ann", id: UUIDv7(at: now, random: (1, 1)))
+      try await harness.abandon(key, hasIntent: false)
+      try harness.database.execute(
+        """
+        UPDATE send_jobs SET lease_owner = NULL, lease_until = NULL, run_at = now() - interval '100 s';
+        UPDATE mailboxes SET in_flight_until = '-infinity', pace_until = '-infinity', wake_at = now() - interval '100 s'
+        """)
+      try await harness.withStore { store in
+        func age() async throws -> Double { try await store.queueFigures().oldestAge }
+        let waits = try await age()
+        #expect((100...200).contains(waits))
+        for column in ["next_free_at", "in_flight_until", "pace_until"] {
+          try harness.database.execute("UPDATE mailboxes SET \(column) = now() + interval '100 s'")
+          #expect(try await age() == 0, "\(column)")
+          try harness.database.execute("UPDATE mailboxes SET \(column) = '-infinity'")
+        }
+        try harness.database.execute("UPDATE mailboxes SET pace_until = now() - interval '10 s'")
+        let paid = try await age()
+        #expect((10...90).contains(paid))
+        try harness.database.execute("UPDATE project_pace SET paused_until = now() + interval '100 s'")
+        #expect(try await age() == 0)
+        let depth = try await store.queueFigures().depth
+        #expect(depth == 1)
+      }
+    }
   }
 
   @Test("The figures are those that the pace itself gives, after any history")
