@@ -23,6 +23,7 @@ enum Migrations {
     migration(18, "parked", PackageResources._018_parked_sql),
     migration(19, "locks", PackageResources._019_locks_sql),
     migration(20, "queue_age", PackageResources._020_queue_age_sql),
+    migration(21, "watch", PackageResources._021_watch_sql),
   ]
 
   private static func migration(_ version: Int, _ name: String, _ sql: [UInt8]) -> Migration {

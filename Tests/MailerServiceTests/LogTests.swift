@@ -1,9 +1,11 @@
 import CivilTime
 import EventLoop
+import PostgresClient
 import RPCRuntime
 import SecretVault
 import ServiceContracts
 import TLSSession
+import TestSupport
 import Testing
 import WireCodec
 
@@ -118,6 +120,61 @@ struct LogTests {
       }
       #expect(
         answers == ["r0": "success", "r1": "success", "r2": "invalid_request", "r3": "success", "r4": "success"])
+    }
+  }
+
+  @Test("A watch tells of a mail that is cancelled, however old it is")
+  func watchCancelled() async throws {
+    try await MailerHarness.run { harness in
+      await harness.stopMailer()
+      let accepted = Timestamp(milliseconds: (Timestamp.now() - .seconds(3600)).milliseconds)
+      let key = MailKey(tenantID: "acme", userID: "ann", id: UUIDv7(at: accepted, random: (1, 1)))
+      try await harness.abandon(key, hasIntent: false)
+      try harness.database.execute(
+        "UPDATE send_jobs SET lease_owner = NULL, lease_until = NULL, run_at = now() + interval '1 hour'")
+      try await harness.startMailer()
+      let call = try harness.stream(Mailer.watchMessages, Mailer.WatchMessagesRequest())
+      var events = call.makeAsyncIterator()
+      guard case .started = try await events.next()?.event else {
+        Issue.record("the first event is not the start")
+        return
+      }
+      _ = try await harness.call(Mailer.cancelMessage, Mailer.CancelMessageRequest { $0.id = key.id.description })
+      let timer = harness.reactor.schedule(after: .seconds(10)) { call.cancel() }
+      guard case .message(let record)? = try await events.next()?.event else {
+        Issue.record("nothing is told")
+        return
+      }
+      timer.cancel()
+      #expect(record.id == key.id.description && record.status == .cancelled)
+      call.cancel()
+    }
+  }
+
+  @Test("What changed of a whole tenant is found without reading its log", arguments: [nil, "u7"])
+  func watchCost(user: String?) async throws {
+    try await MailerHarness.run(mailers: 0) { harness in
+      try harness.database.execute(
+        """
+        INSERT INTO email_logs (tenant_id, user_id, created_at, id, from_email, status, sent_at)
+        SELECT 'acme', 'u' || n % 100, now() - interval '1 day' + n * interval '1 s',
+          ('00000000-0000-7000-8000-' || lpad(n::text, 12, '0'))::uuid, 'a@example.com', 'success',
+          now() - interval '1 day' + n * interval '1 s'
+        FROM generate_series(1, 50000) AS n;
+        """)
+      let partitions = try harness.database.execute(
+        "SELECT inhrelid::regclass FROM pg_inherits WHERE inhparent = 'email_logs'::regclass")
+      for partition in partitions { try harness.database.execute("VACUUM ANALYZE \(partition[0]!)") }
+      try await harness.withStore { store in
+        let filter = MailStore.ChangeFilter(tenantID: "acme", userID: user, ids: nil)
+        let (sql, parameters) = MailStore.changes(filter, since: .now() - .seconds(86_400 - 49_990), limit: 1000)
+        let plan = try await store.pool.query(
+          Statement(composed: "EXPLAIN (ANALYZE, BUFFERS, TIMING OFF) \(sql)"), parameters, tenant: "acme")
+        let lines: [String] = try plan.map { try $0[0] }
+        let line = try #require(lines.first { $0.contains("Buffers: shared") })
+        let pages = line.split(whereSeparator: { " =".contains($0) }).compactMap { Int($0) }.reduce(0, +)
+        #expect(pages < 150, "\(lines.joined(separator: "\n"))")
+      }
     }
   }
 

@@ -9,6 +9,8 @@ import WireCodec
 /// watches, and sees what any process commits.
 final class MessageWatches {
   static let interval: Duration = .milliseconds(250)
+  /// How much longer than itself a look rests: much pending mail makes looks rarer, not the database busier.
+  static let sparingFactor = 10
   /// A transaction commits later than the times that it wrote.
   static let overlap: Duration = .seconds(20)
   static let mostIDs = 1000
@@ -40,10 +42,13 @@ final class MessageWatches {
       seen[row.id] = Seen(row)
     }
     try await writer.write(Mailer.WatchMessagesResponse { $0.event = .started(.init()) })
+    var rest = Self.interval
     while true {
-      try await reactor.sleep(for: Self.interval)
-      let now = Timestamp.now()
-      for row in try await store.changes(filter, since: since - Self.overlap, limit: Self.batch) {
+      try await reactor.sleep(for: rest)
+      let (now, start) = (Timestamp.now(), Instant.current())
+      let rows = try await store.changes(filter, since: since - Self.overlap, limit: Self.batch)
+      rest = max(Self.interval, (Instant.current() - start) * Self.sparingFactor)
+      for row in rows {
         let state = Seen(row)
         guard seen[row.id]?.isSameAs(state) != true else { continue }
         seen[row.id] = state
@@ -84,10 +89,13 @@ extension MailStore {
     var ids: [UUIDv7]?
   }
 
-  /// Mails that may have changed since then: those that are not final, those that became final, those cancelled.
-  func changes(_ filter: ChangeFilter, since: Timestamp, limit: Int) async throws -> [MessageRow] {
+  /// Mails that may have changed since then: those that are not final, those that became final, those cancelled. Each kind
+  /// is found by an index of its own, so that a look costs what has changed and what is pending, however long the log is.
+  static func changes(
+    _ filter: ChangeFilter, since: Timestamp, limit: Int
+  ) -> (sql: String, parameters: [PostgresValue]) {
     var parameters: [PostgresValue] = [.text(filter.tenantID)]
-    var conditions = ["l.tenant_id = $1"]
+    var conditions: [String] = []
     func add(_ condition: (String) -> String, _ value: PostgresValue) {
       parameters.append(value)
       conditions.append(condition("$\(parameters.count)"))
@@ -96,15 +104,31 @@ extension MailStore {
     if let ids = filter.ids {
       add({ "l.id = ANY (\($0))" }, .uuidArray(ids.map { UniqueID($0) }))
       add({ "l.created_at = ANY (\($0))" }, .timestampArray(ids.map(\.time)))
-    } else {
-      add(
-        { "(l.status IN ('queued', 'scheduled', 'sending') OR l.sent_at >= \($0) OR l.created_at >= \($0))" },
-        .timestamp(since))
     }
-    let sql = """
-      SELECT \(MessageRow.columns) FROM email_logs l WHERE \(conditions.joined(separator: " AND "))
-      ORDER BY coalesce(l.sent_at, l.created_at) DESC LIMIT \(limit)
+    let ofTenant = "l.tenant_id = $1"
+    var kinds = [(ofTenant, "true", "l.created_at")]
+    if filter.ids == nil {
+      parameters.append(.timestamp(since))
+      let since = "$\(parameters.count)"
+      // Of all users' outcomes the newest stand together; by an index that begins with the tenant they would be looked for
+      // among all of the tenant's. Under another name of its collation a column is judged and not looked for.
+      let judged = filter.userID == nil ? "l.tenant_id COLLATE \"POSIX\" = $1" : ofTenant
+      kinds = [
+        (ofTenant, "l.status IN ('queued', 'scheduled', 'sending')", "l.created_at"),
+        (judged, "l.sent_at >= \(since)", "l.sent_at"), (ofTenant, "l.cancelled_at >= \(since)", "l.cancelled_at"),
+      ]
+    }
+    let sql = kinds.map { tenant, kind, order in
       """
+      (SELECT \(MessageRow.columns) FROM email_logs l WHERE \(([tenant, kind] + conditions).joined(separator: " AND "))
+      ORDER BY \(order) DESC LIMIT \(limit))
+      """
+    }.joined(separator: " UNION ALL ")
+    return (sql, parameters)
+  }
+
+  func changes(_ filter: ChangeFilter, since: Timestamp, limit: Int) async throws -> [MessageRow] {
+    let (sql, parameters) = Self.changes(filter, since: since, limit: limit)
     return try await pool.query(Statement(composed: sql), parameters, tenant: filter.tenantID).map {
       try MessageRow($0)
     }
