@@ -13,6 +13,9 @@ import time
 KINDS = tuple(
     (kind, way) for kind in ("cut", "reset", "half_close", "trickle", "delay", "silence") for way in ("to", "from"))
 
+# For how long, in seconds, bytes are kept back that are delivered after all.
+LONGEST_HELD = 1.0
+
 
 class FaultProxy:
     """Forwards 127.0.0.1:`port` to `target`. `probability`: the share of connections that something happens to."""

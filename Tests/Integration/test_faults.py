@@ -28,7 +28,7 @@ def test_of_many_copies_of_a_request_over_three_edges_one_is_sent(setting):
     others = [
         Replica(setting.system, "edge-service", EMAILMCP_MAILER_TARGET=f"ipv4:127.0.0.1:{setting.mailer.port}"),
         Replica(setting.system, "edge-service")]
-    edges, keys, copies, before = [setting.edge, *others], 10 if SCALE == 1 else 100 * SCALE, 32, sum(setting.ledger().values())
+    edges, keys, copies, before = [setting.edge, *others], 10 if SCALE == 1 else 100 * SCALE, 32, len(setting.ledger())
     for edge in others:
         edge.await_ready()
 
@@ -56,7 +56,7 @@ def test_of_many_copies_of_a_request_over_three_edges_one_is_sent(setting):
             edge.end()
     assert len(ids) == keys
     setting.judge()
-    assert sum(setting.ledger().values()) - before == keys
+    assert len(setting.ledger()) - before == keys
 
 
 def test_unknown_is_what_was_made_ambiguous_and_nothing_else(setting):
@@ -90,13 +90,13 @@ def test_unknown_is_what_was_made_ambiguous_and_nothing_else(setting):
 def test_a_network_that_breaks_loses_no_mail_and_sends_none_twice(setting):
     before = len(setting.acknowledged)
     # Most connections to Gmail break: they are used again and again, so each break makes a few new ones.
-    setting.gmail.probability, setting.database.probability = 0.9, 0.3
-    for _ in range(3 * SCALE):
-        for thread in setting.load(64):
-            thread.join()
-        setting.mailer.kill()
-        setting.mailer.start()
-    setting.gmail.probability = setting.database.probability = 0
+    with setting.broken_network(gmail=0.9, database=0.3):
+        for _ in range(3 * SCALE):
+            setting.mailer.await_ready()
+            for thread in setting.load(64):
+                thread.join()
+            setting.mailer.kill()
+            setting.mailer.start()
     setting.mailer.await_ready()
     print(f"seed {SEED}: faults towards Gmail {setting.gmail.hits}, towards Postgres {setting.database.hits}")
     assert len(setting.acknowledged) - before > 20 * SCALE, setting.gmail.hits
