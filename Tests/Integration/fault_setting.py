@@ -108,21 +108,23 @@ class Setting:
 
     # Asking.
 
-    def post(self, user: str, *, edge: Replica | None = None, timeout: float = 40, **headers: str) -> requests.Response:
+    def post(
+            self, user: str, *, edge: Replica | None = None, timeout: float = 40, query: dict = {}, **headers: str
+    ) -> requests.Response:
         headers["Authorization"] = f"Bearer {self.system.summary['key']}"
         answer = requests.post(
             f"http://127.0.0.1:{(edge or self.edge).port}/v1/users/{user}/messages", headers=headers, timeout=timeout,
-            json={"to": [f"to-{user}@example.com"], "subject": "Faults", "body": "x" * 2000})
+            params=query, json={"to": [f"to-{user}@example.com"], "subject": "Faults", "body": "x" * 2000})
         if answer.status_code in (200, 202):
             with self._lock:
                 self.acknowledged[answer.json()["id"]] = user
         return answer
 
-    def send(self, random: random.Random, timeout: float = 40) -> None:
+    def send(self, random: random.Random, timeout: float = 40, **query: int) -> None:
         """One mail, half of them without waiting for the outcome; what fails was not acknowledged."""
         headers = {"Prefer": "respond-async"} if random.random() < 0.5 else {}
         try:
-            self.post(f"user-{random.randrange(USERS)}", timeout=timeout, **headers)
+            self.post(f"user-{random.randrange(USERS)}", timeout=timeout, query=query, **headers)
         except (requests.RequestException, ValueError):
             time.sleep(0.05)
 
@@ -136,6 +138,28 @@ class Setting:
         for thread in running:
             thread.start()
         return running
+
+    @contextmanager
+    def steady_load(self, threads: int = 16):
+        """Mails until the block ends, a hundred or so a second at most, so that what the dead leave behind is soon sent.
+        Who waits for an outcome waits 1 s: its mail may be with the dead."""
+        ending = threading.Event()
+
+        def work(number: int) -> None:
+            own = random.Random(SEED + number)
+            while not ending.is_set():
+                self.send(own, wait=1)
+                ending.wait(own.uniform(0, 0.2))
+
+        running = [threading.Thread(target=work, args=(number,), daemon=True) for number in range(threads)]
+        for thread in running:
+            thread.start()
+        try:
+            yield
+        finally:
+            ending.set()
+            for thread in running:
+                thread.join()
 
     # Breaking.
 
