@@ -66,7 +66,11 @@ enum MailerService: Service {
 final class MailerGraph: ServiceGraph {
   private let configuration: MailerService.Configuration
   private let reactor: Reactor
+  /// Searches of the log at one time on a loop; more wait a moment and are then refused.
+  private static let concurrentSearches = 4
+
   private let pool: PostgresPool
+  private let searchPool: PostgresPool
   private let http: HTTPSClient
   private let channel: RPCChannel
   private let worker: QueueWorker
@@ -85,9 +89,12 @@ final class MailerGraph: ServiceGraph {
     reactor = loop.reactor
     let (reactor, shared, logger) = (loop.reactor, configuration.shared, loop.logger)
     pool = PostgresPool(database, reactor: reactor, logger: logger)
+    var searches = database
+    searches.exclusiveConnections = Self.concurrentSearches
+    searchPool = PostgresPool(searches, reactor: reactor, logger: logger)
     http = try HTTPSClient(reactor: reactor)
     channel = try loop.makeChannel(to: .oauth, at: configuration.oauth, configuration.rpc)
-    let store = MailStore(pool: pool, reactor: reactor, pace: configuration.pace)
+    let store = MailStore(pool: pool, searches: searchPool, reactor: reactor, pace: configuration.pace)
     let signer = ContextSigner(keys: configuration.rpc.contextKeys, issuer: MailerService.name)
     let tokens = TokenSource(reactor: reactor, channel: channel, signer: signer, cache: shared.tokens)
     let seal = PayloadSeal(keys: configuration.vaultKeys)
@@ -178,6 +185,7 @@ final class MailerGraph: ServiceGraph {
     await courier.waitUntilIdle(atMost: max(.zero, deadline - .current()))
     channel.close()
     http.close()
+    await searchPool.close()
     await pool.close()
   }
 }

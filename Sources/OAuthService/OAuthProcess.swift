@@ -111,7 +111,7 @@ final class OAuthGraph: ServiceGraph {
       while true {
         try await reactor.sleep(for: .seconds(60))
         do {
-          try await pool.query("SELECT emailmcp.purge_expired()")
+          try await pool.queryApart("SELECT emailmcp.purge_expired()")
         } catch is CancellationError {
           throw CancellationError()
         } catch {

@@ -6,7 +6,8 @@ package import Logging
 ///
 /// Two lanes. The *shared* lane carries single statements and batches: each is one round trip and one transaction, so
 /// many callers pipeline over few connections. The *exclusive* lane lends a connection to a transaction that decides as
-/// it goes. Prefer the first: `query` and `batch` cost one round trip, tenant included.
+/// it goes, and to a statement that may take long. Prefer the first for what is quick: `query` and `batch` cost one round
+/// trip, tenant included, and wait for those before them.
 ///
 /// Do not use the pool from inside a `transaction` closure: use the closure's transaction.
 package final class PostgresPool {
@@ -74,6 +75,15 @@ package final class PostgresPool {
     let exchange = Exchange(commands, isAtomic: true)
     try await run(exchange, timeout)
     return exchange.results
+  }
+
+  /// Runs one statement as `query` does, on a connection that it has to itself. For what may take long: in the shared
+  /// lane everything behind it would wait.
+  @discardableResult
+  package func queryApart(
+    _ statement: Statement, _ parameters: [PostgresValue] = [], tenant: String? = nil, timeout: Duration? = nil
+  ) async throws -> PostgresRows {
+    try await transaction(tenant: tenant, timeout: timeout) { try await $0.commit(statement, parameters) }
   }
 
   private func run(_ exchange: Exchange, _ timeout: Duration?) async throws {

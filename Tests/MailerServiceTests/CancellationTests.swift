@@ -22,17 +22,10 @@ struct CancellationTests {
   private func holdingSuppressions(
     _ harness: MailerHarness, _ body: () async throws -> Void
   ) async throws {
-    let owner = PostgresPool(try PostgresConfiguration(url: harness.database.url(.owner)), reactor: harness.reactor)
-    do {
-      try await owner.transaction { transaction in
-        try await transaction.query("LOCK TABLE suppressions IN ACCESS EXCLUSIVE MODE")
-        try await body()
-      }
-    } catch {
-      await owner.close()
-      throw error
+    try await harness.asOwner { transaction in
+      try await transaction.query("LOCK TABLE suppressions IN ACCESS EXCLUSIVE MODE")
+      try await body()
     }
-    await owner.close()
   }
 
   private func list(_ harness: MailerHarness, timeout: Duration) -> Task<StatusCode, any Error> {

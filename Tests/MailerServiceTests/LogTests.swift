@@ -52,6 +52,35 @@ struct LogTests {
     }
   }
 
+  @Test("Log searches that hang hold up no mail")
+  func slowSearches() async throws {
+    try await MailerHarness.run { harness in
+      _ = try await harness.send()
+      try harness.database.execute(
+        """
+        CREATE POLICY slow ON email_logs AS RESTRICTIVE FOR SELECT USING (
+          CASE WHEN current_query() LIKE '%ILIKE%' THEN pg_advisory_xact_lock_shared(42) IS NOT NULL ELSE true END)
+        """)
+      try await harness.asOwner { owner in
+        try await owner.query("SELECT pg_advisory_xact_lock(42)")
+        let searches = (0..<4).map { _ in
+          harness.reactor.spawn {
+            _ = try await harness.call(Mailer.listMessages, Mailer.ListMessagesRequest { $0.subject = "a" })
+          }
+        }
+        let hanging = """
+          SELECT count(*) FROM pg_stat_activity WHERE datname = current_database() AND wait_event_type = 'Lock'
+          """
+        let allHang = try await harness.eventually { try harness.value(hanging) == "4" }
+        #expect(allHang)
+        #expect(try await harness.send().status == .success)
+        #expect(try harness.value(hanging) == "4")
+        for search in searches { search.cancel() }
+        for search in searches { _ = await search.result }
+      }
+    }
+  }
+
   @Test("Filters are taken literally: status, recipient in any field, part of the subject, time")
   func filters() async throws {
     try await MailerHarness.run { harness in

@@ -103,6 +103,27 @@ import Testing
     }
   }
 
+  @Test("a slow statement apart holds up none in the shared lane, and sees its tenant's rows")
+  func apart() async throws {
+    let database = try await PostgresFixture.database(migrated: false)
+    try await database.withPool(as: .owner, { $0.sharedConnections = 1 }) { pool in
+      let slow = pool.reactor.spawn { _ = try await pool.queryApart("SELECT pg_sleep(60)") }
+      let sleepers =
+        "SELECT count(*) FROM pg_stat_activity WHERE wait_event = 'PgSleep' AND datname = current_database()"
+      while try await pool.query(Statement(composed: sleepers)).only()[0] == 0 {}
+      #expect(try await pool.query("SELECT 7").only()[0] == 7)
+      slow.cancel()
+      _ = await slow.result
+      let tenant: String = try await pool.queryApart(
+        "SELECT current_setting('emailmcp.tenant_id')", tenant: "acme"
+      ).only()[0]
+      #expect(tenant == "acme")
+      let error = await failure { try await pool.queryApart("SELECT pg_sleep(60)", timeout: .milliseconds(50)) }
+      #expect(error?.code == .timeout)
+      #expect(try await pool.queryApart("SELECT 8").only()[0] == 8)
+    }
+  }
+
   @Test("the failure of one pipelined statement is its caller's alone")
   func pipelinedFailure() async throws {
     let database = try await PostgresFixture.database(migrated: false)

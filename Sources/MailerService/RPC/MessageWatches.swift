@@ -129,7 +129,7 @@ extension MailStore {
 
   func changes(_ filter: ChangeFilter, since: Timestamp, limit: Int) async throws -> [MessageRow] {
     let (sql, parameters) = Self.changes(filter, since: since, limit: limit)
-    return try await pool.query(Statement(composed: sql), parameters, tenant: filter.tenantID).map {
+    return try await searches.queryApart(Statement(composed: sql), parameters, tenant: filter.tenantID).map {
       try MessageRow($0)
     }
   }

@@ -18,7 +18,7 @@ extension MailStore {
 
   /// Nil: this user never had an account.
   func capacity(of user: UserKey) async throws -> UserCapacity? {
-    let rows = try await pool.query(
+    let rows = try await searches.queryApart(
       """
       SELECT status, wait, debt, credit, paused_reason, day_limit, day_used, day_frees, waiting, scheduled, parked,
         backlog, backlog_recipients, coalesce(oldest_age, 0), finished, over,

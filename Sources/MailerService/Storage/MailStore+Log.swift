@@ -90,7 +90,9 @@ extension MailStore {
       SELECT \(MessageRow.columns) FROM email_logs l WHERE \(conditions.joined(separator: " AND "))
       ORDER BY l.created_at DESC, l.id DESC LIMIT $\(parameters.count)
       """
-    return try await pool.query(Statement(composed: sql), parameters, tenant: user.tenantID).map { try MessageRow($0) }
+    return try await searches.queryApart(Statement(composed: sql), parameters, tenant: user.tenantID).map {
+      try MessageRow($0)
+    }
   }
 
   /// For LIKE: its wildcards taken literally.

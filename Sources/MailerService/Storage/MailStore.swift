@@ -6,13 +6,16 @@ import StrictJSON
 /// The mailer's steps in the database, each one trip and one transaction. On one loop.
 final class MailStore {
   let pool: PostgresPool
+  /// For what callers search in the log: it takes no connection from the work on the queue, however slow it is.
+  let searches: PostgresPool
   let pace: MailboxPace.Terms
   let acceptances: Batches<Acceptance, Accepted>
   let intents: Batches<Leased, Bool>
   let outcomes: Batches<(leased: Leased, outcome: Outcome), Bool>
 
-  init(pool: PostgresPool, reactor: Reactor, pace: MailboxPace.Terms) {
+  init(pool: PostgresPool, searches: PostgresPool, reactor: Reactor, pace: MailboxPace.Terms) {
     self.pool = pool
+    self.searches = searches
     self.pace = pace
     acceptances = Batches(reactor: reactor, size: { $0.payload?.count ?? 0 }) {
       try await Self.accept($0, pool, pace)
@@ -60,8 +63,9 @@ final class MailStore {
 
   /// Mails of a tenant that are not final, counted no further than `limit`.
   func unsent(tenantID: String, limit: Int) async throws -> Int {
-    try await pool.query("SELECT emailmcp.count_unsent($1, $2)", [.text(tenantID), .int4(Int32(clamping: limit))])
-      .only()[0]
+    try await pool.queryApart(
+      "SELECT emailmcp.count_unsent($1, $2)", [.text(tenantID), .int4(Int32(clamping: limit))]
+    ).only()[0]
   }
 
   /// The account as the database has it, for when nobody can give a token.
@@ -216,22 +220,22 @@ final class MailStore {
   }
 
   func queueFigures() async throws -> QueueFigures {
-    let row = try await pool.query(
+    let row = try await pool.queryApart(
       "SELECT due + scheduled + parked + leased, coalesce(oldest_age_seconds, 0) FROM emailmcp.queue_figures()"
     ).only()
     return QueueFigures(depth: try row[0], oldestAge: try row[1])
   }
 
   /// Makes the mail of dead workers claimable.
-  func wakeLapsed() async throws { try await pool.query("SELECT emailmcp.wake_lapsed()", timeout: .seconds(20)) }
+  func wakeLapsed() async throws { try await pool.queryApart("SELECT emailmcp.wake_lapsed()", timeout: .seconds(20)) }
 
-  func foldTotals() async throws { try await pool.query("SELECT emailmcp.fold_totals()", timeout: .seconds(20)) }
+  func foldTotals() async throws { try await pool.queryApart("SELECT emailmcp.fold_totals()", timeout: .seconds(20)) }
 
   /// What once a minute is often enough for.
   func tidy() async throws {
-    try await pool.query("SELECT emailmcp.repair_wakes()", timeout: .seconds(20))
+    try await pool.queryApart("SELECT emailmcp.repair_wakes()", timeout: .seconds(20))
     _ = try await lookAgain(connected: false)
-    try await pool.query("SELECT emailmcp.purge_expired()", timeout: .seconds(20))
-    try await pool.query("SELECT emailmcp.ensure_email_log_partitions()", timeout: .seconds(20))
+    try await pool.queryApart("SELECT emailmcp.purge_expired()", timeout: .seconds(20))
+    try await pool.queryApart("SELECT emailmcp.ensure_email_log_partitions()", timeout: .seconds(20))
   }
 }

@@ -209,6 +209,18 @@ extension MailerHarness {
     try database.execute("UPDATE send_jobs SET run_at = now(); UPDATE mailboxes SET wake_at = now()")
   }
 
+  /// A transaction of the tables' owner.
+  func asOwner(_ body: (PostgresTransaction) async throws -> Void) async throws {
+    let owner = PostgresPool(try PostgresConfiguration(url: database.url(.owner)), reactor: reactor)
+    do {
+      try await owner.transaction { try await body($0) }
+    } catch {
+      await owner.close()
+      throw error
+    }
+    await owner.close()
+  }
+
   func seal(_ payload: MailPayload, of key: MailKey) throws -> [UInt8] {
     try PayloadSeal(keys: Self.keys).seal(payload, of: key)
   }
@@ -233,7 +245,7 @@ extension MailerHarness {
   func withStore(_ body: (MailStore) async throws -> Void) async throws {
     let pool = PostgresPool(try PostgresConfiguration(url: database.url()), reactor: reactor)
     do {
-      try await body(MailStore(pool: pool, reactor: reactor, pace: pace))
+      try await body(MailStore(pool: pool, searches: pool, reactor: reactor, pace: pace))
     } catch {
       await pool.close()
       throw error
