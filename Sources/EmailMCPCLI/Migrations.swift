@@ -24,6 +24,7 @@ enum Migrations {
     migration(19, "locks", PackageResources._019_locks_sql),
     migration(20, "queue_age", PackageResources._020_queue_age_sql),
     migration(21, "watch", PackageResources._021_watch_sql),
+    migration(22, "webhook_shares", PackageResources._022_webhook_shares_sql),
   ]
 
   private static func migration(_ version: Int, _ name: String, _ sql: [UInt8]) -> Migration {

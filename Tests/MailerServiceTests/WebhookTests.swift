@@ -248,6 +248,45 @@ struct WebhookTests {
     #expect(try database.execute("SELECT emailmcp.purge_webhooks()", as: .service)[0][0] == "1")
   }
 
+  @Test("A tenant with much that is due and slow leaves room for others, and each endpoint has its share")
+  func shares() async throws {
+    let database = try await PostgresFixture.database()
+    for (tenant, endpoints, events) in [("acme", 3, 20), ("beta", 1, 1), ("gamma", 1, 20)] {
+      try database.createTenant(tenant)
+      for number in 0..<endpoints {
+        let id = "we_" + String(repeating: "0", count: 15) + "\(number)\(tenant)"
+        try database.execute("SELECT emailmcp.add_webhook('\(tenant)', '\(id)', 'https://x.example/', false, '')")
+      }
+      // The longest due are acme's.
+      try database.execute(
+        """
+        BEGIN; SELECT set_config('emailmcp.tenant_id', '\(tenant)', true);
+        SELECT emailmcp.tell_platform('\(tenant)', 's' || n, 't', true, '{}') FROM generate_series(1, \(events)) n;
+        COMMIT
+        """)
+    }
+    try database.execute("UPDATE webhook_deliveries SET next_at = now() - interval '1 h' WHERE tenant_id = 'acme'")
+    func claim(limit: Int, busy: [(String, String, Int)]) throws -> [String: Int] {
+      let list = { (column: [String]) in "'{\(column.joined(separator: ","))}'" }
+      let rows = try database.execute(
+        """
+        SELECT tenant_id, endpoint_id FROM emailmcp.claim_webhooks(8, 16, \(limit), interval '60 s',
+          \(list(busy.map(\.0))), \(list(busy.map(\.1))), \(list(busy.map { "\($0.2)" })))
+        """, as: .service)
+      let endpoints = rows.reduce(into: [:]) { $0[$1[1]!, default: 0] += 1 }
+      #expect(endpoints.values.allSatisfy { $0 <= 8 })
+      return rows.reduce(into: [:]) { $0[$1[0]!, default: 0] += 1 }
+    }
+    #expect(try claim(limit: 5, busy: []) == ["acme": 2, "beta": 1, "gamma": 2])
+    // What is under way counts: acme has as much as a tenant may have, gamma's endpoint room for one.
+    let busy = [
+      ("acme", "we_0000000000000000acme", 8), ("acme", "we_0000000000000001acme", 8),
+      ("gamma", "we_0000000000000000gamma", 7),
+    ]
+    #expect(try claim(limit: 64, busy: busy) == ["gamma": 1])
+    #expect(try claim(limit: 64, busy: []) == ["acme": 16, "gamma": 8])
+  }
+
   @Test("Without the development flag nothing goes to this machine, by no way to write it")
   func serverSideRequests() async throws {
     try await MailerHarness.run { harness in

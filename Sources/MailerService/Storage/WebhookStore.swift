@@ -21,13 +21,24 @@ final class WebhookStore {
     var previousSecret: [UInt8]?
   }
 
-  /// - Parameter busy: endpoints that have enough under way.
-  func claim(perEndpoint: Int, limit: Int, lease: Duration, busy: [String]) async throws -> [Claim] {
+  /// What one endpoint has under way here.
+  struct Busy: Sendable {
+    var tenantID: String
+    var endpointID: String
+    var count: Int
+  }
+
+  /// At most so many of one endpoint and of one tenant are under way then, those that are `busy` included.
+  func claim(perEndpoint: Int, perTenant: Int, limit: Int, lease: Duration, busy: [Busy]) async throws -> [Claim] {
     try await pool.query(
       """
       SELECT tenant_id, endpoint_id, seq, id, type, payload, attempts, url, secret_sealed, previous_sealed
-      FROM emailmcp.claim_webhooks($1, $2, make_interval(secs => $3), $4) ORDER BY seq
-      """, [.int4(Int32(perEndpoint)), .int4(Int32(limit)), .seconds(lease), .textArray(busy)]
+      FROM emailmcp.claim_webhooks($1, $2, $3, make_interval(secs => $4), $5, $6, $7) ORDER BY seq
+      """,
+      [
+        .int4(Int32(perEndpoint)), .int4(Int32(perTenant)), .int4(Int32(limit)), .seconds(lease),
+        .textArray(busy.map(\.tenantID)), .textArray(busy.map(\.endpointID)), .int4Array(busy.map { Int32($0.count) }),
+      ]
     ).map { row in
       Claim(
         tenantID: try row[0], endpointID: try row[1], sequence: try row[2], id: try row[3], type: try row[4],

@@ -7,8 +7,9 @@ import CoreMetrics
 final class WebhookWorker {
   /// How often due webhooks are looked for, where no full batch says that more wait.
   static let interval: Duration = .seconds(1)
-  /// Under way at once in this process, and to one endpoint: a slow one leaves room for the rest.
+  /// Under way at once in this process, for one tenant, and to one endpoint: slow ones leave room for the rest.
   static let inFlight = 64
+  static let inFlightPerTenant = 16
   static let inFlightPerEndpoint = 8
   /// A claim counts as dead after this; longer than any attempt.
   static let lease: Duration = .seconds(60)
@@ -21,7 +22,8 @@ final class WebhookWorker {
   private let waiting = Gauge(label: "emailmcp_webhooks_pending")
   private var tasks: [Task<Void, any Error>] = []
   private var sending: [Int64: Task<Void, any Error>] = [:]
-  private var busy: [String: Int] = [:]
+  /// By endpoint.
+  private var busy: [String: WebhookStore.Busy] = [:]
 
   init(reactor: Reactor, store: WebhookStore, sender: WebhookSender, logger: Logger) {
     self.reactor = reactor
@@ -63,10 +65,10 @@ final class WebhookWorker {
   private func claim() async -> Bool {
     let room = Self.inFlight - sending.count
     guard room > 0 else { return false }
-    let full = busy.filter { $0.value >= Self.inFlightPerEndpoint }.map(\.key)
     do {
       let claims = try await store.claim(
-        perEndpoint: Self.inFlightPerEndpoint, limit: room, lease: Self.lease, busy: full)
+        perEndpoint: Self.inFlightPerEndpoint, perTenant: Self.inFlightPerTenant, limit: room, lease: Self.lease,
+        busy: Array(busy.values))
       for claim in claims { begin(claim) }
       return claims.count >= Self.inFlightPerEndpoint && sending.count < Self.inFlight
     } catch {
@@ -76,12 +78,13 @@ final class WebhookWorker {
   }
 
   private func begin(_ claim: WebhookStore.Claim) {
-    busy[claim.endpointID, default: 0] += 1
+    let idle = WebhookStore.Busy(tenantID: claim.tenantID, endpointID: claim.endpointID, count: 0)
+    busy[claim.endpointID, default: idle].count += 1
     sending[claim.sequence] = reactor.spawn { [self] in
       defer {
         sending[claim.sequence] = nil
-        busy[claim.endpointID, default: 1] -= 1
-        if busy[claim.endpointID] == 0 { busy[claim.endpointID] = nil }
+        busy[claim.endpointID]?.count -= 1
+        if busy[claim.endpointID]?.count == 0 { busy[claim.endpointID] = nil }
       }
       try await carry(claim)
     }
