@@ -1,8 +1,8 @@
 import Glibc
 
 /// A few threads for calls that block and have no other form (getaddrinfo, file reads, PQcancel). Threads start with
-/// the first work and stay.
-final class BlockingPool: @unchecked Sendable {
+/// the first work and stay, for as long as the process: a pool is never freed.
+public final class BlockingPool: @unchecked Sendable {
   // @unchecked: all state is guarded by `mutex`.
   static let shared = BlockingPool(limit: 4)
 
@@ -13,7 +13,8 @@ final class BlockingPool: @unchecked Sendable {
   private var threads = 0
   private var idle = 0
 
-  init(limit: Int) {
+  /// - Parameter limit: threads; more work waits.
+  public init(limit: Int) {
     self.limit = limit
     pthread_mutex_init(mutex, nil)
     pthread_cond_init(condition, nil)

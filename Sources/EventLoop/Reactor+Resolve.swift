@@ -4,10 +4,11 @@ import Glibc
 extension Reactor {
   /// Resolves a name by the system's resolver (`getaddrinfo`, beside the loop), in the order of RFC 6724.
   ///
+  /// - Parameter pool: whose threads wait for the answer; nil: those that all share.
   /// - Throws: `SocketAddressError` when the name has no address; `CancellationError`.
-  public func resolve(host: String, port: UInt16) async throws -> [SocketAddress] {
+  public func resolve(host: String, port: UInt16, on pool: BlockingPool? = nil) async throws -> [SocketAddress] {
     if let numeric = try? SocketAddress(numericHost: host, port: port) { return [numeric] }
-    return try await offload { try Self.lookUp(host: host, port: port) }
+    return try await offload(on: pool) { try Self.lookUp(host: host, port: port) }
   }
 
   private static func lookUp(host: String, port: UInt16) throws -> [SocketAddress] {

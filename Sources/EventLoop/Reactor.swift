@@ -158,14 +158,16 @@ public final class Reactor {
     return loop.assumeIsolated { $0.startTask(body) }
   }
 
-  /// Runs blocking work on a small pool of threads beside the loops.
+  /// Runs blocking work on a small pool of threads beside the loops: the one that all share, or the caller's own.
   ///
   /// The work itself cannot be cancelled; a cancelled caller stops waiting for it.
-  public func offload<T: Sendable>(_ body: @escaping @Sendable () throws -> T) async throws -> T {
+  public func offload<T: Sendable>(
+    on pool: BlockingPool? = nil, _ body: @escaping @Sendable () throws -> T
+  ) async throws -> T {
     try await wait { (waiter: Waiter<T>) in
       nonisolated(unsafe) let waiter = waiter  // only resumed on the loop, by `execute`
       let loop = self.loop
-      BlockingPool.shared.submit {
+      (pool ?? .shared).submit {
         let result = Result { try body() }
         loop.execute { _ in waiter.resume(with: result) }
       }

@@ -136,7 +136,7 @@ final class MailerGraph: ServiceGraph {
       webhooks = WebhookWorker(
         reactor: reactor, store: WebhookStore(pool: pool),
         sender: WebhookSender(
-          reactor: reactor, http: http, seal: ColumnSeal(configuration.vaultKeys),
+          http: http, names: WebhookNames(reactor), seal: ColumnSeal(configuration.vaultKeys),
           allowsLoopback: configuration.allowsLoopbackWebhooks), logger: logger)
     } else {
       watch = nil

@@ -106,6 +106,26 @@ import Testing
     await loop.shutdown()
   }
 
+  @Test("work that hangs on a pool of its own holds up neither the shared one nor the resolver that uses that")
+  func ownPool() async throws {
+    let loop = try EventLoop.start(name: "test")
+    let own = BlockingPool(limit: 8)
+    let gate = Mutex(false)
+    let (answer, addresses) = try await loop.run { reactor in
+      let hanging = (0..<16).map { _ in
+        reactor.spawn { try await reactor.offload(on: own) { while !gate.withLock({ $0 }) { usleep(1_000) } } }
+      }
+      await reactor.yield()
+      let answer = try await reactor.offload { 7 }
+      let addresses = try await reactor.resolve(host: "localhost", port: 80)
+      gate.withLock { $0 = true }
+      for task in hanging { try await task.value }
+      return (answer, addresses)
+    }
+    #expect(answer == 7 && !addresses.isEmpty)
+    await loop.shutdown()
+  }
+
   @Test("what other threads execute arrives in their order, while the loop sleeps and while it works")
   func execute() async throws {
     let loop = try EventLoop.start(name: "test")

@@ -1,3 +1,4 @@
+import EventLoop
 import HTTPSClient
 import SecretVault
 import ServiceContracts
@@ -248,6 +249,55 @@ struct WebhookTests {
     #expect(try database.execute("SELECT emailmcp.purge_webhooks()", as: .service)[0][0] == "1")
   }
 
+  @Test("What was looked up is connected to, whatever the name means to others; an address that is dead makes way")
+  func pinnedAddresses() async throws {
+    try await MailerHarness.run { harness in
+      let receiver = ScriptedGmail(harness.reactor)
+      let port = try receiver.start().split(separator: ":").last ?? ""
+      func send(_ addresses: [String]) async throws -> WebhookAnswer {
+        // To the system's resolver "localhost" is 127.0.0.1 and ::1.
+        let names = WebhookNames(harness.reactor) { _, port in
+          try addresses.map { try SocketAddress(numericHost: $0, port: port) }
+        }
+        return try await harness.sendWebhook(to: "http://localhost:\(port)", allowsLoopback: true, names: names)
+      }
+      #expect(try await send(["127.0.0.9"]) == .failure("connect"))
+      #expect(receiver.requests.isEmpty)
+      #expect(try await send(["127.0.0.9", "127.0.0.1"]) == .status(200, retryAfter: nil))
+      #expect(receiver.requests.count == 1)
+      // What was sent is not sent to another address too.
+      receiver.script = { _, _ in .close }
+      #expect(try await send(["127.0.0.1", "127.0.0.1"]) == .failure("connection_lost"))
+      #expect(receiver.requests.count == 2)
+      #expect(try await send(Array(repeating: "127.0.0.9", count: 4) + ["127.0.0.1"]) == .failure("connect"))
+      #expect(try await send(["127.0.0.1", "10.0.0.1"]) == .refused("the address is not public"))
+      #expect(receiver.requests.count == 2)
+      receiver.stop()
+    }
+  }
+
+  @Test("A name that does not answer is waited for in vain for a while, once a tenant, and holds up no other")
+  func slowNames() async throws {
+    try await MailerHarness.run { harness in
+      let receiver = ScriptedGmail(harness.reactor)
+      let url = try receiver.start().replacing("127.0.0.1", with: "localhost")
+      var lookUps = 0
+      let names = WebhookNames(harness.reactor, timeout: .milliseconds(50)) { host, port in
+        lookUps += 1
+        if host == "slow.example" { try await harness.reactor.sleep(for: .seconds(3600)) }
+        return [try SocketAddress(numericHost: "127.0.0.1", port: port)]
+      }
+      for _ in 0..<3 {
+        let answer = try await harness.sendWebhook(to: "https://slow.example", allowsLoopback: true, names: names)
+        #expect(answer == .failure("the name does not resolve"))
+      }
+      #expect(lookUps == 1)
+      let answer = try await harness.sendWebhook(to: url, allowsLoopback: true, names: names)
+      #expect(answer == .status(200, retryAfter: nil))
+      receiver.stop()
+    }
+  }
+
   @Test("A tenant with much that is due and slow leaves room for others, and each endpoint has its share")
   func shares() async throws {
     let database = try await PostgresFixture.database()
@@ -324,12 +374,15 @@ struct WebhookTests {
 
 extension MailerHarness {
   /// The sender alone.
-  fileprivate func sendWebhook(to url: String, allowsLoopback: Bool) async throws -> WebhookAnswer {
+  fileprivate func sendWebhook(
+    to url: String, allowsLoopback: Bool, names: WebhookNames? = nil
+  ) async throws -> WebhookAnswer {
     let secret = WebhookSecret()
     let seal = ColumnSeal(Self.keys)
     let http = try HTTPSClient(reactor: reactor)
     defer { http.close() }
-    let sender = WebhookSender(reactor: reactor, http: http, seal: seal, allowsLoopback: allowsLoopback)
+    let sender = WebhookSender(
+      http: http, names: names ?? WebhookNames(reactor), seal: seal, allowsLoopback: allowsLoopback)
     return try await sender.send(
       WebhookStore.Claim(
         tenantID: "acme", endpointID: "we_1", sequence: 1, id: "msg_1", type: "t", payload: Array("{}".utf8),

@@ -7,19 +7,22 @@ import ServiceKit
 import TLSSession
 
 /// Carries one webhook to its endpoint. What a tenant's URL can make us do is bounded: https alone, to a public address
-/// that is resolved once and then connected to, no redirect, 15 s, 16 KiB of answer, which nobody reads.
+/// that is resolved once and then connected to, no redirect, 15 s after the name's 5, 16 KiB of answer, which nobody reads.
 final class WebhookSender {
   static let timeout: Duration = .seconds(15)
   static let maximumAnswer = 16 << 10
+  /// Addresses of a name that are tried, each for a while, until one takes a connection.
+  static let mostAddresses = 4
+  static let connectTimeout: Duration = .seconds(3)
 
-  private let reactor: Reactor
   private let http: HTTPSClient
   private let seal: ColumnSeal
   /// For development: endpoints on this very machine, plain http included.
   private let allowsLoopback: Bool
+  private let names: WebhookNames
 
-  init(reactor: Reactor, http: HTTPSClient, seal: ColumnSeal, allowsLoopback: Bool) {
-    self.reactor = reactor
+  init(http: HTTPSClient, names: WebhookNames, seal: ColumnSeal, allowsLoopback: Bool) {
+    self.names = names
     self.http = http
     self.seal = seal
     self.allowsLoopback = allowsLoopback
@@ -35,18 +38,31 @@ final class WebhookSender {
     }.compactMap { WebhookSecret(bytes: $0) }
     let addresses: [SocketAddress]
     do {
-      addresses = try await reactor.resolve(host: url.host, port: url.port)
+      addresses = try await names.addresses(of: url.host, port: url.port, tenantID: claim.tenantID)
     } catch is CancellationError {
       throw CancellationError()
     } catch {
       return .failure("the name does not resolve")
     }
     // A name with one private address among public ones is refused whole.
-    guard let address = addresses.first, addresses.allSatisfy({ isAllowed($0, url) }) else {
+    guard !addresses.isEmpty, addresses.allSatisfy({ isAllowed($0, url) }) else {
       return .refused("the address is not public")
     }
+    let deadline = Instant.current() + Self.timeout
+    for address in addresses.prefix(Self.mostAddresses) {
+      if let answer = try await send(claim, url, secrets, to: address, until: deadline) { return answer }
+    }
+    return .failure("\(HTTPSClientError.Code.connect)")
+  }
+
+  /// Nil: the address takes no connection, so that another may be tried.
+  private func send(
+    _ claim: WebhookStore.Claim, _ url: WebhookURL, _ secrets: [WebhookSecret], to address: SocketAddress,
+    until deadline: Instant
+  ) async throws -> WebhookAnswer? {
     var options = HTTPSClient.Options()
-    options.timeout = Self.timeout
+    options.timeout = max(.milliseconds(1), deadline - .current())
+    options.connectTimeout = Self.connectTimeout
     options.maxBodyBytes = Self.maximumAnswer
     options.address = address
     do {
@@ -59,7 +75,7 @@ final class WebhookSender {
       if let status = error.observation.status, error.code == .bodyTooLarge {
         return .status(status, retryAfter: nil)
       }
-      return .failure("\(error.code)")
+      return error.code == .connect ? nil : .failure("\(error.code)")
     }
   }
 
