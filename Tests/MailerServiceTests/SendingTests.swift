@@ -90,6 +90,69 @@ struct SendingTests {
     }
   }
 
+  @Test("The timeline names what each request ended with")
+  func answersInTimeline() async throws {
+    try await MailerHarness.run { harness in
+      func story() async throws -> [String] {
+        let sent = try await harness.send()
+        return try await harness.get(sent.id).timeline.dropFirst(3).map { "\($0.event) \($0.detail ?? "")" }
+      }
+      for (reply, end) in [
+        (.status(503), "outcome_unknown: http_503"), (.close, "outcome_unknown: connection_lost"),
+        (.emptySuccess, "outcome_unknown: no_message_id"),
+        (.status(400, reason: "invalidArgument"), "gmail_rejected: invalidArgument"),
+        (.success, "success"),
+      ] as [(ScriptedGmail.Reply, String)] {
+        harness.gmail.script = { _, _ in reply }
+        let seen = try await story()
+        #expect(seen == ["outcome \(end)"])
+      }
+      let before = harness.gmail.requests.count
+      harness.gmail.script = { number, _ in
+        switch number - before {
+        case 1: .status(401)
+        case 3: .status(429, reason: "rateLimitExceeded", headers: "Retry-After: 1\r\n")
+        default: .success
+        }
+      }
+      let renewed = try await story()
+      #expect(renewed == ["refused access token refused, renewed", "attempt ", "outcome success"])
+      let repeated = try await story()
+      #expect(repeated == ["refused rate_limited: rateLimitExceeded", "leased ", "attempt ", "outcome success"])
+    }
+  }
+
+  @Test("A dead worker's mail is said to have been leased again, and to have been sent again where that was asked for")
+  func takenOverInTimeline() async throws {
+    for (policy, end) in [
+      (Mailer.AmbiguityPolicy.hold, ["leased", "outcome outcome_unknown"]),
+      (.retry, ["leased", "attempt", "outcome success"]),
+    ] {
+      try await MailerHarness.run { harness in
+        harness.gmail.script = { number, _ in number == 1 ? .held : .success }
+        let sent = harness.reactor.spawn {
+          _ = try await harness.send {
+            $0.onAmbiguous = policy
+            $0.priority = .bulk
+            $0.wait = ProtobufDuration(.zero)
+          }
+        }
+        try await harness.gmail.nextHeld()
+        try harness.expireLeases()
+        try harness.makeDue()
+        let id = try #require(try harness.value("SELECT id FROM email_logs"))
+        let isOver = try await harness.eventually { try await harness.get(id).timeline.last?.event == .outcome }
+        #expect(isOver)
+        let story = try await harness.get(id).timeline.map { event in
+          event.detail.map { "\(event.event) \($0)" } ?? "\(event.event)"
+        }
+        #expect(Array(story.suffix(end.count)) == end)
+        harness.gmail.release()
+        _ = await sent.result
+      }
+    }
+  }
+
   @Test("A missing scope is reported to the oauth service")
   func missingScope() async throws {
     try await MailerHarness.run { harness in

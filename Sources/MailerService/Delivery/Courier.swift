@@ -53,7 +53,7 @@ final class Courier {
       inHand -= 1
       if inHand == 0 { idleWaiter?.resume(returning: ()) }
     }
-    var work = Work(delivery: delivery, attempt: attempt)
+    var work = Work(delivery: delivery, attempt: attempt, story: DeliveryStory(first, at: .now()))
     var action = first
     while true {
       if isDraining { action = work.attempt.draining(action, time: .now()) }
@@ -92,6 +92,7 @@ final class Courier {
   private struct Work {
     var delivery: Delivery
     var attempt: SendAttempt
+    var story: DeliveryStory
 
     var leased: MailStore.Leased {
       MailStore.Leased(key: delivery.key, googleSub: delivery.googleSub, epoch: attempt.lease.epoch)
@@ -110,6 +111,7 @@ final class Courier {
     case .obtainToken:
       return .next(await obtainToken(&work, refused: nil))
     case .renewToken:
+      work.story.tokenRefused(at: .now())
       return .next(await obtainToken(&work, refused: work.delivery.token))
     case .renewLease:
       let asked = Self.clock()
@@ -118,9 +120,12 @@ final class Courier {
         work.attempt.leaseRenewed(isMine: isMine, until: asked + Lease.duration, now: Self.clock()))
     case .recordIntent:
       let isMine = try await store.recordIntent(work.leased)
+      work.story.intentRecorded()
       return .next(work.attempt.intentRecorded(isMine: isMine, now: Self.clock()))
     case .send:
+      work.story.sending(at: .now())
       let verdict = await send(work)
+      work.story.answered(verdict)
       return .next(
         work.attempt.answered(verdict, now: Self.clock(), time: .now(), jitter: .random(in: 0..<1)))
     case .finish(let outcome):
@@ -201,7 +206,7 @@ final class Courier {
     var recipients: [String] = []
     if case .success = outcome { recipients = work.delivery.mail.recipients }
     let record = MailStore.Outcome(
-      outcome: outcome, at: now, attempts: work.attempt.attempts, recipients: recipients)
+      outcome: outcome, at: now, attempts: work.attempt.attempts, recipients: recipients, story: work.story)
     let isMine = try await store.record(record, of: work.leased)
     work.attempt.ended()
     guard isMine else { return .lost }
@@ -219,7 +224,7 @@ final class Courier {
     let payload = isKept ? nil : try seal.seal(mail, of: work.delivery.key)
     let isMine = try await store.requeue(
       requeue, of: work.delivery.key, epoch: work.attempt.lease.epoch, googleSub: work.delivery.googleSub,
-      attempts: work.attempt.attempts, payload: payload)
+      attempts: work.attempt.attempts, payload: payload, story: work.story)
     work.attempt.ended()
     return isMine ? .requeued : .lost
   }

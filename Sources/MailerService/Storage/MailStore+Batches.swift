@@ -101,7 +101,7 @@ extension MailStore {
       }
       let errors = ends.map { $0.outcome.error }
       let entries = ends.map { end in
-        TimelineText.json([.init("outcome", end.outcome.error?.code ?? end.outcome.status)], at: end.at)
+        TimelineText.json(end.story.ending("outcome", end.outcome.error?.code ?? end.outcome.status), at: end.at)
       }
       let places = ends.indices.flatMap { index in ends[index].recipients.map { _ in Int32(index + 1) } }
       return [

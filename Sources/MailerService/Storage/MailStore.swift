@@ -103,6 +103,8 @@ final class MailStore {
     var at: Timestamp
     var attempts: Int
     var recipients: [String]
+    /// What the log does not know yet of what led here.
+    var story = DeliveryStory()
   }
 
   /// Ends a mail that nobody was told of, with its idempotency key.
@@ -119,12 +121,13 @@ final class MailStore {
   }
 
   func requeue(
-    _ requeue: SendAttempt.Requeue, of key: MailKey, epoch: Int64, googleSub: String, attempts: Int, payload: [UInt8]?
+    _ requeue: SendAttempt.Requeue, of key: MailKey, epoch: Int64, googleSub: String, attempts: Int, payload: [UInt8]?,
+    story: DeliveryStory = DeliveryStory()
   ) async throws -> Bool {
     let isParked = [.reauthRequired, .unreadable].contains(requeue.reason)
     let error = requeue.reason == .reauthRequired ? SendError.reauthRequired : nil
     let detail = requeue.reason == .drained ? "given back" : requeue.reason.rawValue
-    let entry = TimelineText.json([.init("refused", detail)], at: .now())
+    let entry = TimelineText.json(story.ending("refused", detail), at: .now())
     return try await pool.query(
       "SELECT emailmcp.requeue_job($1, $2, $3, $4, $5, $6, $7, $8, $9, $10, $11, $12, $13, $14, $15, $16)",
       key.parameters + [
