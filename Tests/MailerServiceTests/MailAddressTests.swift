@@ -40,10 +40,33 @@ struct MailAddressTests {
       ("ann <a@example.com", .malformed), ("ann <a@example.com> x", .malformed), ("\"a@example.com", .malformed),
       ("jörg@example.com", .nonASCIILocalPart), ("ann@example.com\r\nBcc: x@example.com", .controlCharacter),
       ("ann\u{2028}@example.com", .controlCharacter), ("ann@exa\u{0}mple.com", .controlCharacter),
-      ("ann(comment)@example.com", .malformed), ("x@😀.example", .invalidDomain),
+      ("ann(comment)@example.com", .malformed), ("x@😀.example", .domainCharacter),
     ] as [(String, AddressError)])
   func refuses(text: String, reason: AddressError) {
     #expect(throws: reason) { try MailAddress(text) }
+  }
+
+  @Test(
+    "A domain that UTS 46 maps to another, or with a joiner out of its place, is refused and not sent to nowhere",
+    arguments: [
+      "ｅxample.com", "e\u{FF58}ample.com", "ﬁ.example", "①.example", "ª.example", "x\u{AD}ü.example",
+      "ü\u{200D}x.example", "ü\u{200C}x.example", "\u{94D}\u{200D}.example", "ا\u{200C}ب.example",
+      "ü·l.example", "x·y.example", "a・b.example", "\u{301}ü.example", "ℓ.example", "２.example",
+    ])
+  func unmappedDomains(_ domain: String) {
+    #expect(throws: AddressError.domainCharacter) { try MailAddress("a@\(domain)") }
+  }
+
+  @Test(
+    "Names that are what they are mapped to, joiners and dots in their place",
+    arguments: [
+      ("bücher.example", "xn--bcher-kva.example"), ("βόλος.com", "xn--nxasmm1c.com"),
+      ("ශ්\u{200D}රී.com", "xn--10cl1a0b660p.com"), ("نامه\u{200C}ای.com", "xn--mgba3gch31f060k.com"),
+      ("col·lapse.example", "xn--collapse-ioa.example"), ("コンピュータ・センター.example", nil), ("ไทย.example", nil),
+    ] as [(String, String?)])
+  func mappedDomains(_ domain: String, _ ascii: String?) throws {
+    let read = try MailAddress("a@\(domain)").domain
+    if let ascii { #expect(read == ascii) }
   }
 
   @Test("A name given beside the address wins, and an empty one means none")

@@ -61,7 +61,7 @@ struct MailAddress: Hashable, Sendable {
 enum AddressError: Error, Hashable, Sendable, CustomStringConvertible {
   case empty, noAtSign, controlCharacter, nameTooLong, tooLong, localPartTooLong
   case malformed, severalAddresses, nonASCIILocalPart
-  case addressLiteral, unqualifiedDomain, invalidDomain
+  case addressLiteral, unqualifiedDomain, invalidDomain, domainCharacter
 
   var description: String {
     switch self {
@@ -77,6 +77,8 @@ enum AddressError: Error, Hashable, Sendable, CustomStringConvertible {
     case .addressLiteral: "Gmail cannot send to an IP address; give a domain name."
     case .unqualifiedDomain: "The domain must be a full name, such as example.com."
     case .invalidDomain: "The domain after the @ is not valid."
+    case .domainCharacter:
+      "The domain after the @ has a character that domain names do not have, such as a full-width letter."
     }
   }
 }
