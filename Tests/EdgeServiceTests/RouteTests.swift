@@ -294,6 +294,16 @@ struct RouteTests {
     }
     #expect(documented == Set(Route.all.map { "\($0.method.rawValue.uppercased()) \($0.path)" }))
     #expect(Set(Route.all.map(\.operation)) == Set(Operation.allCases))
+    // The pages that the routes take.
+    for (path, page) in [
+      ("/v1/suppressions", EdgeHandler.suppressionPage), ("/v1/webhooks/{webhook_id}/deliveries", EdgeHandler.webhookPage),
+      ("/v1/users/{user_id}/messages", 1...200),
+    ] {
+      let listed = paths[path]?["get"]?["parameters"] as? [[String: Any]]
+      let schema = listed?.first { $0["name"] as? String == "limit" }?["schema"] as? [String: Any]
+      #expect(schema?["minimum"] as? Int == page.lowerBound && schema?["maximum"] as? Int == page.upperBound)
+      #expect(schema?["default"] as? Int == (page.upperBound == 200 ? 50 : 100))
+    }
     // Every reference leads somewhere.
     let schemas = try #require((json?["components"] as? [String: Any])?["schemas"] as? [String: Any])
     let text = String(decoding: OpenAPI.document.encoded(), as: UTF8.self)

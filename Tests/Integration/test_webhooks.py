@@ -7,6 +7,7 @@ from http.server import BaseHTTPRequestHandler, ThreadingHTTPServer
 
 import pytest
 import requests
+from jsonschema import Draft202012Validator
 from standardwebhooks.webhooks import Webhook, WebhookVerificationError
 
 
@@ -44,6 +45,14 @@ class Receiver:
         return self.about(user)
 
 
+def is_described(system, event: dict) -> bool:
+    """Whether the OpenAPI document's schema for events of this kind holds it."""
+    document = requests.get(f"{system.api}/v1/openapi.json").json()
+    kind = event["type"].split(".")[0].replace("webhook", "test")
+    request = document["webhooks"][kind]["post"]["requestBody"]["content"]["application/json"]["schema"]
+    return Draft202012Validator(request | {"components": document["components"]}).is_valid(event)
+
+
 @pytest.fixture
 def receiver():
     running = Receiver()
@@ -66,12 +75,16 @@ def test_the_platform_is_told_of_connections_and_of_every_status_of_a_mail(syste
         types = [event["type"] for _, _, event in events]
         assert [kind for kind in types if kind.startswith("message.")] == ["message.sending", "message.success"]
         assert sorted(types)[0] == "account.connected"
+        for _, _, event in events:
+            assert is_described(system, event), event
+            assert not is_described(system, event | {"data": {}})
+            assert not is_described(system, event | {"type": event["type"] + "x"})
         assert not any("Told" in body.decode() or "grace" in body.decode() for _, body, _ in events)
 
         new = system.cli("webhook", "rotate", "--tenant", "default", endpoint)
         crm.disconnect(user)
         headers, body, event = receiver.wait_for(user, 4)[-1]
-        assert event["type"] == "account.disconnected"
+        assert event["type"] == "account.disconnected" and is_described(system, event)
         for known in (secret, new):
             assert Webhook(known).verify(body, {name.lower(): value for name, value in headers.items()})
     finally:
@@ -114,7 +127,8 @@ def test_the_tenant_administers_its_webhooks_by_the_api(system, crm, connected, 
             time.sleep(0.05)
         headers, body = receiver.received[0]
         names = {name.lower(): value for name, value in headers.items()}
-        assert Webhook(made.json()["secret"]).verify(body, names)["type"] == "webhook.test"
+        told = Webhook(made.json()["secret"]).verify(body, names)
+        assert told["type"] == "webhook.test" and is_described(system, told)
         assert "secret" not in http.get(f"{crm.api}/v1/webhooks").text.replace("previous_secret_until", "")
         receiver.answer = lambda number: 410
         assert crm.send(connected, {"to": ["grace@example.com"], "body": "x"})[0]

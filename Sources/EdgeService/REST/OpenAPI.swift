@@ -19,6 +19,8 @@ enum OpenAPI {
       item[route.method.rawValue] = operation(route)
       paths[route.path] = .object(item)
     }
+    var schemas = OpenAPISchemas.schemas
+    for event in OpenAPIEvents.schemas.members { schemas[event.name] = event.value }
     return [
       "openapi": "3.1.0",
       "info": [
@@ -29,6 +31,7 @@ enum OpenAPI {
       "servers": [["url": "/"]],
       "security": [["credential": []]],
       "paths": .object(paths),
+      "webhooks": OpenAPIEvents.webhooks,
       "components": [
         "securitySchemes": [
           "credential": [
@@ -36,7 +39,7 @@ enum OpenAPI {
             "description": "An API key (emcp_…) of a tenant, or a user token (emct_…).",
           ]
         ],
-        "schemas": OpenAPISchemas.schemas,
+        "schemas": .object(schemas),
         "responses": [
           "Problem": [
             "description": "An error (RFC 9457).",
@@ -70,11 +73,14 @@ enum OpenAPI {
     for segment in route.path.split(separator: "/") where segment.hasPrefix("{") {
       let name = String(segment.dropFirst().dropLast())
       parameters.append([
-        "name": .string(name), "in": "path", "required": true, "schema": OpenAPISchemas.parameter(name),
+        "name": .string(name), "in": "path", "required": true,
+        "schema": OpenAPISchemas.parameter(name, route.operation),
       ])
     }
     for name in route.query {
-      parameters.append(["name": .string(name), "in": "query", "schema": OpenAPISchemas.parameter(name)])
+      parameters.append([
+        "name": .string(name), "in": "query", "schema": OpenAPISchemas.parameter(name, route.operation),
+      ])
     }
     for name in OpenAPISchemas.headers(route.operation) {
       parameters.append(["name": .string(name), "in": "header", "schema": ["type": "string"]])

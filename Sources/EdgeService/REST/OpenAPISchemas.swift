@@ -79,8 +79,10 @@ enum OpenAPISchemas {
     }
   }
 
-  static func parameter(_ name: String) -> JSONValue {
+  static func parameter(_ name: String, _ operation: Operation) -> JSONValue {
     switch name {
+    case "limit" where operation == .listSuppressions || operation == .listWebhookDeliveries:
+      ["type": "integer", "minimum": 1, "maximum": 1000, "default": 100]
     case "user_id": ["type": "string", "minLength": 1, "maxLength": 255]
     case "id": ["type": "string", "format": "uuid"]
     case "limit": ["type": "integer", "minimum": 1, "maximum": 200, "default": 50]
@@ -92,9 +94,9 @@ enum OpenAPISchemas {
     }
   }
 
-  static let schemas: JSONValue = {
+  static let schemas: JSONObject = {
     do {
-      return try JSONValue(parsing: text)
+      return try JSONValue(parsing: text).objectValue ?? JSONObject()
     } catch {
       preconditionFailure("the schemas are no JSON: \(error)")
     }
