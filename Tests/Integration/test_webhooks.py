@@ -92,6 +92,31 @@ def test_the_platform_is_told_of_connections_and_of_every_status_of_a_mail(syste
     assert endpoint not in system.cli("webhook", "list", "--tenant", "default")
 
 
+def test_the_platform_is_told_when_a_user_must_connect_again(system, crm, browser, user, account, receiver):
+    crm.connect(user, browser, account)
+    endpoint, _ = system.cli("webhook", "add", "--tenant", "default", "--final-only", receiver.url).split("\t")
+    try:
+        # The user takes the grant back at Google; nobody tells us before the next mail.
+        requests.post(f"{system.sandbox}/sandbox/revoke-account", params={"account": account}).raise_for_status()
+        answer = crm.http.post(f"{crm.user(user)}/messages", json={"to": ["grace@example.com"], "body": "x"})
+        assert (answer.status_code, answer.json()["code"]) == (409, "reauth_required")
+        deadline = time.monotonic() + 30
+        while not (told := [event for _, _, event in receiver.about(user) if event["type"].startswith("account.")]):
+            assert time.monotonic() < deadline, receiver.about(user)
+            time.sleep(0.05)
+        assert told[0]["type"] == "account.reauth_required" and is_described(system, told[0])
+        assert told[0]["data"]["email_address"] == account and told[0]["data"]["reauth_reason"]
+        assert crm.status(user)["status"] == "reauth_required"
+        crm.connect(user, browser, account)
+        while len(told := [event for _, _, event in receiver.about(user) if event["type"].startswith("account.")]) < 2:
+            assert time.monotonic() < deadline, told
+            time.sleep(0.05)
+        assert told[1]["type"] == "account.connected"
+        assert crm.send(user, {"to": ["grace@example.com"], "body": "x"})[0]
+    finally:
+        system.cli("webhook", "remove", "--tenant", "default", endpoint)
+
+
 def test_what_was_given_up_is_listed_and_told_again_under_its_id(system, crm, connected, receiver):
     receiver.answer = lambda number: 410 if number == 1 else 200
     endpoint, _ = system.cli("webhook", "add", "--tenant", "default", "--final-only", receiver.url).split("\t")
