@@ -109,4 +109,40 @@ struct ProjectPaceTests {
       #expect(project.limit > 0 && project.current < project.limit)
     }
   }
+
+  @Test("When the project's day is over all mailers rest, whoever's mail it is, and all of it goes after that")
+  func dayIsOver() async throws {
+    try await MailerHarness.run(mailers: 2, users: ["ann", "bea"]) { harness in
+      harness.gmail.script = { number, _ in number == 1 ? .status(403, reason: "dailyLimitExceeded") : .success }
+      let first = try await harness.send { $0.wait = ProtobufDuration(.zero) }
+      // A quarter of an hour where Gmail names no time. No cut: the pace was not what was wrong.
+      let isPaused = try await harness.eventually {
+        try harness.value("SELECT paused_until > now() + interval '10 min' AND share = 1 FROM project_pace") == "t"
+      }
+      #expect(isPaused)
+      // The other mailer learns it from the database; until then, for at most 2 s, its mail goes.
+      var (ids, gone) = ([first.id], 0)
+      let rests = try await harness.eventually {
+        let mail = try await harness.send(user: "bea", mailer: 1) { $0.wait = ProtobufDuration(.seconds(1)) }
+        ids.append(mail.id)
+        gone += mail.status == .success ? 1 : 0
+        return mail.status == .queued
+      }
+      #expect(rests)
+      ids.append(try await harness.send(user: "bea") { $0.wait = ProtobufDuration(.zero) }.id)
+      #expect(harness.gmail.requests.count == 1 + gone)
+      let entry = try await harness.get(first.id).timeline.last
+      #expect(entry?.event == .refused && entry?.detail == "project_daily_limit: dailyLimitExceeded")
+      #expect(try harness.value("SELECT count(*) FROM mailboxes WHERE paused_reason IS NOT NULL") == "0")
+      for _ in 0..<2 { await harness.stopMailer() }
+      try harness.database.execute("UPDATE project_pace SET paused_until = '-infinity'")
+      try harness.makeDue()
+      try await harness.startMailer()
+      let allWent = try await harness.eventually {
+        try harness.value("SELECT count(*) FROM email_logs WHERE status = 'success'") == "\(ids.count)"
+      }
+      #expect(allWent)
+      #expect(harness.gmail.requests.count == 1 + ids.count)
+    }
+  }
 }
