@@ -296,7 +296,8 @@ struct RouteTests {
     #expect(Set(Route.all.map(\.operation)) == Set(Operation.allCases))
     // The pages that the routes take.
     for (path, page) in [
-      ("/v1/suppressions", EdgeHandler.suppressionPage), ("/v1/webhooks/{webhook_id}/deliveries", EdgeHandler.webhookPage),
+      ("/v1/suppressions", EdgeHandler.suppressionPage),
+      ("/v1/webhooks/{webhook_id}/deliveries", EdgeHandler.webhookPage),
       ("/v1/users/{user_id}/messages", 1...200),
     ] {
       let listed = paths[path]?["get"]?["parameters"] as? [[String: Any]]
