@@ -147,7 +147,7 @@ final class ServerCall: CallStream {
   /// Whether the request comes fast enough. Asked about once a second.
   func keepsPace(now: Instant, _ policy: RequestPolicy) -> Bool {
     let isAwaited = state.isReceiving && inbox.readyCount == 0 && (state.takesOneRequest || inbox.isMidMessage)
-    return pace.check(now: now, received: receivedBytes, isAwaited: isAwaited, policy)
+    return pace.check(now: now, received: inbox.arrivedBytes, isAwaited: isAwaited, policy)
   }
 
   override func receivedEnd() {

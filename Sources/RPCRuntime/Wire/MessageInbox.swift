@@ -15,8 +15,10 @@ struct MessageInbox {
   private var scan = 0
   /// Whole messages that wait for a reader.
   private(set) var readyCount = 0
-  /// Of all whole messages that came, in bytes, without their prefixes.
+  /// Of all whole messages that came, in bytes, without their prefixes; a reset leaves it.
   var receivedBytes = 0
+  /// The same, with what is here of the next one.
+  var arrivedBytes: Int { receivedBytes + buffer.count - scan }
   /// Received and not given back.
   private var owed = 0
   /// The largest message, in bytes.
@@ -47,7 +49,6 @@ struct MessageInbox {
     head = 0
     scan = 0
     readyCount = 0
-    receivedBytes = 0
     owed = 0
     heldBytes = 0
   }

@@ -88,7 +88,7 @@ struct StreamingTests {
           server.connections.values.reduce(0) { $0 + $1.receivedBytes } > streams * full
         })
       } else {
-        try await channel.reactor.wait(until: { calls.allSatisfy { $0.receivedBytes >= 200 * 1024 } })
+        try await channel.reactor.wait(until: { calls.allSatisfy { $0.inbox.arrivedBytes >= 200 * 1024 } })
       }
       let reply = try await channel.call(Notes.echo, Note("x", data: [UInt8](repeating: 1, count: 100_000)))
       #expect(reply.text == "x")
