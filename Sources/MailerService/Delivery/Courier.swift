@@ -207,7 +207,7 @@ final class Courier {
     if case .success = outcome { recipients = work.delivery.mail.recipients }
     let record = MailStore.Outcome(
       outcome: outcome, at: now, attempts: work.attempt.attempts, recipients: recipients, story: work.story)
-    let isMine = try await store.record(record, of: work.leased)
+    let isMine = try await store.record(record, of: work.leased, isAwaited: work.attempt.awaitedUntil != nil)
     work.attempt.ended()
     guard isMine else { return .lost }
     metrics.outcome(outcome.status)

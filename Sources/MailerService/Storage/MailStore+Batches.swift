@@ -9,8 +9,8 @@ extension MailStore {
   /// False when the lease is no longer the caller's; likewise below.
   func recordIntent(_ leased: Leased) async throws -> Bool { try await intents.submit(leased) }
 
-  func record(_ outcome: Outcome, of leased: Leased) async throws -> Bool {
-    try await outcomes.submit((leased, outcome))
+  func record(_ outcome: Outcome, of leased: Leased, isAwaited: Bool) async throws -> Bool {
+    try await (isAwaited ? awaitedOutcomes : outcomes).submit((leased, outcome))
   }
 
   // MARK: Accepting

@@ -12,6 +12,8 @@ final class MailStore {
   let acceptances: Batches<Acceptance, Accepted>
   let intents: Batches<Leased, Bool>
   let outcomes: Batches<(leased: Leased, outcome: Outcome), Bool>
+  /// Of mail whose sender waits: it does not wait for the queue's.
+  let awaitedOutcomes: Batches<(leased: Leased, outcome: Outcome), Bool>
 
   init(pool: PostgresPool, searches: PostgresPool, reactor: Reactor, pace: MailboxPace.Terms) {
     self.pool = pool
@@ -22,6 +24,7 @@ final class MailStore {
     }
     intents = Batches(reactor: reactor) { try await Self.recordIntents($0, pool) }
     outcomes = Batches(reactor: reactor) { try await Self.record($0, pool) }
+    awaitedOutcomes = Batches(reactor: reactor) { try await Self.record($0, pool) }
   }
 
   // MARK: Accepting
