@@ -38,7 +38,9 @@ struct MailAddressTests {
       ("a.@example.com", .malformed), ("a@b@example.com", .invalidDomain), ("a b@example.com", .malformed),
       ("a@example.com, b@example.com", .severalAddresses), ("a@example.com;b@example.com", .severalAddresses),
       ("ann <a@example.com", .malformed), ("ann <a@example.com> x", .malformed), ("\"a@example.com", .malformed),
-      ("jörg@example.com", .nonASCIILocalPart), ("ann@example.com\r\nBcc: x@example.com", .controlCharacter),
+      ("jörg@example.com", .nonASCIILocalPart), ("=?utf-8?q?x?=@b.example", .encodedLocalPart),
+      ("\"a =?utf-8?q?x?=\"@b.example", .encodedLocalPart),
+      ("ann@example.com\r\nBcc: x@example.com", .controlCharacter),
       ("ann\u{2028}@example.com", .controlCharacter), ("ann@exa\u{0}mple.com", .controlCharacter),
       ("ann(comment)@example.com", .malformed), ("x@😀.example", .domainCharacter),
     ] as [(String, AddressError)])

@@ -32,6 +32,8 @@ struct MailAddress: Hashable, Sendable {
   init(_ email: String, name: String? = nil) throws(AddressError) {
     var scanner = MailboxScanner(email)
     let parsed = try scanner.mailbox()
+    // RFC 2047 §5 allows no encoded word here, but readers decode one: the mail would go to another address.
+    guard !parsed.localPart.contains("=?") else { throw .encodedLocalPart }
     let domain = try MailDomain(parsed.domain).ascii
     guard parsed.localPart.utf8.count <= Self.maximumLocalPart else { throw .localPartTooLong }
     guard parsed.localPart.utf8.count + 1 + domain.utf8.count <= Self.maximumLength else { throw .tooLong }
@@ -60,7 +62,7 @@ struct MailAddress: Hashable, Sendable {
 /// Why a text is not an address that Gmail takes; `description` is a sentence to show.
 enum AddressError: Error, Hashable, Sendable, CustomStringConvertible {
   case empty, noAtSign, controlCharacter, nameTooLong, tooLong, localPartTooLong
-  case malformed, severalAddresses, nonASCIILocalPart
+  case malformed, severalAddresses, nonASCIILocalPart, encodedLocalPart
   case addressLiteral, unqualifiedDomain, invalidDomain, domainCharacter
 
   var description: String {
@@ -74,6 +76,7 @@ enum AddressError: Error, Hashable, Sendable, CustomStringConvertible {
     case .malformed: "This is not a valid mail address."
     case .severalAddresses: "Give one address in each place."
     case .nonASCIILocalPart: "Gmail cannot send to an address with non-ASCII characters before the @."
+    case .encodedLocalPart: "The part before the @ must not look like encoded text (=?…?=)."
     case .addressLiteral: "Gmail cannot send to an IP address; give a domain name."
     case .unqualifiedDomain: "The domain must be a full name, such as example.com."
     case .invalidDomain: "The domain after the @ is not valid."
