@@ -1,12 +1,15 @@
 import Foundation
+import HTTPSClient
+import StrictJSON
+import TLSSession
 import Testing
 
 @testable import MailerService
 
-/// Random mail with hostile pieces in every field that reaches a header, read by Python's `email`: what is not refused
-/// must come back as it was given, and nothing else may stand in the mail. `TEST_MIME_MAILS=100000 script/test --filter
-/// HostileMailTests` tries the full count; `TEST_SEED` asks for other mail.
-@Suite("Hostile mail, read by Python's email package", .enabled(if: PythonJudge.interpreter != nil))
+/// Random mail with hostile pieces in every field that reaches a header, read by three parsers: what is not refused must
+/// come back as it was given, and nothing else may stand in the mail. `TEST_MIME_MAILS=100000 script/test --filter
+/// HostileMailTests` tries the full count, as `script/promises --full` does; `TEST_SEED` asks for other mail.
+@Suite("Hostile mail, read by three parsers", .enabled(if: PythonJudge.interpreter != nil))
 struct HostileMailTests {
   private static let environment = ProcessInfo.processInfo.environment
   private static let count = environment["TEST_MIME_MAILS"].flatMap { Int($0) } ?? 500
@@ -42,15 +45,27 @@ struct HostileMailTests {
       }
       return pieces.joined(separator: Bool.random(using: &self) ? " " : "")
     }
+
+    /// What an identifier may be; with `hostility` it may be a hostile one.
+    mutating func name(_ hostility: Bool) -> String {
+      hostility && Bool.random(using: &self) ? text(true) : "id-\(Int.random(in: 0..<1000, using: &self))"
+    }
   }
 
   private struct Reading: Decodable {
     var names: [String]
-    var subject: String
-    var custom: String
-    var filenames: [String]
+    var parts: [[String]]
+    var subject: String?
+    var custom: String?
+    var filenames: [String?]?
+    var ids: [String?]
     var recipients: [String]
     var defects: [String]
+  }
+
+  private struct Built {
+    var message: OutgoingMessage
+    var mail: [UInt8]
   }
 
   private static func draft(_ random: inout Random) -> MessageDraft {
@@ -59,6 +74,13 @@ struct HostileMailTests {
     draft.to = [.init(email: "to@b.example", name: random.text(hostility))]
     draft.cc = [.init(email: hostility ? "cc@b.example" + hostile.randomElement(using: &random)! : "cc@b.example")]
     if hostility, Bool.random(using: &random) { draft.cc = [] }
+    if Bool.random(using: &random) {
+      draft.replyTo = [
+        .init(email: "reply@b.example", name: random.text(hostility)),
+        .init(email: random.name(hostility) + "@b.example"),
+      ]
+    }
+    if Bool.random(using: &random) { draft.threadID = random.name(hostility) }
     draft.subject = random.text(hostility)
     draft.fromName = random.text(hostility)
     draft.text = random.text(true)
@@ -68,78 +90,86 @@ struct HostileMailTests {
         filename: random.text(hostility), contentType: hostility ? "text/plain;\r\n x=y" : "text/plain", content: [1])
     ]
     if hostility, Bool.random(using: &random) { draft.attachments[0].contentType = "" }
+    if Bool.random(using: &random) { draft.attachments[0].contentID = random.name(hostility) }
     return draft
   }
 
-  @Test("What is not refused comes back as it was given, with nothing added")
-  func corpus() throws {
-    var random = Random(state: Self.seed)
-    var built: [(message: OutgoingMessage, bytes: [UInt8])] = []
-    for _ in 0..<Self.count {
-      let draft = Self.draft(&random)
-      guard let message = try? OutgoingMessage(draft, now: OutgoingMessageTests.now) else { continue }
+  /// So many mails that are not refused, as they are given to Gmail, and how many were.
+  private static let corpus: Result<(built: [Built], refused: Int), any Error> = Result {
+    var random = Random(state: seed)
+    var (built, refused): ([Built], Int) = ([], 0)
+    while built.count < count {
+      let draft = draft(&random)
+      guard let message = try? OutgoingMessage(draft, now: OutgoingMessageTests.now) else {
+        refused += 1
+        continue
+      }
       let from = try MailAddress("ann@example.com").named(message.fromName)
       let builder = MIMEBuilder(
         from: from, messageID: MIMEBuilderTests.id, date: OutgoingMessageTests.now, randomness: (random.next(), 2))
-      built.append((message, builder.build(message)))
+      built.append(Built(message: message, mail: builder.build(message)))
     }
-    #expect(built.count > Self.count / 3 && built.count < Self.count)
-    let readings = try Self.read(built.map(\.bytes))
+    return (built, refused)
+  }
+
+  @Test("What is not refused comes back as it was given, with nothing added", arguments: MailJudge.all)
+  func corpus(_ judge: MailJudge) throws {
+    let (built, refused) = try Self.corpus.get()
+    #expect(refused > Self.count / 5 && refused < 4 * Self.count)
+    let readings: [Reading] = try judge.read(built.map(\.mail), "headers")
     #expect(readings.count == built.count)
     var faults = 0
-    for ((message, bytes), reading) in zip(built, readings) {
-      let lines = String(decoding: bytes, as: UTF8.self).components(separatedBy: "\r\n")
-      let expected =
-        ["From", "To"] + (message.cc.isEmpty ? [] : ["Cc"])
-        + ["Subject", "Date", "Message-ID", "X-Custom", "MIME-Version", "Content-Type"]
-      let isFaithful =
-        reading.names == expected && reading.subject == message.subject && reading.custom == message.headers[0].value
-        && reading.filenames == message.attachments.map(\.filename) && reading.defects.isEmpty
-        && reading.recipients == ["to@b.example"] + message.cc.map(\.specification)
-        && lines.allSatisfy { $0.utf8.count <= 998 && !$0.utf8.contains(0x0A) && !$0.utf8.contains(0x0D) }
-      guard !isFaithful else { continue }
+    for (built, reading) in zip(built, readings) where !Self.isFaithful(reading, to: built.message, judge) {
       faults += 1
-      if faults <= 5 { Issue.record("\(reading)\n\(String(decoding: bytes, as: UTF8.self))") }
+      if faults <= 5 { Issue.record("\(reading)\n\(String(decoding: built.mail, as: UTF8.self))") }
     }
     #expect(faults == 0)
   }
 
-  /// One process for all: each mail with its length in four bytes before it. The file name is read as a parameter, since
-  /// `get_filename` takes quotes off a second time.
-  private static func read(_ mails: [[UInt8]]) throws -> [Reading] {
-    let script = """
-      import email, json, sys
-      from email import policy
-      data = open(sys.argv[1], "rb").read()
-      at = 0
-      while at < len(data):
-          size = int.from_bytes(data[at:at + 4], "big")
-          msg = email.message_from_bytes(data[at + 4:at + 4 + size], policy=policy.default)
-          at += 4 + size
-          parts = list(msg.iter_parts())
-          defects = [type(d).__name__ for p in [msg, *parts] for d in p.defects]
-          print(json.dumps(dict(
-              names=msg.keys(), subject=str(msg["Subject"]), custom=str(msg["X-Custom"]), defects=defects,
-              filenames=[p["Content-Disposition"].params.get("filename") for p in parts[1:]],
-              recipients=[a.addr_spec for n in ("To", "Cc") if msg[n] is not None for a in msg[n].addresses])))
-      """
-    let file = FileManager.default.temporaryDirectory.appendingPathComponent("mails-\(UInt64.random(in: 0 ... .max))")
-    var data = Data()
-    for mail in mails {
-      withUnsafeBytes(of: UInt32(mail.count).bigEndian) { data.append(contentsOf: $0) }
-      data.append(contentsOf: mail)
+  private static func isFaithful(_ reading: Reading, to message: OutgoingMessage, _ judge: MailJudge) -> Bool {
+    let names =
+      ["From", "To"] + (message.cc.isEmpty ? [] : ["Cc"]) + (message.replyTo.isEmpty ? [] : ["Reply-To"])
+      + ["Subject", "Date", "Message-ID", "X-Custom", "MIME-Version", "Content-Type"]
+    let file = message.attachments[0]
+    let id = file.contentID.map { "<\($0)>" }
+    let recipients = (message.to + message.cc + message.replyTo).map(\.specification)
+    guard reading.defects.isEmpty, reading.recipients == recipients, reading.ids == [id]
+    else {
+      return false
     }
-    try data.write(to: file)
-    defer { try? FileManager.default.removeItem(at: file) }
-    let process = Process()
-    process.executableURL = URL(fileURLWithPath: try #require(PythonJudge.interpreter))
-    process.arguments = ["-c", script, file.path]
-    let output = Pipe()
-    process.standardOutput = output
-    try process.run()
-    let answer = output.fileHandleForReading.readDataToEndOfFile()
-    process.waitUntilExit()
-    try #require(process.terminationStatus == 0)
-    return try answer.split(separator: UInt8(ascii: "\n")).map { try JSONDecoder().decode(Reading.self, from: $0) }
+    if judge.flattens { return reading.names == names.sorted() }
+    let part =
+      ["Content-Disposition"] + (id == nil ? [] : ["Content-ID"]) + ["Content-Transfer-Encoding", "Content-Type"]
+    return reading.names == names && reading.parts.count == 2 && reading.parts[1].sorted() == part
+      && reading.parts[0].allSatisfy { ["Content-Type", "Content-Transfer-Encoding"].contains($0) }
+      && reading.subject == message.subject && reading.custom == message.headers[0].value
+      && reading.filenames == [file.filename]
+  }
+
+  @Test("Each parser notices what was put into a header", arguments: MailJudge.all)
+  func injected(_ judge: MailJudge) throws {
+    let built = try #require(try Self.corpus.get().built.first { $0.message.attachments[0].contentID != nil })
+    let mail = String(decoding: built.mail, as: UTF8.self)
+    let changes = [
+      ("\r\nSubject: ", "\r\nX-Injected: 1\r\nSubject: "), ("\r\nTo: ", "\r\nBcc: evil@x.example\r\nTo: "),
+      ("\r\nTo: ", "\r\nTo: evil@x.example, "), ("\r\nContent-ID: <", "\r\nContent-ID: <x"),
+    ]
+    let readings: [Reading] = try judge.read(
+      [built.mail] + changes.map { Array(mail.replacing($0, with: $1).utf8) }, "headers")
+    #expect(readings.map { Self.isFaithful($0, to: built.message, judge) } == [true, false, false, false, false])
+  }
+
+  @Test("No line is too long or broken, and the form that Gmail gets holds the mail and its thread alone")
+  func lines() throws {
+    for built in try Self.corpus.get().built {
+      let lines = built.mail.split(separator: UInt8(ascii: "\n"), omittingEmptySubsequences: false)
+      #expect(
+        lines.dropLast().allSatisfy { $0.last == 0x0D && $0.dropLast().count <= 998 && !$0.dropLast().contains(0x0D) })
+      let form = try JSONValue(
+        parsing: Array(GmailForm(mail: built.mail, threadID: built.message.threadID).body.chunks.joined()))
+      #expect(form["raw"]?.stringValue.flatMap { Base64.decode($0, .urlSafe) } == built.mail)
+      #expect(form["threadId"]?.stringValue == built.message.threadID)
+      #expect(form.objectValue?.count == (built.message.threadID == nil ? 1 : 2))
+    }
   }
 }

@@ -7,22 +7,6 @@ import Testing
 /// Mails with every field of the contract, read by three parsers of different makers: each must see what was given.
 @Suite("Mails, read by three parsers", .enabled(if: PythonJudge.interpreter != nil))
 struct MailJudgesTests {
-  struct Judge: Sendable, CustomTestStringConvertible {
-    let testDescription: String
-    let command: [String]
-    /// mail-parser flattens: it tells neither the nesting of the parts nor which are inline, nor an empty body, and decodes
-    /// a file name a second time.
-    var flattens = false
-
-    static let all = [
-      Judge(testDescription: "Python's email", command: ["python", "Tests/Python/mail_judge.py", "email"]),
-      Judge(
-        testDescription: "mail-parser", command: ["python", "Tests/Python/mail_judge.py", "mail-parser"],
-        flattens: true),
-      Judge(testDescription: "Perl's Email::MIME", command: ["/usr/bin/perl", "Tests/Perl/mail_judge.pl"]),
-    ]
-  }
-
   private struct File: Decodable, Equatable {
     var name: String?
     var id: String?
@@ -93,7 +77,7 @@ struct MailJudgesTests {
     return draft
   }
 
-  private static func expected(_ message: OutgoingMessage, _ judge: Judge) -> Reading {
+  private static func expected(_ message: OutgoingMessage, _ judge: MailJudge) -> Reading {
     func lines(_ text: String) -> String {
       Data(String(decoding: BodyText(text).canonical, as: UTF8.self).replacing("\r\n", with: "\n").utf8)
         .base64EncodedString()
@@ -132,19 +116,17 @@ struct MailJudgesTests {
 
   // MARK: The verdicts
 
-  @Test("Each parser sees what was given", arguments: Judge.all)
-  func corpus(_ judge: Judge) throws {
+  @Test("Each parser sees what was given", arguments: MailJudge.all)
+  func corpus(_ judge: MailJudge) throws {
     let messages = try (0..<180).map { try OutgoingMessage(Self.draft($0), now: OutgoingMessageTests.now) }
-    var file = Data()
+    var mails: [[UInt8]] = []
     for (index, message) in messages.enumerated() {
       let builder = MIMEBuilder(
         from: try MailAddress("ann@example.com").named(message.fromName), messageID: MIMEBuilderTests.id,
         date: OutgoingMessageTests.now, randomness: (UInt64(index), 2))
-      let mail = builder.build(message)
-      withUnsafeBytes(of: UInt32(mail.count).bigEndian) { file.append(contentsOf: $0) }
-      file.append(contentsOf: mail)
+      mails.append(builder.build(message))
     }
-    let readings = try Self.read(file, by: judge)
+    let readings: [Reading] = try judge.read(mails)
     try #require(readings.count == messages.count)
     for (index, (message, reading)) in zip(messages, readings).enumerated() {
       let expected = Self.expected(message, judge)
@@ -153,8 +135,8 @@ struct MailJudgesTests {
     }
   }
 
-  @Test("Each parser notices what is wrong", arguments: Judge.all)
-  func broken(_ judge: Judge) throws {
+  @Test("Each parser notices what is wrong", arguments: MailJudge.all)
+  func broken(_ judge: MailJudge) throws {
     let message = try OutgoingMessage(Self.draft(3), now: OutgoingMessageTests.now)
     let builder = MIMEBuilder(
       from: try MailAddress("ann@example.com").named(message.fromName), messageID: MIMEBuilderTests.id,
@@ -164,35 +146,10 @@ struct MailJudgesTests {
       ("Content-Transfer-Encoding: base64", "Content-Transfer-Encoding: 7bit"), ("\r\nSubject: ", "\r\nSubject: x"),
       ("\r\nDate: ", "\r\nX-Date: "), ("filename", "filenome"), ("\r\nTo: ", "\r\nTo: evil@x.example, "),
     ]
-    var file = Data()
-    for (old, new) in changes {
-      let bytes = Array(mail.replacing(old, with: new).utf8)
-      withUnsafeBytes(of: UInt32(bytes.count).bigEndian) { file.append(contentsOf: $0) }
-      file.append(contentsOf: bytes)
-    }
-    let readings = try Self.read(file, by: judge)
+    let readings: [Reading] = try judge.read(changes.map { Array(mail.replacing($0.0, with: $0.1).utf8) })
     try #require(readings.count == changes.count)
     for (change, reading) in zip(changes, readings) {
       #expect(reading != Self.expected(message, judge), "\(change)")
     }
-  }
-
-  private static func read(_ mails: Data, by judge: Judge) throws -> [Reading] {
-    let root = URL(fileURLWithPath: #filePath).deletingLastPathComponent().deletingLastPathComponent()
-      .deletingLastPathComponent()
-    let file = FileManager.default.temporaryDirectory.appendingPathComponent("mails-\(UInt64.random(in: 0 ... .max))")
-    try mails.write(to: file)
-    defer { try? FileManager.default.removeItem(at: file) }
-    let process = Process()
-    let program = judge.command[0] == "python" ? try #require(PythonJudge.interpreter) : judge.command[0]
-    process.executableURL = URL(fileURLWithPath: program)
-    process.arguments = [root.appending(path: judge.command[1]).path] + judge.command.dropFirst(2) + [file.path]
-    let output = Pipe()
-    process.standardOutput = output
-    try process.run()
-    let answer = output.fileHandleForReading.readDataToEndOfFile()
-    process.waitUntilExit()
-    try #require(process.terminationStatus == 0)
-    return try answer.split(separator: UInt8(ascii: "\n")).map { try JSONDecoder().decode(Reading.self, from: $0) }
   }
 }

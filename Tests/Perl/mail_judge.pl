@@ -32,10 +32,28 @@ sub walk {
     }
 }
 
+# Which fields stand where, and the values of those that a sender fills.
+sub headers {
+    my $mail = shift;
+    my $names = sub { my @pairs = shift->header_obj->header_raw_pairs; [ @pairs[ grep { $_ % 2 == 0 } 0 .. $#pairs ] ] };
+    my @parts = $mail->subparts;
+    my @files = @parts[ 1 .. $#parts ];
+    return {
+        names => $names->($mail), parts => [ map { $names->($_) } @parts ], subject => $mail->header_str('Subject'),
+        custom => $mail->header_str('X-Custom'), filenames => [ map { scalar $_->filename } @files ],
+        ids => [ map { scalar $_->header('Content-ID') } @files ], defects => [],
+        recipients => [ map { $_->address } map { $_->addresses } grep { defined } map { $mail->header_as_obj($_) } qw(To Cc Reply-To) ],
+    };
+}
+
 open my $file, '<:raw', $ARGV[0] or die;
 while (read $file, my $length, 4) {
     read $file, my $raw, unpack('N', $length);
     my $mail = Email::MIME->new($raw);
+    if (($ARGV[1] // '') eq 'headers') {
+        print $json->encode(headers($mail)), "\n";
+        next;
+    }
     my %seen = (subject => $mail->header_str('Subject'), texts => [], htmls => [], files => [], paths => [], defects => [],
         addresses => {}, fields => {});
     for my $name (qw(From To Cc Bcc)) {

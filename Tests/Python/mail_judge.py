@@ -1,6 +1,8 @@
 """Reads mails with a parser that knows nothing of how we write them, and tells what it saw, a JSON line a mail.
 
-    mail_judge.py email|mail-parser FILE     FILE: mails, each with its length in four bytes before it
+    mail_judge.py email|mail-parser FILE [headers]    FILE: mails, each with its length in four bytes before it
+
+With `headers` it tells which fields stand where, and the values of those that a sender fills.
 """
 
 import base64
@@ -18,11 +20,9 @@ TEXTS = ("Message-ID", "Date", "List-Unsubscribe", "X-Note")
 
 
 def mails(path):
-    data = open(path, "rb").read()
-    while data:
-        size = int.from_bytes(data[:4], "big")
-        yield data[4:4 + size]
-        data = data[4 + size:]
+    with open(path, "rb") as file:
+        while length := file.read(4):
+            yield file.read(int.from_bytes(length, "big"))
 
 
 def lines(data):
@@ -76,7 +76,32 @@ def by_mail_parser(raw):
         fields={n: message.headers[n] for n in TEXTS if n in message.headers})
 
 
+def headers_by_email(raw):
+    message = email.message_from_bytes(raw, policy=policy.default)
+    parts = list(message.iter_parts())
+    return dict(
+        names=message.keys(), parts=[part.keys() for part in parts], subject=str(message["Subject"]),
+        custom=str(message["X-Custom"]),
+        # As a parameter, since `get_filename` takes quotes off a second time.
+        filenames=[part["Content-Disposition"].params.get("filename") for part in parts[1:]],
+        ids=[part["Content-ID"] for part in parts[1:]],
+        recipients=[a.addr_spec for n in ("To", "Cc", "Reply-To") if message[n] is not None for a in message[n].addresses],
+        defects=[type(d).__name__ for part in [message, *parts] for d in part.defects])
+
+
+def headers_by_mail_parser(raw):
+    """It tells each name once, in no order, and nothing of the parts' headers."""
+    message = mailparser.parse_from_bytes(raw)
+    files = message.attachments
+    return dict(
+        names=sorted(message.headers), parts=[],
+        ids=[file["content-id"] or None for file in files], defects=list(message.defects_categories),
+        recipients=[address for _, address in message.to + message.cc + message.reply_to])
+
+
 if __name__ == "__main__":
-    read = {"email": by_email, "mail-parser": by_mail_parser}[sys.argv[1]]
+    read = {
+        ("email",): by_email, ("mail-parser",): by_mail_parser, ("email", "headers"): headers_by_email,
+        ("mail-parser", "headers"): headers_by_mail_parser}[sys.argv[1], *sys.argv[3:]]
     for raw in mails(sys.argv[2]):
         print(json.dumps(read(raw)))
