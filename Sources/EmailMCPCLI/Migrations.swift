@@ -25,6 +25,7 @@ enum Migrations {
     migration(20, "queue_age", PackageResources._020_queue_age_sql),
     migration(21, "watch", PackageResources._021_watch_sql),
     migration(22, "webhook_shares", PackageResources._022_webhook_shares_sql),
+    migration(23, "batch_costs", PackageResources._023_batch_costs_sql),
   ]
 
   private static func migration(_ version: Int, _ name: String, _ sql: [UInt8]) -> Migration {
