@@ -13,9 +13,9 @@ struct Authenticator {
   func caller(of fields: HTTPFields, now: Timestamp = .now()) async throws -> Caller {
     let values = fields[values: .authorization]
     guard values.count == 1 else { throw Self.refusal(isMissing: values.isEmpty) }
-    let parts = values[0].split(separator: " ", maxSplits: 1, omittingEmptySubsequences: true)
-    guard parts.count == 2, parts[0].lowercased() == "bearer" else { throw Self.refusal(isMissing: true) }
-    let credential = parts[1]
+    let parts = values[0].utf8.split(separator: UInt8(ascii: " "), maxSplits: 1, omittingEmptySubsequences: true)
+    guard parts.count == 2, Substring(parts[0]).lowercased() == "bearer" else { throw Self.refusal(isMissing: true) }
+    let credential = Substring(parts[1])
     if credential.hasPrefix(UserToken.prefix) { return try await tokenCaller(String(credential), now) }
     guard let key = APIKey(credential), let stored = try await storedKey(key.id, now),
       stored.environment == key.environment.rawValue, key.matches(stored.authenticator, pepper: pepper)
