@@ -17,7 +17,7 @@ enum Delivery {
     let recipientCount = to.count + cc.count + bcc.count
     guard recipientCount > 0 else { throw .invalidArgument("Recipient address required") }
     guard recipientCount <= maxRecipients else { throw .invalidArgument("Too many recipients") }
-    guard (to + cc + bcc).allSatisfy({ Account(address: $0) != nil }) else {
+    guard (to + cc + bcc).allSatisfy(Account.isAddress) else {
       throw .invalidArgument("Invalid To header")
     }
     let from = header.values("from")

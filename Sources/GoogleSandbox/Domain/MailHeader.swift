@@ -85,7 +85,7 @@ enum MailAddressList {
       angle = nil
     }
     var isInAngle = false
-    for character in text {
+    for character in text.unicodeScalars {
       if isEscaped {
         isEscaped = false
         continue
@@ -105,7 +105,7 @@ enum MailAddressList {
       case ",", ";": finish()
       case ":" where !isInAngle: current = ""
       default:
-        if isInAngle { angle?.append(character) } else { current.append(character) }
+        if isInAngle { angle?.unicodeScalars.append(character) } else { current.unicodeScalars.append(character) }
       }
     }
     finish()

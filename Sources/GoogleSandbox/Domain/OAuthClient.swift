@@ -15,10 +15,7 @@ struct Account: Sendable, Equatable {
   /// Nil for what is no address.
   init?(address: String) {
     let address = address.trimmingSpaces.lowercased()
-    let parts = address.split(separator: "@", omittingEmptySubsequences: false)
-    guard parts.count == 2, !parts[0].isEmpty, !parts[1].isEmpty, address.utf8.count <= 254,
-      address.utf8.allSatisfy({ $0 > 0x20 && $0 != 0x7f && !#"<>"(),;:\"#.utf8.contains($0) })
-    else { return nil }
+    guard Self.isAddress(address) else { return nil }
     self.address = address
     var digits = "1"
     var hash: UInt64 = 0xcbf2_9ce4_8422_2325
@@ -29,13 +26,21 @@ struct Account: Sendable, Equatable {
     }
     sub = digits
   }
+
+  /// Whether a text, trimmed and in lower case, is an address.
+  static func isAddress(_ text: String) -> Bool {
+    let parts = text.utf8.split(separator: UInt8(ascii: "@"), omittingEmptySubsequences: false)
+    return parts.count == 2 && !parts[0].isEmpty && !parts[1].isEmpty && text.utf8.count <= 254
+      && text.utf8.allSatisfy { $0 > 0x20 && $0 != 0x7f && !#"<>"(),;:\"#.utf8.contains($0) }
+  }
 }
 
 extension StringProtocol {
   var trimmingSpaces: String {
-    var text = self[...]
-    while let first = text.first, first.isWhitespace { text = text.dropFirst() }
-    while let last = text.last, last.isWhitespace { text = text.dropLast() }
-    return String(text)
+    let scalars = unicodeScalars
+    guard let first = scalars.firstIndex(where: { !$0.properties.isWhitespace }),
+      let last = scalars.lastIndex(where: { !$0.properties.isWhitespace })
+    else { return "" }
+    return String(self[first..<scalars.index(after: last)])
   }
 }

@@ -16,10 +16,10 @@ struct SandboxRequest {
     method: HTTPRequest.Method, target: String, host: String = "localhost:8090", fields: HTTPFields = [:],
     body: [UInt8] = []
   ) {
-    let parts = target.split(separator: "?", maxSplits: 1, omittingEmptySubsequences: false)
-    guard let query = URLEncodedForm(parsing: parts.count > 1 ? Array(parts[1].utf8) : []) else { return nil }
+    let parts = target.utf8.split(separator: UInt8(ascii: "?"), maxSplits: 1, omittingEmptySubsequences: false)
+    guard let query = URLEncodedForm(parsing: parts.count > 1 ? Array(parts[1]) : []) else { return nil }
     self.method = method
-    path = String(parts[0])
+    path = String(Substring(parts[0]))
     self.query = query
     self.fields = fields
     self.host = host
@@ -35,9 +35,9 @@ struct SandboxRequest {
   /// The bearer token; nil when there is no such credential.
   var bearer: String? {
     guard let value = fields[.authorization] else { return nil }
-    let parts = value.split(separator: " ", maxSplits: 1)
-    guard parts.count == 2, parts[0].lowercased() == "bearer" else { return nil }
-    return String(parts[1])
+    let parts = value.utf8.split(separator: UInt8(ascii: " "), maxSplits: 1)
+    guard parts.count == 2, Substring(parts[0]).lowercased() == "bearer" else { return nil }
+    return String(Substring(parts[1]))
   }
 }
 
