@@ -14,7 +14,8 @@ final class SandboxServer {
   init(_ sandbox: Sandbox, on reactor: Reactor) {
     self.sandbox = sandbox
     self.reactor = reactor
-    server = HTTPServer(on: reactor) { [unowned self] request in try await respond(to: request) }
+    // A request that was read in the server's last moment finds nobody.
+    server = HTTPServer(on: reactor) { [weak self] request in try await self?.respond(to: request) ?? .abandoned }
   }
 
   @discardableResult

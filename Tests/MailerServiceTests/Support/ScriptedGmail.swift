@@ -43,7 +43,8 @@ final class ScriptedGmail {
 
   func start() throws -> String {
     let listener = try Listener(on: reactor, address: try SocketAddress(numericHost: "127.0.0.1", port: 0)) {
-      [unowned self] in
+      [weak self] in
+      guard let self else { return $0.close() }
       let peer = Peer($0, self)
       $0.delegate = peer
       connections[ObjectIdentifier(peer)] = peer
@@ -109,7 +110,8 @@ final class ScriptedGmail {
   /// One connection, HTTP/1.1 with Content-Length.
   fileprivate final class Peer: ConnectionDelegate {
     let connection: Connection
-    private unowned let gmail: ScriptedGmail
+    /// Gone when a test has ended before its connections.
+    private weak let gmail: ScriptedGmail?
     private var input: [UInt8] = []
 
     init(_ connection: Connection, _ gmail: ScriptedGmail) {
@@ -121,11 +123,11 @@ final class ScriptedGmail {
 
     func received(_ bytes: UnsafeRawBufferPointer) {
       input.append(contentsOf: bytes)
-      while let request = next() { gmail.answer(request, self) }
+      while let request = next() { gmail?.answer(request, self) }
     }
 
     func readClosed() {
-      gmail.hangUps += 1
+      gmail?.hangUps += 1
       connection.close()
     }
     func closed(_ error: (any Error)?) {}

@@ -27,12 +27,16 @@ final class ScriptedOAuth {
   init(_ reactor: Reactor) {
     self.reactor = reactor
     server = RPCServer(on: reactor)
-    server.handle(OAuth.getAccessToken) { [unowned self] request, context in
+    // A call that comes as a test ends finds nobody.
+    let gone = RPCError(.unavailable, "the test is over")
+    server.handle(OAuth.getAccessToken) { [weak self] request, context in
+      guard let self else { throw gone }
       try await reactor.sleep(for: delay)
       return try token(request, Self.context(context))
     }
-    server.handle(OAuth.watchConnections, options: MethodOptions(endsOnDrain: true)) { [unowned self] _, writer, _ in
+    server.handle(OAuth.watchConnections, options: MethodOptions(endsOnDrain: true)) { [weak self] _, writer, _ in
       try await writer.write(OAuth.WatchConnectionsResponse { $0.event = .started(.init()) })
+      guard let self else { throw gone }
       watchers.append(writer)
       while true { try await reactor.sleep(for: .seconds(1)) }
     }
