@@ -17,6 +17,8 @@ final class Courier {
   private let seal: PayloadSeal
   private let board: OutcomeBoard
   private let pause: ProjectPause
+  private let awaited: AwaitedMail
+  private var bulkRoom = BulkRoom()
   private let logger: Logger
   private let metrics: MailerMetrics
   /// Set when the process is about to stop: what has not left stays in the queue.
@@ -35,6 +37,7 @@ final class Courier {
     self.seal = seal
     board = shared.board
     pause = shared.pause
+    awaited = shared.awaited
     self.metrics = metrics
     self.logger = logger
   }
@@ -49,6 +52,7 @@ final class Courier {
 
   func carry(_ delivery: Delivery, _ attempt: SendAttempt, _ first: SendAttempt.Action) async -> DeliveryEnd {
     inHand += 1
+    if attempt.awaitedUntil != nil { awaited.seen(at: .current()) }
     defer {
       inHand -= 1
       if inHand == 0 { idleWaiter?.resume(returning: ()) }
@@ -75,6 +79,11 @@ final class Courier {
         }
       }
     }
+  }
+
+  /// How many mails of the queue may be in hand now.
+  var bulkCapacity: Int {
+    bulkRoom.capacity(lastAwaited: awaited.last, now: AwaitedMail.clock(.current()))
   }
 
   /// Waits until nothing is in hand.
@@ -179,7 +188,9 @@ final class Courier {
         mail: mail.mail, threadID: mail.threadID, accessToken: token.token,
         timeout: Self.requestTimeout + .seconds(mail.mail.count / Self.slowestLine),
         notAfter: Self.clockOrigin + work.attempt.lease.until))
-    metrics.gmailRequest(Instant.current() - start)
+    let took = Instant.current() - start
+    metrics.gmailRequest(took)
+    bulkRoom.answered(in: took, now: AwaitedMail.clock(.current()))
     if case .refused(let refusal) = verdict, refusal.kind == .scopeMissing {
       await tokens.reportMissingScope(token, of: work.delivery.user)
     }

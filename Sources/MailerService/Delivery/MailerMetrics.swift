@@ -33,6 +33,7 @@ final class SharedState: Sendable {
   let board = OutcomeBoard()
   let queued = QueuedMailboxes()
   let turns = MailboxTurns()
+  let awaited = AwaitedMail()
   let pause: ProjectPause
 
   init(projectUnitsPerMinute: Int) { pause = ProjectPause(unitsPerMinute: projectUnitsPerMinute) }

@@ -5,8 +5,6 @@ import SecretVault
 
 /// Takes due mail from the queue and has it carried, as much at a time as it has room for. On one loop.
 final class QueueWorker {
-  /// Mails in hand.
-  static let capacity = 64
   /// Mails leased in one claim.
   static let batch = 32
   /// How often the queue is looked at while there was work lately, and when there was none.
@@ -70,7 +68,7 @@ final class QueueWorker {
 
   /// Mail was queued here: somebody should look.
   func offer() {
-    if inHand > Self.capacity / 2 || isStopping { onCrowded?() }
+    if inHand > courier.bulkCapacity / 2 || isStopping { onCrowded?() }
     hint()
   }
 
@@ -103,7 +101,7 @@ final class QueueWorker {
   /// - Returns: whether to look again at once.
   private func lookOnce() async -> Bool {
     isHinted = false
-    let wanted = min(Self.batch, Self.capacity - inHand)
+    let wanted = max(0, min(Self.batch, courier.bulkCapacity - inHand))
     let room = min(wanted, pause.room(at: .current()))
     isThrottled = wanted > 0 && room == 0
     guard room > 0 else { return false }
