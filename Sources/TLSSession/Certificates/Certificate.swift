@@ -15,10 +15,11 @@ package final class Certificate: @unchecked Sendable {
 
   static func parse(pem: [UInt8], source: PEMSource) throws(TLSError) -> [Certificate] {
     ERR_clear_error()
-    let bio = BIO_new_mem_buf(pem, Int32(pem.count))
-    defer { BIO_free(bio) }
-    var certificates: [Certificate] = []
-    while let certificate = emcp_read_certificate(bio) { certificates.append(Certificate(adopting: certificate)) }
+    let certificates = withMemoryBIO(pem) { bio in
+      var certificates: [Certificate] = []
+      while let certificate = emcp_read_certificate(bio) { certificates.append(Certificate(adopting: certificate)) }
+      return certificates
+    }
     guard emcp_is_pem_end(ERR_peek_last_error()) == 1 else {
       throw .openSSL(.configuration, "a broken certificate in \(source)")
     }

@@ -27,9 +27,7 @@ package final class PrivateKey: @unchecked Sendable {
 
   convenience init(pem: [UInt8], source: PEMSource) throws(TLSError) {
     ERR_clear_error()
-    let bio = BIO_new_mem_buf(pem, Int32(pem.count))
-    defer { BIO_free(bio) }
-    guard let key = emcp_read_private_key(bio) else {
+    guard let key = withMemoryBIO(pem, { emcp_read_private_key($0) }) else {
       throw .openSSL(.configuration, "no usable private key in \(source)")
     }
     self.init(adopting: key)

@@ -11,9 +11,9 @@ package final class PublicKey: @unchecked Sendable {
   /// SubjectPublicKeyInfo in PEM form.
   package convenience init(pem: [UInt8]) throws(TLSError) {
     ERR_clear_error()
-    let bio = BIO_new_mem_buf(pem, Int32(pem.count))
-    defer { BIO_free(bio) }
-    guard let key = PEM_read_bio_PUBKEY(bio, nil, nil, nil) else { throw .openSSL(.invalidInput, "not a public key") }
+    guard let key = withMemoryBIO(pem, { PEM_read_bio_PUBKEY($0, nil, nil, nil) }) else {
+      throw .openSSL(.invalidInput, "not a public key")
+    }
     self.init(adopting: key)
   }
 
