@@ -5,11 +5,10 @@ import Synchronization
 final class AwaitedMail: Sendable {
   private let nanoseconds = Atomic<Int64>(.min)
 
-  static func clock(_ now: Instant) -> Duration { .nanoseconds(now.nanoseconds) }
+  /// - Parameter now: by `Courier.clock`.
+  func seen(at now: Duration) { nanoseconds.store(now.wholeNanoseconds, ordering: .relaxed) }
 
-  func seen(at now: Instant) { nanoseconds.store(now.nanoseconds, ordering: .relaxed) }
-
-  /// Nil when there was none.
+  /// By the same clock; nil when there was none.
   var last: Duration? {
     let last = nanoseconds.load(ordering: .relaxed)
     return last == .min ? nil : .nanoseconds(last)

@@ -52,7 +52,7 @@ final class Courier {
 
   func carry(_ delivery: Delivery, _ attempt: SendAttempt, _ first: SendAttempt.Action) async -> DeliveryEnd {
     inHand += 1
-    if attempt.awaitedUntil != nil { awaited.seen(at: .current()) }
+    if attempt.awaitedUntil != nil { awaited.seen(at: Self.clock()) }
     defer {
       inHand -= 1
       if inHand == 0 { idleWaiter?.resume(returning: ()) }
@@ -83,7 +83,7 @@ final class Courier {
 
   /// How many mails of the queue may be in hand now.
   var bulkCapacity: Int {
-    bulkRoom.capacity(lastAwaited: awaited.last, now: AwaitedMail.clock(.current()))
+    bulkRoom.capacity(lastAwaited: awaited.last, now: Self.clock())
   }
 
   /// Waits until nothing is in hand.
@@ -190,7 +190,7 @@ final class Courier {
         notAfter: Self.clockOrigin + work.attempt.lease.until))
     let took = Instant.current() - start
     metrics.gmailRequest(took)
-    bulkRoom.answered(in: took, now: AwaitedMail.clock(.current()))
+    bulkRoom.answered(in: took, now: Self.clock())
     if case .refused(let refusal) = verdict, refusal.kind == .scopeMissing {
       await tokens.reportMissingScope(token, of: work.delivery.user)
     }
