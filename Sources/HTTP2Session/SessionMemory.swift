@@ -74,9 +74,9 @@ package final class SessionMemory {
   private static func free(_ block: UnsafeMutableRawPointer?, _ lists: UnsafeMutableRawPointer) {
     guard let block else { return }
     let room = room(of: block)
-    let index = room / step - 1
-    let list = lists.assumingMemoryBound(to: FreeList.self) + index
-    guard index < classes, list.pointee.bytes < kept else { return Glibc.free(block - header) }
+    guard room <= classes * step else { return Glibc.free(block - header) }
+    let list = lists.assumingMemoryBound(to: FreeList.self) + (room / step - 1)
+    guard list.pointee.bytes < kept else { return Glibc.free(block - header) }
     block.storeBytes(of: list.pointee.first, as: UnsafeMutableRawPointer?.self)
     list.pointee.first = block
     list.pointee.bytes += room
