@@ -76,9 +76,13 @@ extension WireMessage {
   /// The message's bytes. The same message always gives the same bytes: maps are written in the order of their keys.
   @inlinable
   public func wireBytes() -> [UInt8] {
-    var writer = WireWriter(capacity: max(encodedSizeHint, 256))
-    encode(into: &writer)
-    return writer.bytes
+    // A small message is put together on the stack: then its array is all that is allocated.
+    withUnsafeTemporaryAllocation(byteCount: 1024, alignment: 16) { memory in
+      var writer = WireWriter(lent: memory)
+      writer.reserve(encodedSizeHint)
+      encode(into: &writer)
+      return writer.bytes
+    }
   }
 
   /// Reads fields up to the reader's end over those that are there.

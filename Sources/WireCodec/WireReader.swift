@@ -193,22 +193,27 @@ public struct WireReader {
 
   // MARK: Values, for members of a oneof. nil: the wire type is another one, the field was passed over.
 
-  @inlinable public mutating func string() throws(WireError) -> String? {
+  @inlinable @inline(__always)
+  public mutating func string() throws(WireError) -> String? {
     guard let raw = try lengthDelimited() else { return nil }
     // By way of a span this takes 50 ns for 80 bytes; `String(validating:as:)` takes 130 to 200.
+    let span = raw.assumingMemoryBound(to: UInt8.self).span
+    if isASCII(raw) { return String(copying: unsafe UTF8Span(unchecked: span, isKnownASCII: true)) }
     do {
-      return String(copying: try UTF8Span(validating: raw.assumingMemoryBound(to: UInt8.self).span))
+      return String(copying: try UTF8Span(validating: span))
     } catch {
       throw fault(.invalidUTF8)
     }
   }
 
-  @inlinable public mutating func bytes() throws(WireError) -> [UInt8]? {
+  @inlinable @inline(__always)
+  public mutating func bytes() throws(WireError) -> [UInt8]? {
     guard let raw = try lengthDelimited() else { return nil }
     return [UInt8](raw)
   }
 
-  @inlinable public mutating func varint() throws(WireError) -> UInt64? {
+  @inlinable @inline(__always)
+  public mutating func varint() throws(WireError) -> UInt64? {
     guard type == .varint else {
       try skip()
       return nil
@@ -391,4 +396,18 @@ extension WireReader {
     }
     end = outerEnd
   }
+}
+
+/// Eight bytes at a time: most strings are ASCII, and then need no other look.
+@inlinable
+func isASCII(_ raw: UnsafeRawBufferPointer) -> Bool {
+  guard raw.count >= 8, let base = raw.baseAddress else { return raw.allSatisfy { $0 < 0x80 } }
+  let last = raw.count - 8
+  var seen = base.loadUnaligned(fromByteOffset: last, as: UInt64.self)
+  var at = 0
+  while at < last {
+    seen |= base.loadUnaligned(fromByteOffset: at, as: UInt64.self)
+    at &+= 8
+  }
+  return seen & 0x8080_8080_8080_8080 == 0
 }

@@ -10,6 +10,8 @@
 public struct WireWriter: ~Copyable {
   @usableFromInline var base: UnsafeMutableRawPointer
   @usableFromInline var capacity: Int
+  /// Memory that was lent is its lender's to free.
+  @usableFromInline var isLent: Bool
 
   /// Bytes written since the last reset.
   @inlinable public var count: Int { _count }
@@ -22,9 +24,18 @@ public struct WireWriter: ~Copyable {
   public init(capacity: Int = 256) {
     self.capacity = max(capacity, 16)
     base = .allocate(byteCount: self.capacity, alignment: 16)
+    isLent = false
   }
 
-  deinit { base.deallocate() }
+  /// Writes into memory of the caller's as long as that suffices, of which there must be 16 bytes and which must outlive it.
+  @inlinable
+  init(lent memory: UnsafeMutableRawBufferPointer) {
+    base = memory.baseAddress!
+    capacity = memory.count
+    isLent = true
+  }
+
+  @inlinable deinit { if !isLent { base.deallocate() } }
 
   // MARK: The result
 
@@ -43,7 +54,8 @@ public struct WireWriter: ~Copyable {
   public mutating func reset(keeping kept: Int = retainedCapacity) {
     _count = 0
     guard capacity > max(kept, Self.retainedCapacity) else { return }
-    base.deallocate()
+    if !isLent { base.deallocate() }
+    isLent = false
     capacity = Self.retainedCapacity
     base = .allocate(byteCount: capacity, alignment: 16)
   }
@@ -226,46 +238,46 @@ public struct WireWriter: ~Copyable {
     let larger = max(capacity * 2, _count + more)
     let new = UnsafeMutableRawPointer.allocate(byteCount: larger, alignment: 16)
     new.copyMemory(from: base, byteCount: _count)
-    base.deallocate()
+    if !isLent { base.deallocate() }
+    isLent = false
     base = new
     capacity = larger
   }
 
   @inlinable mutating func putVarint(_ number: Int, _ value: UInt64) {
-    putTag(number, .varint)
-    putRawVarint(value)
+    reserve(20)
+    appendTag(number, .varint)
+    appendVarint(value)
   }
 
   @inlinable mutating func putFixed32(_ number: Int, _ value: UInt32) {
-    putTag(number, .fixed32)
-    reserve(4)
+    reserve(14)
+    appendTag(number, .fixed32)
     (base + _count).storeBytes(of: value.littleEndian, as: UInt32.self)
     _count &+= 4
   }
 
   @inlinable mutating func putFixed64(_ number: Int, _ value: UInt64) {
-    putTag(number, .fixed64)
-    reserve(8)
+    reserve(18)
+    appendTag(number, .fixed64)
     (base + _count).storeBytes(of: value.littleEndian, as: UInt64.self)
     _count &+= 8
   }
 
   @inlinable mutating func putString(_ number: Int, _ value: String) {
-    putTag(number, .lengthDelimited)
-    let span = value.utf8Span.span
-    putRawVarint(UInt64(span.count))
-    span.withUnsafeBytes { put($0) }
+    value.utf8Span.span.withUnsafeBytes { putLengthDelimited(number, $0) }
   }
 
   @inlinable mutating func putBytes(_ number: Int, _ value: [UInt8]) {
-    putTag(number, .lengthDelimited)
-    putRawVarint(UInt64(value.count))
-    value.withUnsafeBytes { put($0) }
+    value.withUnsafeBytes { putLengthDelimited(number, $0) }
   }
 
-  @inlinable mutating func put(_ raw: UnsafeRawBufferPointer) {
+  @inlinable @inline(__always)
+  mutating func putLengthDelimited(_ number: Int, _ raw: UnsafeRawBufferPointer) {
+    reserve(20 &+ raw.count)
+    appendTag(number, .lengthDelimited)
+    appendVarint(UInt64(truncatingIfNeeded: raw.count))
     guard let source = raw.baseAddress else { return }
-    reserve(raw.count)
     (base + _count).copyMemory(from: source, byteCount: raw.count)
     _count &+= raw.count
   }
@@ -302,21 +314,34 @@ public struct WireWriter: ~Copyable {
 
   @inlinable @inline(__always)
   mutating func putTag(_ number: Int, _ type: WireType) {
-    putRawVarint(UInt64(truncatingIfNeeded: number) &<< 3 | UInt64(type.rawValue))
+    reserve(10)
+    appendTag(number, type)
   }
 
   @inlinable @inline(__always)
   mutating func putRawVarint(_ value: UInt64) {
     reserve(10)
+    appendVarint(value)
+  }
+
+  // Into room that is there: 10 bytes for a varint of 64 bits, which a tag is too.
+
+  @inlinable @inline(__always)
+  mutating func appendTag(_ number: Int, _ type: WireType) {
+    appendVarint(UInt64(truncatingIfNeeded: number) &<< 3 | UInt64(type.rawValue))
+  }
+
+  @inlinable @inline(__always)
+  mutating func appendVarint(_ value: UInt64) {
     if value < 0x80 {
       (base + _count).storeBytes(of: UInt8(truncatingIfNeeded: value), as: UInt8.self)
       _count &+= 1
     } else {
-      putLongVarint(value)
+      appendLongVarint(value)
     }
   }
 
-  @inlinable mutating func putLongVarint(_ value: UInt64) {
+  @inlinable mutating func appendLongVarint(_ value: UInt64) {
     var rest = value
     var at = base + _count
     while rest >= 0x80 {

@@ -132,3 +132,17 @@ struct SplitMix {
     return Int((z ^ (z >> 31)) % UInt64(bound))
   }
 }
+
+@Test("a byte that is not UTF-8 is found wherever it stands, and a letter beyond ASCII is read there")
+func everyPlace() throws {
+  for length in 2...33 {
+    for place in 0..<length - 1 {
+      var text = [UInt8](repeating: 0x61, count: length)
+      text[place...place + 1] = [0xc3, 0xa9]
+      #expect(try Everything(wire: [0x0a, UInt8(length)] + text).text == String(decoding: text, as: UTF8.self))
+      text[place] = 0x61
+      text[place + 1] = 0xff
+      #expect(throws: WireError.self) { try Everything(wire: [0x0a, UInt8(length)] + text) }
+    }
+  }
+}

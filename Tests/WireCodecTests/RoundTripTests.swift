@@ -212,3 +212,9 @@ func reset() {
   message.encode(into: &writer)
   #expect(writer.bytes == message.wireBytes())
 }
+
+@Test("a message of any size is whole, on the stack or beyond it", arguments: [0, 1, 900, 1_000, 1_024, 1_100, 70_000])
+func sizes(length: Int) throws {
+  let message = Everything { $0.text = String(repeating: "x", count: length) }
+  #expect(try Everything(wire: message.wireBytes()) == message)
+}
