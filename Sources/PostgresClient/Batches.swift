@@ -1,9 +1,8 @@
-import EventLoop
-import PostgresClient
+package import EventLoop
 
 /// Gathers what many callers want of the database into one transaction: what comes while one is under way goes with the
 /// next. Alone, a caller waits for nobody. On one loop.
-final class Batches<Input, Output: Sendable> {
+package final class Batches<Input, Output: Sendable> {
   /// Callers in one transaction: enough that its fixed costs vanish, few enough that it takes milliseconds.
   static var capacity: Int { 64 }
   /// Bytes in one transaction, beyond the first caller's: large mails go one by one, and memory stays bounded.
@@ -17,7 +16,7 @@ final class Batches<Input, Output: Sendable> {
 
   /// - Parameter size: bytes of an input, where they matter.
   /// - Parameter perform: answers with one output for each input, in order; what it throws undoes all of them.
-  init(
+  package init(
     reactor: Reactor, size: @escaping (Input) -> Int = { _ in 0 },
     perform: @escaping ([Input]) async throws -> [Output]
   ) {
@@ -27,7 +26,7 @@ final class Batches<Input, Output: Sendable> {
   }
 
   /// Takes effect also when the caller is cancelled.
-  func submit(_ input: Input) async throws -> Output {
+  package func submit(_ input: Input) async throws -> Output {
     try await reactor.wait { (waiter: Waiter<Output>) in
       waiting.append((input, waiter))
       guard !isUnderWay else { return }

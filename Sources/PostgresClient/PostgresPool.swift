@@ -12,7 +12,7 @@ package import Logging
 /// Do not use the pool from inside a `transaction` closure: use the closure's transaction.
 package final class PostgresPool {
   package let configuration: PostgresConfiguration
-  let reactor: Reactor
+  package let reactor: Reactor
   let logger: Logger
   let figures: PostgresFigures
 

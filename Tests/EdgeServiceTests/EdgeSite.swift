@@ -37,7 +37,7 @@ final class MemoryStore: EdgeStore {
 
   func takeTokens(
     tenant: String, bucket: String, perSecond: Double, burst: Int, want: Int
-  ) async throws -> (granted: Int, retryAfter: Duration) {
+  ) async throws -> TokenGrant {
     let granted = min(want, budget)
     budget -= granted
     return (granted, .seconds(2))

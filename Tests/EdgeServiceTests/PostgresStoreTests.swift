@@ -64,7 +64,7 @@ struct PostgresStoreTests {
     try database.createTenant("acme")
     try await database.withPool { pool in
       let (one, two) = (PostgresEdgeStore(pool), PostgresEdgeStore(pool))
-      func take(_ store: PostgresEdgeStore, _ want: Int) async throws -> (granted: Int, retryAfter: Duration) {
+      func take(_ store: PostgresEdgeStore, _ want: Int) async throws -> TokenGrant {
         try await store.takeTokens(tenant: "acme", bucket: "key:x", perSecond: 0.01, burst: 20, want: want)
       }
       let first = try await take(one, 15)
@@ -72,6 +72,41 @@ struct PostgresStoreTests {
       let third = try await take(one, 1)
       #expect(first.granted == 15 && second.granted == 5 && third.granted == 0)
       #expect(third.retryAfter > .seconds(50) && third.retryAfter <= .seconds(101))
+    }
+  }
+
+  @Test("Asks that come together go together: each bucket grants its burst once, the first first, of whichever tenant")
+  func gatheredAsks() async throws {
+    let database = try await PostgresFixture.database()
+    for tenant in ["acme", "other"] { try database.createTenant(tenant) }
+    try await database.withPool { pool in
+      let store = PostgresEdgeStore(pool)
+      // 30 asks for one token each: 12 of each tenant's bucket "user:u", whose burst is 5, and of others, whose is enough.
+      let buckets =
+        (0..<12).flatMap { _ in [("acme", "user:u"), ("other", "user:u")] }
+        + (0..<6).map { ("acme", $0 < 3 ? "key:k" : "user:ü\($0)") }
+      nonisolated(unsafe) let shared = store
+      let grants = try await withThrowingTaskGroup(of: (Int, TokenGrant).self) { group in
+        for (place, (tenant, bucket)) in buckets.enumerated() {
+          group.addTask { @Sendable in
+            (
+              place,
+              try await shared.takeTokens(
+                tenant: tenant, bucket: bucket, perSecond: bucket.hasPrefix("key") ? 100 : 0.001, burst: 5, want: 1)
+            )
+          }
+        }
+        var all = [TokenGrant?](repeating: nil, count: buckets.count)
+        for try await (place, grant) in group { all[place] = grant }
+        return all.compactMap(\.self)
+      }
+      for tenant in ["acme", "other"] {
+        let own = buckets.indices.filter { buckets[$0] == (tenant, "user:u") }.map { grants[$0] }
+        #expect(own.filter { $0.granted == 1 }.count == 5 && own.filter { $0.granted == 0 }.count == 7)
+      }
+      #expect(grants[24...].allSatisfy { $0.granted == 1 })
+      let late = try await store.takeTokens(tenant: "acme", bucket: "user:u", perSecond: 0.001, burst: 5, want: 3)
+      #expect(late.granted == 0 && late.retryAfter > .seconds(900) && late.retryAfter <= .seconds(1000))
     }
   }
 }

@@ -141,20 +141,33 @@ import Testing
     }
   }
 
-  @Test("tokens are granted up to the burst and not one more")
+  @Test("tokens are granted up to the burst and not one more, of a bucket alone and of one among many")
   func tokens() async throws {
     let database = try await PostgresFixture.database()
     try await database.withPool { pool in
-      let take: Statement = "SELECT granted, retry_after FROM emailmcp.take_tokens('k', $1, $2::int, $3::int)"
-      func granted(_ want: Int) async throws -> Int {
-        try await pool.query(take, [.double(0.001), .int(20), .int(want)], tenant: "a").only()[0]
+      let one: Statement = "SELECT granted, retry_after FROM emailmcp.take_tokens('k', $1, $2::int, $3::int)"
+      let many: Statement = """
+        SELECT granted, retry_after FROM emailmcp.take_tokens(
+          current_setting('emailmcp.tenant_id'), $1, $2::int, ARRAY['j', 'k', 'l'], ARRAY[1, $3::int, 1]) WHERE key = 'k'
+        """
+      func granted(_ take: Statement, _ want: Int, of tenant: String) async throws -> Int {
+        try await pool.query(take, [.double(0.001), .int(20), .int(want)], tenant: tenant).only()[0]
       }
-      let grants = [try await granted(15), try await granted(15), try await granted(1)]
-      #expect(grants == [15, 5, 0])
-      let other: Int = try await pool.query(take, [.double(0.001), .int(20), .int(15)], tenant: "b").only()[0]
-      #expect(other == 15)
-      let wait: Double = try await pool.query(take, [.double(0.001), .int(20), .int(1)], tenant: "a").only()[1]
-      #expect(wait > 900 && wait <= 1000)
+      for (tenant, first, second) in [("a", one, many), ("b", many, one), ("c", many, many)] {
+        let grants = [
+          try await granted(first, 15, of: tenant), try await granted(second, 15, of: tenant),
+          try await granted(first, 1, of: tenant), try await granted(second, 1, of: tenant),
+        ]
+        #expect(grants == [15, 5, 0, 0])
+        for take in [first, second] {
+          let wait: Double = try await pool.query(take, [.double(0.001), .int(20), .int(1)], tenant: tenant).only()[1]
+          #expect(wait > 900 && wait <= 1000)
+        }
+      }
+      // A bucket fills again, and no further than its burst.
+      try await pool.query("UPDATE rate_limits SET tat = now() - interval '1 day' WHERE key = 'k'", tenant: "c")
+      #expect(try await granted(many, 20, of: "c") == 20)
+      #expect(try await granted(many, 1, of: "c") == 0)
     }
   }
 

@@ -35,7 +35,7 @@ final class RequestLimiter {
     var decision = leases[name, default: TokenLease()].decide(batch: TokenLease.batch(perSecond: perSecond), now: now())
     if case .ask(let want) = decision {
       let burst = max(1, 2 * rate.count)
-      let answer: (granted: Int, retryAfter: Duration)
+      let answer: TokenGrant
       do {
         answer = try await store.takeTokens(
           tenant: tenant, bucket: bucket, perSecond: perSecond, burst: burst, want: min(want, burst))

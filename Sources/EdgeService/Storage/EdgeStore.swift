@@ -7,7 +7,7 @@ protocol EdgeStore: AnyObject {
   /// Takes up to `want` tokens of a bucket that all replicas share.
   func takeTokens(
     tenant: String, bucket: String, perSecond: Double, burst: Int, want: Int
-  ) async throws -> (granted: Int, retryAfter: Duration)
+  ) async throws -> TokenGrant
   /// Writes that a key was used just now.
   func noteUse(of keyID: String, tenant: String) async throws
 }
@@ -65,7 +65,7 @@ final class CachingEdgeStore: EdgeStore {
 
   func takeTokens(
     tenant: String, bucket: String, perSecond: Double, burst: Int, want: Int
-  ) async throws -> (granted: Int, retryAfter: Duration) {
+  ) async throws -> TokenGrant {
     try await store.takeTokens(tenant: tenant, bucket: bucket, perSecond: perSecond, burst: burst, want: want)
   }
 

@@ -4,10 +4,14 @@ import PostgresClient
 /// The edge's reads and its rate buckets in Postgres. Nothing else of the database is the edge's business.
 final class PostgresEdgeStore: EdgeStore {
   private let pool: PostgresPool
+  private let asks: Batches<TokenAsk, TokenGrant>
   /// A request waits for these; a database that is away is better told soon.
   private static let timeout = Duration.seconds(2)
 
-  init(_ pool: PostgresPool) { self.pool = pool }
+  init(_ pool: PostgresPool) {
+    self.pool = pool
+    asks = Batches(reactor: pool.reactor) { try await Self.take($0, pool) }
+  }
 
   func key(_ id: String) async throws -> StoredKey? {
     let rows = try await pool.query(
@@ -47,13 +51,37 @@ final class PostgresEdgeStore: EdgeStore {
 
   func takeTokens(
     tenant: String, bucket: String, perSecond: Double, burst: Int, want: Int
-  ) async throws -> (granted: Int, retryAfter: Duration) {
-    let row = try await pool.query(
-      "SELECT granted::bigint, retry_after FROM emailmcp.take_tokens($1, $2, $3, $4)",
-      [.text(bucket), .double(perSecond), .int4(Int32(clamping: burst)), .int4(Int32(clamping: want))],
-      tenant: tenant, timeout: Self.timeout
-    ).only()
-    let seconds: Double = try row[1]
-    return (try row[0], .seconds(min(max(0, seconds), 3600)))
+  ) async throws -> TokenGrant {
+    try await asks.submit(
+      TokenAsk(
+        tenant: tenant, bucket: bucket, perSecond: perSecond, burst: Int32(clamping: burst),
+        want: Int32(clamping: min(want, burst))))
+  }
+
+  /// One statement for the asks of a tenant and a rate, all in one transaction. In the order of tenants and keys, so that
+  /// two replicas never wait for each other's rows in a circle.
+  private static func take(_ asks: [TokenAsk], _ pool: PostgresPool) async throws -> [TokenGrant] {
+    let groups = TokenAsk.grouped(asks)
+    let results = try await pool.batch(
+      timeout: timeout,
+      groups.map { group in
+        (
+          "SELECT key, granted::bigint, retry_after FROM emailmcp.take_tokens($1, $2, $3, $4, $5)",
+          [
+            .text(group.tenant), .double(group.perSecond), .int4(group.burst), .textArray(group.buckets.map(\.key)),
+            .int4Array(group.buckets.map(\.want)),
+          ]
+        )
+      })
+    var grants = [TokenGrant](repeating: (0, .zero), count: asks.count)
+    for (group, rows) in zip(groups, results) {
+      for row in rows {
+        let (key, granted, seconds): (String, Int, Double) = (try row[0], try row[1], try row[2])
+        guard let bucket = group.buckets.first(where: { $0.key.utf8.elementsEqual(key.utf8) }) else { continue }
+        let wait = Duration.seconds(min(max(0, seconds), 3600))
+        for (place, count) in bucket.shares(of: granted, among: asks) { grants[place] = (count, wait) }
+      }
+    }
+    return grants
   }
 }
