@@ -68,8 +68,9 @@ extension HTTP2Session {
     _ flags: UnsafeMutablePointer<UInt32>
   ) -> Int {
     let count = min(length, stream.pendingBytes)
-    if count > 0 { stream.progress = now }
     let left = stream.pendingBytes - count
+    stream.trickled &+= count
+    if left == 0 || stream.trickled >= Self.leastProgress { stream.progress = now }
     if count >= Self.directPayload, dataSink != nil {
       flags.pointee |= NGHTTP2_DATA_FLAG_NO_COPY.rawValue  // `sendData` takes them at once
     } else {
@@ -115,6 +116,9 @@ extension HTTP2Session {
   }
 
   private static let frameHeaderLength = 9
+  /// Bytes that have to leave for a stream not to stand still: a window that is opened by a byte at a time is as good as
+  /// closed.
+  private static let leastProgress = 1024
   /// Payload, in bytes, from which on a frame goes to the sink: below it the copy costs less than the way around it.
   private static let directPayload = 4096
 

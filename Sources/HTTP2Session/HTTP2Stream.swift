@@ -64,8 +64,12 @@ package final class HTTP2Stream {
   @exclusivity(unchecked) var unconsumed = 0
   @exclusivity(unchecked) var resetByOwner = false
   @exclusivity(unchecked) var resetByPeer = false
-  /// When bytes last left, or began to wait.
-  @exclusivity(unchecked) var progress: UInt64 = 0
+  /// When enough bytes last left, or began to wait.
+  @exclusivity(unchecked) var progress: UInt64 = 0 {
+    didSet { trickled = 0 }
+  }
+  /// Bytes that have left since.
+  @exclusivity(unchecked) var trickled = 0
 
   func prepareForReuse() {
     id = 0

@@ -296,6 +296,23 @@ struct HostilePeerTests {
     #expect(pair.client.terminatedBy == nil)
   }
 
+  @Test("A window opened by a byte at a time is as good as closed; one opened slowly is not", arguments: [1, 20])
+  func trickledWindow(bytes: UInt8) throws {
+    let peer = try RawPeer()
+    try peer.send(RawFrame.headers(1))
+    let stream = try #require(peer.server.streams.first)
+    peer.server.submitResponse(stream, response(), endStream: false)
+    peer.server.write(stream, [UInt8](repeating: 1, count: 100_000))
+    for second in 1...120 as ClosedRange<UInt64> {
+      peer.now = second * 1_000_000_000
+      try peer.send([0, 1].flatMap { RawFrame.frame(8, stream: $0, [0, 0, 0, bytes]) })
+      peer.server.check(now: peer.now)
+    }
+    peer.drain()
+    #expect(peer.limits == (bytes == 1 ? [.windowStall] : []))
+    #expect(peer.server.terminatedBy == nil)
+  }
+
   @Test("Without that limit data waits as long as the window is closed")
   func noWindowStall() throws {
     var configuration = HTTP2Configuration()
