@@ -207,6 +207,7 @@ package final class Connection {
 
   /// Set while the socket takes no more.
   private var hasBlockedOutput = false
+  private var turn = ReadTurn()
 }
 
 // MARK: - The loop's events
@@ -242,11 +243,14 @@ extension Connection: ReadinessHandler, Flushable {
 
   private func readOnce() {
     do {
-      guard case .bytes(let count) = try socket.receive(into: reactor.readBuffer) else { return }
+      let buffer = UnsafeMutableRawBufferPointer(rebasing: reactor.readBuffer[..<turn.room])
+      guard case .bytes(let count) = try socket.receive(into: buffer) else { return }
       if count == 0 { return try readEnded() }
       if phase == .lingering { return }
-      let bytes = UnsafeRawBufferPointer(rebasing: reactor.readBuffer[..<count])
+      let began: Instant? = ReadTurn.isWorthTiming(count) ? .current() : nil
+      let bytes = UnsafeRawBufferPointer(rebasing: buffer[..<count])
       if let engine { try decrypt(bytes, engine) } else { deliver(bytes) }
+      if let began { turn.took(.current() - began, for: count) }
     } catch {
       end(error)
     }
