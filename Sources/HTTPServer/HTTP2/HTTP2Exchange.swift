@@ -13,7 +13,9 @@ final class HTTP2Exchange: ResponseSink, BodySource {
   private var pace = BodyPace()
   private var writable: Waiter<Void>?
   private var isClosed = false
-  private var sawLocalEnd = false
+  private var checksSinceEnd = 0
+  /// Checks, about a second apart, for which an answered request may go on.
+  private static let patience = 5
   private var buffered = 0
   /// Bytes of a response that may wait inside the session before the handler has to.
   private static let highWater = 256 * 1024
@@ -50,9 +52,10 @@ final class HTTP2Exchange: ResponseSink, BodySource {
 
   func check(_ elapsed: Duration) {
     if stream.localEnded {
-      // Answered, and the client still sends: it has had a whole interval to take the answer.
-      if sawLocalEnd { connection.session.reset(stream, .noError) }
-      sawLocalEnd = true
+      // Answered, and the client still sends. A busy one needs time to take the answer: curl forgets it when the stream
+      // is reset before.
+      if checksSinceEnd == Self.patience { connection.session.reset(stream, .noError) }
+      checksSinceEnd += 1
       return
     }
     let configuration = connection.server.configuration
