@@ -8,7 +8,7 @@ struct ReadTurn: Equatable {
   /// Below it a system call would cost more than the bytes.
   static let least = 2 << 10
   /// What a turn may take; of several connections each takes its own.
-  static let budget: Duration = .microseconds(200)
+  static let budget: Duration = .microseconds(100)
 
   /// Bytes to read in the next turn. Of a new connection few: nobody knows yet what its bytes cost, and a flood often comes
   /// with connections of its own, each thrown out after its first turns.

@@ -88,14 +88,14 @@ def memory(server, kind):
 
 
 def keep_apart(server, client):
-    """The server on a core of its own, and the attacker behind the honest client on the others: what is measured is how
-    the server shares its time, not how the machine does. A client that is woken on the core of a busy server waits there
-    for the end of a slice, 3 ms."""
+    """The server on a core of its own, and on the others the attacker, only while the honest client sleeps: what is
+    measured is how the server shares its time, not how the machine does. Who is woken on a core that another keeps busy,
+    be that ever so nice, waits for the end of a slice, 3 ms."""
     cores = sorted(os.sched_getaffinity(0))
     for process, own in [(server.pid, cores[:1]), (client.process.pid, cores[1:]), (os.getpid(), cores[1:])]:
         for thread in os.listdir(f"/proc/{process}/task") if len(cores) > 1 else []:
             os.sched_setaffinity(int(thread), own)
-    os.nice(19)
+    os.sched_setscheduler(0, os.SCHED_IDLE, os.sched_param(0))
 
 
 @pytest.fixture(scope="module")
