@@ -40,7 +40,9 @@ public final class Reactor {
   private var isStopping = false
 
   /// Lent to whoever reads a socket, for the length of that call: connections need no buffer of their own to read.
-  package let readBuffer = UnsafeMutableRawBufferPointer.allocate(byteCount: 64 << 10, alignment: 16)
+  package let readBuffer = UnsafeMutableRawBufferPointer.allocate(byteCount: readCapacity, alignment: 16)
+  /// Of `readBuffer`, in bytes.
+  package static let readCapacity = 64 << 10
 
   /// Empty memory for large output that connections lend each other, so that idle ones hold none. At most four pieces of
   /// at most a mebibyte.

@@ -67,6 +67,13 @@ package final class Batches<Input, Output: Sendable> {
       }
     } catch {
       for entry in batch { entry.waiter.resume(throwing: error) }
+      guard (error as? PostgresError)?.isTimeout == true else { return }
+      // Who came meanwhile has waited for the same database: nobody waits for a time-out twice.
+      let late = waiting
+      waiting = []
+      for entry in late {
+        entry.waiter.resume(throwing: PostgresError(.poolTimeout, "the transaction before got no answer in time"))
+      }
     }
   }
 }
@@ -74,4 +81,6 @@ package final class Batches<Input, Output: Sendable> {
 extension PostgresError {
   /// The server answered with an error and undid the statement: nothing is wrong with the server itself.
   fileprivate var isOfOneStatement: Bool { !mayHaveExecuted && !isUnavailable }
+
+  fileprivate var isTimeout: Bool { code == .timeout || code == .poolTimeout }
 }

@@ -1,10 +1,12 @@
+import EventLoop
+
 /// How much of a connection's input is read in one turn of the loop, as a value.
 ///
 /// A turn is as much as one read gives, unless that takes its owner long to deal with: bytes that cost much, as an
 /// attacker's do, then come in smaller pieces, and the loop's other connections have their turns in between. What is not
 /// read stays in the socket, so that the peer waits.
 struct ReadTurn: Equatable {
-  static let most = 64 << 10
+  static let most = Reactor.readCapacity
   /// Below it a system call would cost more than the bytes.
   static let least = 2 << 10
   /// What a turn may take; of several connections each takes its own.
