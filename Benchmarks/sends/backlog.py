@@ -3,6 +3,7 @@
 import argparse
 import asyncio
 import json
+import os
 import socket
 import statistics
 import time
@@ -113,12 +114,20 @@ def row(name: str, latencies: list[float], rate: str) -> None:
     print(f"| {name} | {len(ordered)} | {p50:.1f} | {p99:.1f} | {p999:.1f} | {ordered[-1]:.1f} | {rate} |", flush=True)
 
 
+def in_real_time(*processes: int) -> None:
+    """Who asks for mails and who takes them are on machines of their own, not behind ours in this one's queues."""
+    for process in processes:
+        for thread in os.listdir(f"/proc/{process}/task"):
+            os.sched_setscheduler(int(thread), os.SCHED_FIFO, os.sched_param(1))
+
+
 def run(options: argparse.Namespace) -> None:
     with with_mailboxes(MAILBOXES + CALLERS) as system:
         each_once(system, MAILBOXES + CALLERS)
         fill(system, options.backlog)
         settle(system)
         caller = Caller(system)
+        in_real_time(os.getpid(), system.pids["google-sandbox"])
         idle = [caller.send() for _ in range(IDLE_SENDS)][CALLERS:]
         mails = release(system)
         before = {part: cpu_seconds(pid) for part, pid in system.parts().items()}
@@ -130,6 +139,6 @@ def run(options: argparse.Namespace) -> None:
         print("| --- | --- | --- | --- | --- | --- | --- |")
         row("no mail due", idle, "0")
         row(f"while {mails} bulk mails of {MAILBOXES} mailboxes drain", latencies, f"{statistics.mean(rates):.0f}")
-        print(f"\nThe whole of a latency is counted as our own time: the stand-in answers without delay, and what it takes "
-              f"for itself is in it. Every {SAMPLE} s the backlog was seen shrinking: by {min(rates):.0f} to {max(rates):.0f} "
+        print(f"\nThe whole of a latency is counted as our own time: the caller and the stand-in, which answers without delay, "
+              f"run in real time, but what they take is in it. Every {SAMPLE} s the backlog was seen shrinking: by {min(rates):.0f} to {max(rates):.0f} "
               f"mails/s, from {mails} to {left[-1]} when the last mail was measured; {cpu:.2f} cores were in use.")

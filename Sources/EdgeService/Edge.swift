@@ -46,7 +46,7 @@ final class EdgeGraph: ServiceGraph {
     let handler = EdgeHandler(
       store: CachingEdgeStore(PostgresEdgeStore(pool), background: { reactor.spawn($0) }, now: clock),
       backends: backends, access: configuration.access,
-      readiness: loop.readiness, tracer: loop.tracer, logger: loop.logger, now: clock)
+      readiness: loop.readiness, tracer: loop.tracer, logger: loop.logger, on: reactor, now: clock)
     server = HTTPServer(on: reactor, configuration: Self.serverConfiguration()) { await handler.respond(to: $0) }
     try server.listen(
       try await configuration.listen.resolve(on: reactor), tls: try Self.tlsContext(configuration.publicTLS))

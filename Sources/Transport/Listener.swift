@@ -13,7 +13,7 @@ package final class Listener {
   private var isClosed = false
 
   /// Connections taken in one turn: a storm of them must not keep the loop from those that it has.
-  static let acceptsPerTick = 64
+  static let acceptsPerTick = 16
   /// The wait after the process ran out of descriptors or memory; the connections stay in the kernel's queue.
   static let exhaustedPause = Duration.milliseconds(100)
 

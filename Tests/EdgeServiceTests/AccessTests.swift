@@ -162,14 +162,14 @@ struct AccessTests {
 
   @Test("Above the rate: 429 with the rate and the time to wait")
   func rates() async throws {
-    let site = try await EdgeSite()
+    let site = try await EdgeSite(ratePerKey: 3, ratePerUser: 3)
     await site.stopClock()  // on a busy machine a lease would lapse between the requests
-    await site.change { $0.budget = 12 }  // ten for the key, two for the user
+    await site.change { $0.budget = 5 }  // of bursts so small that none is lent
     #expect(await site.send("GET", "/v1/users/u/profile").status == 200)
     #expect(await site.send("GET", "/v1/users/u/profile").status == 200)
     let refused = await site.send("GET", "/v1/users/u/profile")
     #expect(refused.status == 429 && refused.headers["retry-after"] == "2")
-    #expect(refused.headers["ratelimit-policy"] == "\"user\";q=10;w=1")
+    #expect(refused.headers["ratelimit-policy"] == "\"user\";q=3;w=1")
     #expect(refused.headers["ratelimit"] == "\"user\";r=0;t=2")
     #expect(site.seen.count == 2)
     await site.stop()
@@ -178,18 +178,91 @@ struct AccessTests {
   @Test("A lease admits what it was granted, forgets it in time, and does not ask while it is blocked")
   func lease() {
     var lease = TokenLease()
-    let asked = lease.decide(batch: 3, now: 0)
-    #expect(asked == .ask(3))
-    let granted = lease.granted(3, retryAfter: 0, now: 0)
-    let next = [1, 2, 3].map { lease.decide(batch: 3, now: $0) }
-    #expect(granted == .admit && next == [.admit, .admit, .ask(3)])
-    _ = lease.granted(3, retryAfter: 0, now: 3)
-    let late = lease.decide(batch: 3, now: 3 + TokenLease.lifetime)
-    #expect(late == .ask(3))
-    let refused = lease.granted(0, retryAfter: 5_000_000, now: 10)
-    let blocked = lease.decide(batch: 3, now: 11)
-    let after = lease.decide(batch: 3, now: 5_000_010)
-    #expect(refused == .refuse(5_000_000) && blocked == .refuse(4_999_999) && after == .ask(3))
+    let ask = TokenLease.Ask(want: 3, pays: false)
+    func decide(at now: UInt64) -> TokenLease.Decision { lease.decide(batch: 3, givesCredit: false, now: now) }
+    #expect(decide(at: 0) == .ask(ask))
+    lease.granted(3, to: ask, retryAfter: 0, now: 0)
+    #expect(lease.claim(now: 0) == .admit)
+    #expect([1, 2, 3].map(decide) == [.admit, .admit, .ask(ask)])
+    lease.granted(3, to: ask, retryAfter: 0, now: 3)
+    #expect(decide(at: 3 + TokenLease.lifetime) == .ask(ask))
+    lease.granted(0, to: ask, retryAfter: 5_000_000, now: 10)
+    #expect(lease.claim(now: 10) == .refuse(5_000_000))
+    #expect([11, 5_000_010].map(decide) == [.refuse(4_999_999), .ask(ask)])
+  }
+
+  @Test("One request passes on credit; until the bucket has paid for it, all others ask for both")
+  func credit() {
+    var lease = TokenLease()
+    func decide(at now: UInt64) -> TokenLease.Decision { lease.decide(batch: 1, givesCredit: true, now: now) }
+    #expect(decide(at: 0) == .admitOnCredit)
+    let both = TokenLease.Ask(want: 2, pays: true)
+    #expect(decide(at: 1) == .ask(both))
+    #expect(lease.settle(batch: 1) == nil, "it is being asked for")
+    #expect(decide(at: 2) == .ask(TokenLease.Ask(want: 1, pays: false)))
+    lease.failed(both)
+    #expect(decide(at: 3) == .ask(both))
+    lease.granted(1, to: both, retryAfter: 7_000_000, now: 4)
+    #expect(lease.claim(now: 4) == .refuse(7_000_000), "the one token paid for the other")
+    #expect(decide(at: 7_000_004) == .admitOnCredit)
+    let settling = TokenLease.Ask(want: 1, pays: true)
+    #expect(lease.settle(batch: 1) == settling)
+    lease.granted(0, to: settling, retryAfter: 3_000_000, now: 8_000_000)
+    #expect(decide(at: 9_000_000) == .refuse(2_000_000))
+    #expect(decide(at: 11_000_000) == .ask(both), "no credit to who has not paid")
+    lease.granted(2, to: both, retryAfter: 0, now: 11_000_001)
+    #expect(lease.claim(now: 11_000_001) == .admit)
+    #expect(decide(at: 11_000_002) == .admitOnCredit)
+  }
+
+  @Test("A burst of requests: what is admitted is what the bucket granted and one more, however the answers come")
+  func creditIsBounded() {
+    var random = SystemRandomNumberGenerator()
+    var lease = TokenLease()
+    var (now, admitted, granted): (UInt64, Int, Int) = (0, 0, 0)
+    var asked: [(ask: TokenLease.Ask, isWaitedFor: Bool)] = []
+    for _ in 0..<20_000 {
+      now += UInt64.random(in: 0..<2_000_000, using: &random)
+      switch Int.random(in: 0..<4, using: &random) {
+      case 0, 1:
+        switch lease.decide(batch: 2, givesCredit: true, now: now) {
+        case .admit, .admitOnCredit: admitted += 1
+        case .ask(let ask): asked.append((ask, true))
+        case .refuse: break
+        }
+      case 2: if let ask = lease.settle(batch: 2) { asked.append((ask, false)) }
+      default:
+        guard let place = asked.indices.randomElement(using: &random) else { continue }
+        let (ask, isWaitedFor) = asked.remove(at: place)
+        guard Int.random(in: 0..<8, using: &random) > 0 else {
+          lease.failed(ask)
+          continue
+        }
+        let count = Int.random(in: 0...ask.want, using: &random)
+        granted += count
+        lease.granted(count, to: ask, retryAfter: 1_000_000, now: now)
+        if isWaitedFor, lease.claim(now: now) == .admit { admitted += 1 }
+      }
+      #expect(admitted <= granted + 1)
+    }
+    #expect(admitted > 1000)
+  }
+
+  @Test("Requests on credit are paid for together, soon; the bucket holds what replicas do not lend of the burst")
+  func settling() async throws {
+    let site = try await EdgeSite()
+    for user in ["u", "v"] { #expect(await site.send("GET", "/v1/users/\(user)/profile").status == 200) }
+    var asked: [MemoryStore.Asked] = []
+    while asked.count < 3 {
+      try await Task.sleep(for: .milliseconds(5))
+      asked = await site.tokensAsked()
+    }
+    #expect(
+      asked.sorted { $0.bucket < $1.bucket } == [
+        .init(bucket: "key:\(site.key.id)", burst: 175, want: 10), .init(bucket: "user:u", burst: 18, want: 1),
+        .init(bucket: "user:v", burst: 18, want: 1),
+      ])
+    await site.stop()
   }
 
   @Test("What the database said of a key counts for five seconds, not longer")

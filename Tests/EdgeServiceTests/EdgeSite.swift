@@ -22,6 +22,13 @@ final class MemoryStore: EdgeStore {
   /// Keys whose use was to be written.
   var uses: [String] = []
 
+  struct Asked: Equatable, Sendable {
+    let bucket: String
+    let burst: Int
+    let want: Int
+  }
+  var asked: [Asked] = []
+
   func key(_ id: String) async throws -> StoredKey? {
     questions += 1
     if isAway { throw CocoaError(.fileReadUnknown) }
@@ -38,6 +45,7 @@ final class MemoryStore: EdgeStore {
   func takeTokens(
     tenant: String, bucket: String, perSecond: Double, burst: Int, want: Int
   ) async throws -> TokenGrant {
+    asked.append(Asked(bucket: bucket, burst: burst, want: want))
     let granted = min(want, budget)
     budget -= granted
     return (granted, .seconds(2))
@@ -66,7 +74,8 @@ final class EdgeSite: Sendable {
 
   static let pepper = SecretBytes([UInt8](repeating: 7, count: 32))
 
-  init() async throws {
+  /// - Parameters: requests a second.
+  init(ratePerKey: Int = 100, ratePerUser: Int = 10) async throws {
     loop = try EventLoop.start(name: "edge")
     let parts = Parts()
     self.parts = parts
@@ -97,11 +106,11 @@ final class EdgeSite: Sendable {
         reports: RPCChannel(to: target, on: reactor), contextKeys: contextKeys)
       parts.backends = backends
       let access = AccessConfiguration(
-        tokenKeys: Keyring(generating: "t1"), keyPepper: Self.pepper, ratePerKey: Rate(count: 100, per: .seconds(1)),
-        ratePerUser: Rate(count: 10, per: .seconds(1)))
+        tokenKeys: Keyring(generating: "t1"), keyPepper: Self.pepper, ratePerKey: Rate(count: ratePerKey, per: .seconds(1)),
+        ratePerUser: Rate(count: ratePerUser, per: .seconds(1)))
       let handler = EdgeHandler(
         store: parts.store, backends: backends, access: access, readiness: Readiness(), logger: logger,
-        now: { parts.clock ?? UInt64(Instant.current().nanoseconds) })
+        on: reactor, now: { parts.clock ?? UInt64(Instant.current().nanoseconds) })
       let server = HTTPServer(on: reactor, configuration: EdgeGraph.serverConfiguration()) {
         await handler.respond(to: $0)
       }
@@ -128,6 +137,9 @@ final class EdgeSite: Sendable {
 
   /// Keys whose use was to be written.
   func usesWritten() async -> [String] { await loop.run { _ in parts.store.uses } }
+
+  /// What buckets were asked for.
+  func tokensAsked() async -> [MemoryStore.Asked] { await loop.run { _ in parts.store.asked } }
 
   /// Changes the store, on the loop.
   func change(_ body: @Sendable (MemoryStore) -> Void) async { await loop.run { _ in body(parts.store) } }

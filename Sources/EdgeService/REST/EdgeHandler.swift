@@ -23,7 +23,7 @@ final class EdgeHandler {
 
   init(
     store: any EdgeStore, backends: Backends, access: AccessConfiguration, readiness: Readiness,
-    tracer: Tracer? = nil, logger: Logger, now: @escaping () -> UInt64
+    tracer: Tracer? = nil, logger: Logger, on reactor: Reactor, now: @escaping () -> UInt64
   ) {
     self.store = store
     self.backends = backends
@@ -32,7 +32,8 @@ final class EdgeHandler {
     self.logger = logger
     tokenKeys = access.tokenKeys
     authenticator = Authenticator(store: store, pepper: access.keyPepper, tokenKeys: access.tokenKeys)
-    limiter = RequestLimiter(store, perKey: access.ratePerKey, perUser: access.ratePerUser, now: now)
+    limiter = RequestLimiter(
+      store, perKey: access.ratePerKey, perUser: access.ratePerUser, on: reactor, now: now)
   }
 
   func respond(to request: HTTPServerRequest) async -> HTTPServerResponse {
