@@ -252,15 +252,18 @@ struct AccessTests {
   func settling() async throws {
     let site = try await EdgeSite()
     for user in ["u", "v"] { #expect(await site.send("GET", "/v1/users/\(user)/profile").status == 200) }
-    var asked: [MemoryStore.Asked] = []
+    var asked: [TokenAsk] = []
     while asked.count < 3 {
       try await Task.sleep(for: .milliseconds(5))
       asked = await site.tokensAsked()
     }
+    func ask(_ bucket: String, perSecond: Double, burst: Int32, want: Int32) -> TokenAsk {
+      TokenAsk(tenant: "default", bucket: bucket, perSecond: perSecond, burst: burst, want: want)
+    }
     #expect(
       asked.sorted { $0.bucket < $1.bucket } == [
-        .init(bucket: "key:\(site.key.id)", burst: 175, want: 10), .init(bucket: "user:u", burst: 18, want: 1),
-        .init(bucket: "user:v", burst: 18, want: 1),
+        ask("key:\(site.key.id)", perSecond: 100, burst: 175, want: 10),
+        ask("user:u", perSecond: 10, burst: 18, want: 1), ask("user:v", perSecond: 10, burst: 18, want: 1),
       ])
     await site.stop()
   }

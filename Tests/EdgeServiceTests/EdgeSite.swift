@@ -22,12 +22,7 @@ final class MemoryStore: EdgeStore {
   /// Keys whose use was to be written.
   var uses: [String] = []
 
-  struct Asked: Equatable, Sendable {
-    let bucket: String
-    let burst: Int
-    let want: Int
-  }
-  var asked: [Asked] = []
+  var asked: [TokenAsk] = []
 
   func key(_ id: String) async throws -> StoredKey? {
     questions += 1
@@ -42,13 +37,13 @@ final class MemoryStore: EdgeStore {
     return tenant == nil || tenant == owner
   }
 
-  func takeTokens(
-    tenant: String, bucket: String, perSecond: Double, burst: Int, want: Int
-  ) async throws -> TokenGrant {
-    asked.append(Asked(bucket: bucket, burst: burst, want: want))
-    let granted = min(want, budget)
-    budget -= granted
-    return (granted, .seconds(2))
+  func takeTokens(_ asks: [TokenAsk]) async throws -> [TokenGrant] {
+    asked += asks
+    return asks.map { ask in
+      let granted = min(Int(ask.want), budget)
+      budget -= granted
+      return (granted, .seconds(2))
+    }
   }
 }
 
@@ -139,7 +134,7 @@ final class EdgeSite: Sendable {
   func usesWritten() async -> [String] { await loop.run { _ in parts.store.uses } }
 
   /// What buckets were asked for.
-  func tokensAsked() async -> [MemoryStore.Asked] { await loop.run { _ in parts.store.asked } }
+  func tokensAsked() async -> [TokenAsk] { await loop.run { _ in parts.store.asked } }
 
   /// Changes the store, on the loop.
   func change(_ body: @Sendable (MemoryStore) -> Void) async { await loop.run { _ in body(parts.store) } }

@@ -64,8 +64,10 @@ struct PostgresStoreTests {
     try database.createTenant("acme")
     try await database.withPool { pool in
       let (one, two) = (PostgresEdgeStore(pool), PostgresEdgeStore(pool))
-      func take(_ store: PostgresEdgeStore, _ want: Int) async throws -> TokenGrant {
-        try await store.takeTokens(tenant: "acme", bucket: "key:x", perSecond: 0.01, burst: 20, want: want)
+      func take(_ store: PostgresEdgeStore, _ want: Int32) async throws -> TokenGrant {
+        try await store.takeTokens([
+          TokenAsk(tenant: "acme", bucket: "key:x", perSecond: 0.01, burst: 20, want: want)
+        ])[0]
       }
       let first = try await take(one, 15)
       let second = try await take(two, 15)
@@ -85,27 +87,19 @@ struct PostgresStoreTests {
       let buckets =
         (0..<12).flatMap { _ in [("acme", "user:u"), ("other", "user:u")] }
         + (0..<6).map { ("acme", $0 < 3 ? "key:k" : "user:ü\($0)") }
-      nonisolated(unsafe) let shared = store
-      let grants = try await withThrowingTaskGroup(of: (Int, TokenGrant).self) { group in
-        for (place, (tenant, bucket)) in buckets.enumerated() {
-          group.addTask { @Sendable in
-            (
-              place,
-              try await shared.takeTokens(
-                tenant: tenant, bucket: bucket, perSecond: bucket.hasPrefix("key") ? 100 : 0.001, burst: 5, want: 1)
-            )
-          }
-        }
-        var all = [TokenGrant?](repeating: nil, count: buckets.count)
-        for try await (place, grant) in group { all[place] = grant }
-        return all.compactMap(\.self)
-      }
+      let grants = try await store.takeTokens(
+        buckets.map { tenant, bucket in
+          TokenAsk(
+            tenant: tenant, bucket: bucket, perSecond: bucket.hasPrefix("key") ? 100 : 0.001, burst: 5, want: 1)
+        })
       for tenant in ["acme", "other"] {
         let own = buckets.indices.filter { buckets[$0] == (tenant, "user:u") }.map { grants[$0] }
         #expect(own.filter { $0.granted == 1 }.count == 5 && own.filter { $0.granted == 0 }.count == 7)
       }
       #expect(grants[24...].allSatisfy { $0.granted == 1 })
-      let late = try await store.takeTokens(tenant: "acme", bucket: "user:u", perSecond: 0.001, burst: 5, want: 3)
+      let late = try await store.takeTokens([
+        TokenAsk(tenant: "acme", bucket: "user:u", perSecond: 0.001, burst: 5, want: 3)
+      ])[0]
       #expect(late.granted == 0 && late.retryAfter > .seconds(900) && late.retryAfter <= .seconds(1000))
     }
   }

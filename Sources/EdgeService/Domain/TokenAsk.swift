@@ -2,7 +2,7 @@
 typealias TokenGrant = (granted: Int, retryAfter: Duration)
 
 /// A request's wish for tokens of one bucket, as it goes to the database together with others.
-struct TokenAsk {
+struct TokenAsk: Equatable, Sendable {
   var tenant: String
   var bucket: String
   var perSecond: Double

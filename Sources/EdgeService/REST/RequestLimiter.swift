@@ -1,11 +1,13 @@
 import EventLoop
 import HTTPTypes
+import PostgresClient
 import ServiceKit
 
 /// Request rates of keys and users, shared by all replicas through the buckets in the database. Lives on one loop.
 final class RequestLimiter {
   private let store: any EdgeStore
   private let reactor: Reactor
+  private let asks: Batches<TokenAsk, TokenGrant>
   private let perKey: Rate
   private let perUser: Rate
   private let now: () -> UInt64
@@ -17,6 +19,8 @@ final class RequestLimiter {
   private var debtors: [Bucket] = []
   /// How long they gather: a transaction for what comes in this time, instead of one for each request.
   static let settleDelay: Duration = .milliseconds(50)
+  /// Buckets in one transaction.
+  private static let settledAtOnce = 64
 
   private struct Bucket {
     let tenant: String
@@ -27,12 +31,18 @@ final class RequestLimiter {
     var batch: Int { TokenLease.batch(perSecond: rate.perSecond) }
     /// Of a burst, what replicas may admit on credit, one request a loop, is not in the bucket.
     var credit: Int { 2 * rate.count / 8 }
-    var burst: Int { max(1, 2 * rate.count - credit) }
+
+    func ask(_ ask: TokenLease.Ask) -> TokenAsk {
+      let burst = Int32(clamping: max(1, 2 * rate.count - credit))
+      return TokenAsk(
+        tenant: tenant, bucket: key, perSecond: rate.perSecond, burst: burst, want: min(Int32(clamping: ask.want), burst))
+    }
   }
 
   init(_ store: any EdgeStore, perKey: Rate, perUser: Rate, on reactor: Reactor, now: @escaping () -> UInt64) {
     self.store = store
     self.reactor = reactor
+    asks = Batches(reactor: reactor) { try await store.takeTokens($0) }
     self.perKey = perKey
     self.perUser = perUser
     self.now = now
@@ -55,10 +65,11 @@ final class RequestLimiter {
       batch: bucket.batch, givesCredit: bucket.credit > 0, now: now())
     if case .ask(let ask) = decision {
       do {
-        try await self.ask(bucket, name, ask)
-      } catch is CancellationError {
-        throw CancellationError()
+        let grant = try await asks.submit(bucket.ask(ask))
+        granted(grant, to: ask, of: name)
       } catch {
+        leases[name]?.failed(ask)
+        if error is CancellationError { throw error }
         throw Problem.unavailable
       }
       decision = leases[name, default: TokenLease()].claim(now: now())
@@ -70,30 +81,37 @@ final class RequestLimiter {
     }
   }
 
-  private func ask(_ bucket: Bucket, _ name: [UInt8], _ ask: TokenLease.Ask) async throws {
-    do {
-      let answer = try await store.takeTokens(
-        tenant: bucket.tenant, bucket: bucket.key, perSecond: bucket.rate.perSecond, burst: bucket.burst,
-        want: min(ask.want, bucket.burst))
-      leases[name, default: TokenLease()].granted(
-        answer.granted, to: ask, retryAfter: UInt64(max(0, answer.retryAfter.wholeNanoseconds)), now: now())
-    } catch {
-      leases[name]?.failed(ask)
-      throw error
-    }
+  private func granted(_ grant: TokenGrant, to ask: TokenLease.Ask, of name: [UInt8]) {
+    leases[name, default: TokenLease()].granted(
+      grant.granted, to: ask, retryAfter: UInt64(max(0, grant.retryAfter.wholeNanoseconds)), now: now())
   }
 
   private func settleSoon(_ bucket: Bucket) {
     debtors.append(bucket)
     guard debtors.count == 1 else { return }
     reactor.schedule(after: Self.settleDelay) { [self] in
-      for bucket in debtors {
-        let name = bucket.name
-        guard let ask = leases[name]?.settle(batch: bucket.batch) else { continue }
-        // What fails is owed still: the next request asks for it.
-        reactor.spawn { [self] in try await self.ask(bucket, name, ask) }
-      }
+      let due = debtors
       debtors = []
+      reactor.spawn { [self] in
+        for start in stride(from: 0, to: due.count, by: Self.settledAtOnce) {
+          await settle(due[start..<min(start + Self.settledAtOnce, due.count)])
+        }
+      }
+    }
+  }
+
+  private func settle(_ buckets: ArraySlice<Bucket>) async {
+    let debts = buckets.compactMap { bucket in
+      let name = bucket.name
+      return leases[name]?.settle(batch: bucket.batch).map { (name: name, ask: $0, asked: bucket.ask($0)) }
+    }
+    guard !debts.isEmpty else { return }
+    do {
+      let grants = try await store.takeTokens(debts.map(\.asked))
+      for (debt, grant) in zip(debts, grants) { granted(grant, to: debt.ask, of: debt.name) }
+    } catch {
+      // Owed still: the next request asks for it.
+      for debt in debts { leases[debt.name]?.failed(debt.ask) }
     }
   }
 

@@ -4,10 +4,9 @@ protocol EdgeStore: AnyObject {
   func key(_ id: String) async throws -> StoredKey?
   /// Whether any tenant, or this tenant, allows pages of an origin to call.
   func allowsOrigin(_ origin: String, tenant: String?) async throws -> Bool
-  /// Takes up to `want` tokens of a bucket that all replicas share.
-  func takeTokens(
-    tenant: String, bucket: String, perSecond: Double, burst: Int, want: Int
-  ) async throws -> TokenGrant
+  /// Takes tokens of buckets that all replicas share, all in one transaction; answers for each ask, in order. Of several
+  /// for one bucket the first is served first.
+  func takeTokens(_ asks: [TokenAsk]) async throws -> [TokenGrant]
   /// Writes that a key was used just now.
   func noteUse(of keyID: String, tenant: String) async throws
 }
@@ -63,11 +62,7 @@ final class CachingEdgeStore: EdgeStore {
     return value
   }
 
-  func takeTokens(
-    tenant: String, bucket: String, perSecond: Double, burst: Int, want: Int
-  ) async throws -> TokenGrant {
-    try await store.takeTokens(tenant: tenant, bucket: bucket, perSecond: perSecond, burst: burst, want: want)
-  }
+  func takeTokens(_ asks: [TokenAsk]) async throws -> [TokenGrant] { try await store.takeTokens(asks) }
 
   /// At most once a minute a key, and beside the request. A write that fails costs a minute of freshness.
   func noteUse(of keyID: String, tenant: String) {

@@ -4,13 +4,11 @@ import PostgresClient
 /// The edge's reads and its rate buckets in Postgres. Nothing else of the database is the edge's business.
 final class PostgresEdgeStore: EdgeStore {
   private let pool: PostgresPool
-  private let asks: Batches<TokenAsk, TokenGrant>
   /// A request waits for these; a database that is away is better told soon.
   private static let timeout = Duration.seconds(2)
 
   init(_ pool: PostgresPool) {
     self.pool = pool
-    asks = Batches(reactor: pool.reactor) { try await Self.take($0, pool) }
   }
 
   func key(_ id: String) async throws -> StoredKey? {
@@ -49,21 +47,12 @@ final class PostgresEdgeStore: EdgeStore {
     ).only()[0]
   }
 
-  func takeTokens(
-    tenant: String, bucket: String, perSecond: Double, burst: Int, want: Int
-  ) async throws -> TokenGrant {
-    try await asks.submit(
-      TokenAsk(
-        tenant: tenant, bucket: bucket, perSecond: perSecond, burst: Int32(clamping: burst),
-        want: Int32(clamping: min(want, burst))))
-  }
-
-  /// One statement for the asks of a tenant and a rate, all in one transaction. In the order of tenants and keys, so that
-  /// two replicas never wait for each other's rows in a circle.
-  private static func take(_ asks: [TokenAsk], _ pool: PostgresPool) async throws -> [TokenGrant] {
+  /// One statement for the asks of a tenant and a rate. In the order of tenants and keys, so that two replicas never wait
+  /// for each other's rows in a circle.
+  func takeTokens(_ asks: [TokenAsk]) async throws -> [TokenGrant] {
     let groups = TokenAsk.grouped(asks)
     let results = try await pool.batch(
-      timeout: timeout,
+      timeout: Self.timeout,
       groups.map { group in
         (
           "SELECT key, granted::bigint, retry_after FROM emailmcp.take_tokens($1, $2, $3, $4, $5)",
