@@ -101,7 +101,8 @@ final class EdgeSite: Sendable {
         reports: RPCChannel(to: target, on: reactor), contextKeys: contextKeys)
       parts.backends = backends
       let access = AccessConfiguration(
-        tokenKeys: Keyring(generating: "t1"), keyPepper: Self.pepper, ratePerKey: Rate(count: ratePerKey, per: .seconds(1)),
+        tokenKeys: Keyring(generating: "t1"), keyPepper: Self.pepper,
+        ratePerKey: Rate(count: ratePerKey, per: .seconds(1)),
         ratePerUser: Rate(count: ratePerUser, per: .seconds(1)))
       let handler = EdgeHandler(
         store: parts.store, backends: backends, access: access, readiness: Readiness(), logger: logger,

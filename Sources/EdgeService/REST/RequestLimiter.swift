@@ -35,7 +35,8 @@ final class RequestLimiter {
     func ask(_ ask: TokenLease.Ask) -> TokenAsk {
       let burst = Int32(clamping: max(1, 2 * rate.count - credit))
       return TokenAsk(
-        tenant: tenant, bucket: key, perSecond: rate.perSecond, burst: burst, want: min(Int32(clamping: ask.want), burst))
+        tenant: tenant, bucket: key, perSecond: rate.perSecond, burst: burst,
+        want: min(Int32(clamping: ask.want), burst))
     }
   }
 
