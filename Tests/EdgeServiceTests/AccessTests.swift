@@ -191,6 +191,21 @@ struct AccessTests {
     #expect([11, 5_000_010].map(decide) == [.refuse(4_999_999), .ask(ask)])
   }
 
+  @Test("Of requests that come at once the first asks ahead; one that gets nothing stops nobody while there are tokens")
+  func crowd() {
+    var lease = TokenLease()
+    func decide(at now: UInt64) -> TokenLease.Decision { lease.decide(batch: 10, givesCredit: false, now: now) }
+    let (ahead, own) = (TokenLease.Ask(want: 10, pays: false), TokenLease.Ask(want: 1, pays: false))
+    #expect([0, 1, 2].map(decide) == [.ask(ahead), .ask(own), .ask(own)])
+    lease.granted(10, to: ahead, retryAfter: 0, now: 3)
+    #expect(lease.claim(now: 3) == .admit)
+    lease.granted(0, to: own, retryAfter: 5_000_000, now: 4)
+    #expect(lease.claim(now: 4) == .admit)
+    lease.failed(own)
+    #expect((5..<13).map(decide) == Array(repeating: .admit, count: 8))
+    #expect(decide(at: 13) == .ask(ahead))
+  }
+
   @Test("One request passes on credit; until the bucket has paid for it, all others ask for both")
   func credit() {
     var lease = TokenLease()

@@ -126,6 +126,16 @@ struct MIMEBuilderTests {
     #expect(parts[4].base64 == "")
   }
 
+  @Test("An inline file that the HTML cannot name stands beside the text, where mail programs show it")
+  func unnamedInline() throws {
+    let verdict = try Self.read {
+      $0.html = "<p>Hi</p>"
+      $0.attachments = [.init(filename: "contract.pdf", content: [1], disposition: "inline")]
+    }
+    #expect(verdict.parts.last?.path == ["multipart/mixed"])
+    #expect(verdict.parts.last?.disposition == "inline")
+  }
+
   @Test("Levels with one member are left out")
   func flat() throws {
     #expect(

@@ -88,8 +88,11 @@ struct MailJudgesTests {
     var addresses = ["From": [[message.fromName ?? "", "ann@example.com"]], "To": list(message.to)]
     if !message.cc.isEmpty { addresses["Cc"] = list(message.cc) }
     if !message.bcc.isEmpty { addresses["Bcc"] = list(message.bcc) }
-    let inline = message.html == nil ? [] : message.attachments.filter { $0.disposition == .inline }
-    let attached = message.html == nil ? message.attachments : message.attachments.filter { $0.disposition != .inline }
+    let named = message.attachments.filter { $0.disposition == .inline && $0.contentID != nil }
+    let inline = message.html == nil ? [] : named
+    let attached =
+      message.html == nil
+      ? message.attachments : message.attachments.filter { $0.disposition != .inline || $0.contentID == nil }
     let outer = attached.isEmpty ? "" : "multipart/mixed>"
     let middle = message.text != nil && message.html != nil ? "multipart/alternative>" : ""
     let inner = inline.isEmpty ? "" : "multipart/related>"

@@ -305,6 +305,30 @@ struct QueueTests {
     }
   }
 
+  @Test("A key whose first caller is gone answers that its mail was kept, once no call can wait for it any more")
+  func forgotten() async throws {
+    try await MailerHarness.run { harness in
+      #expect(try await harness.send().status == .success)
+      try harness.database.execute("UPDATE mailboxes SET next_free_at = 'infinity'")
+      let first = harness.reactor.spawn { try await harness.send { $0.idempotencyKey = "k" } }
+      #expect(try await harness.eventually { try harness.value("SELECT count(*) FROM idempotency_keys") == "1" })
+      first.cancel()
+      _ = await first.result
+      #expect(
+        await harness.reason { _ = try await harness.send { $0.idempotencyKey = "k" } } == "idempotency_in_flight")
+      // As if all of it had been a while ago: a message's id is its time.
+      let old = UUIDv7(at: Timestamp.now() - MessageSender.forgottenAfter - .seconds(1), random: (1, 1))
+      try harness.database.execute(
+        """
+        UPDATE email_logs SET id = '\(old)', created_at = to_timestamp(\(old.time.milliseconds) / 1000.0)
+          WHERE status = 'queued';
+        UPDATE idempotency_keys SET message_id = '\(old)'
+        """)
+      let again = try await harness.send { $0.idempotencyKey = "k" }
+      #expect(again.replayed && again.id == old.description && again.status == .queued)
+    }
+  }
+
   @Test("Of many copies of one request at the same time, one is sent")
   func race() async throws {
     try await MailerHarness.run(mailers: 2) { harness in

@@ -117,7 +117,17 @@ struct SuppressionTests {
   @Test("The header's link unsubscribes its recipient from its tenant, and later mail is refused")
   func oneClick() async throws {
     try await MailerHarness.run { harness in
-      #expect(try await harness.send { $0.oneClickUnsubscribe = true }.status == .success)
+      let sent = try await harness.send { request in
+        request.oneClickUnsubscribe = true
+        // The service's own two are not counted among the 50.
+        request.headers = (0..<50).map { number in
+          Mailer.Header {
+            $0.name = "X-Own-\(number)"
+            $0.value = "x"
+          }
+        }
+      }
+      #expect(sent.status == .success)
       let body = try JSONValue(parsing: try #require(harness.gmail.requests.last).body)
       let mail = String(decoding: try #require(Base64.decode(body["raw"]?.stringValue ?? "", .urlSafe)), as: UTF8.self)
       let unfolded = mail.replacing("\r\n ", with: " ")

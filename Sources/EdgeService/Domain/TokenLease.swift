@@ -26,6 +26,8 @@ struct TokenLease: Sendable {
 
   private var tokens = 0
   private var credit = Credit.none
+  /// Questions that are not answered yet.
+  private var asking = 0
   private var leasedAt: UInt64 = 0
   private var blockedUntil: UInt64 = 0
   private(set) var usedAt: UInt64 = 0
@@ -35,34 +37,41 @@ struct TokenLease: Sendable {
 
   mutating func decide(batch: Int, givesCredit: Bool, now: UInt64) -> Decision {
     usedAt = now
-    if now < blockedUntil { return .refuse(blockedUntil - now) }
     if tokens > 0, now - leasedAt < Self.lifetime {
       tokens -= 1
       return .admit
     }
     tokens = 0
+    if now < blockedUntil { return .refuse(blockedUntil - now) }
     if givesCredit, credit == .none {
       credit = .owed
       return .admitOnCredit
     }
-    return .ask(settle(batch: batch + 1) ?? Ask(want: batch, pays: false))
+    // Of many that come at once the first asks ahead, the rest for themselves: or they would empty the bucket for others.
+    return .ask(ask(asking == 0 ? batch : 1))
   }
 
   /// What to ask the bucket for, so that it pays for the request on credit; nil where that has been asked.
   mutating func settle(batch: Int) -> Ask? {
-    guard credit == .owed else { return nil }
-    credit = .asked
-    return Ask(want: batch, pays: true)
+    credit == .owed ? ask(batch - 1) : nil
+  }
+
+  private mutating func ask(_ want: Int) -> Ask {
+    let pays = credit == .owed
+    if pays { credit = .asked }
+    asking += 1
+    return Ask(want: pays ? want + 1 : want, pays: pays)
   }
 
   /// The bucket's answer; `claim` says what it means for the request that waits for it.
   mutating func granted(_ count: Int, to ask: Ask, retryAfter: UInt64, now: UInt64) {
+    asking = max(0, asking - 1)  // the question may be older than this lease
     if ask.pays { credit = count > 0 ? .none : .owed }
     let left = max(0, ask.pays ? count - 1 : count)
     if left > 0 {
       tokens += left
       leasedAt = now
-    } else if count < ask.want {
+    } else if count < ask.want, tokens == 0 {
       // At least a little, so that a bucket at its edge is not asked in a loop.
       blockedUntil = now + max(retryAfter, 1_000_000)
     }
@@ -77,6 +86,7 @@ struct TokenLease: Sendable {
 
   /// No answer came.
   mutating func failed(_ ask: Ask) {
+    asking = max(0, asking - 1)  // the question may be older than this lease
     if ask.pays { credit = .owed }
   }
 

@@ -90,15 +90,15 @@ enum OpenAPI {
 
   private static func responses(_ route: Route) -> JSONValue {
     var responses = JSONObject()
-    for (status, description, media, schema) in OpenAPISchemas.answers(route.operation) {
-      var response: JSONValue = ["description": .string(description)]
-      if let media {
-        response = [
-          "description": .string(description),
-          "content": .object(object(media, ["schema": schema.map { reference($0) } ?? ["type": "string"]])),
-        ]
+    let answers = OpenAPISchemas.answers(route.operation)
+    for (status, description, _, _) in answers {
+      var response = object("description", .string(description))
+      var content = JSONObject()
+      for case (status, _, let media?, let schema) in answers {
+        content[media] = ["schema": schema.map { reference($0) } ?? ["type": "string"]] as JSONValue
       }
-      responses[status] = response
+      if !content.isEmpty { response["content"] = .object(content) }
+      responses[status] = .object(response)
     }
     responses["default"] = ["$ref": "#/components/responses/Problem"]
     return .object(responses)

@@ -2,6 +2,7 @@ import StrictJSON
 
 /// The shapes of bodies, answers and parameters for the OpenAPI document.
 enum OpenAPISchemas {
+  /// Of several media for one status each has its entry.
   typealias Answer = (status: String, description: String, media: String?, schema: String?)
 
   static func answers(_ operation: Operation) -> [Answer] {
@@ -19,7 +20,8 @@ enum OpenAPISchemas {
     case .cancelMessage: [("204", "Cancelled.", nil, nil)]
     case .getCapacity: [("200", "The capacity.", json, "Capacity")]
     case .getUserReport: [("200", "The report.", json, "UserReport")]
-    case .exportMessages: [("200", "The rows.", "text/csv", nil)]
+    case .exportMessages:
+      [("200", "The rows.", "text/csv", nil), ("200", "The rows.", "application/x-ndjson", nil)]
     case .getSummary: [("200", "The report.", json, "Summary")]
     case .listSuppressions: [("200", "A page.", json, "SuppressionPage")]
     case .addSuppression:
@@ -34,7 +36,8 @@ enum OpenAPISchemas {
     case .testWebhook: [("202", "It will be told.", json, "WebhookTest")]
     case .listWebhookDeliveries: [("200", "A page.", json, "WebhookDeliveryPage")]
     case .replayWebhookDeliveries: [("200", "They wait again.", json, "WebhookReplay")]
-    case .getHealth, .getReadiness, .getOpenAPI: [("200", "Yes.", json, "Any")]
+    case .getReadiness: [("200", "Yes.", json, "Any"), ("503", "Not yet, or no more.", json, "Any")]
+    case .getHealth, .getOpenAPI: [("200", "Yes.", json, "Any")]
     }
   }
 
@@ -204,7 +207,8 @@ enum OpenAPISchemas {
           "from_email": {"type": ["string", "null"]}, "from_name": {"type": ["string", "null"]},
           "reply_to": {
             "anyOf": [
-              {"$ref": "#/components/schemas/Address"}, {"$ref": "#/components/schemas/Addresses"}, {"type": "null"}
+              {"$ref": "#/components/schemas/Address"},
+              {"type": "array", "maxItems": 20, "items": {"$ref": "#/components/schemas/Address"}}, {"type": "null"}
             ]
           },
           "attachments": {
@@ -218,11 +222,17 @@ enum OpenAPISchemas {
               }
             }
           },
-          "headers": {"type": ["object", "null"], "additionalProperties": {"type": "string"}},
+          "headers": {
+            "type": ["object", "null"], "maxProperties": 50, "propertyNames": {"maxLength": 76},
+            "additionalProperties": {"type": "string"}
+          },
           "thread_id": {"type": ["string", "null"]}, "provider": {"enum": ["gmail_api", null]},
           "send_at": {"$ref": "#/components/schemas/NullableTime"}, "on_ambiguous": {"enum": ["hold", "retry", null]},
           "one_click_unsubscribe": {"type": ["boolean", "null"]}, "priority": {"enum": ["interactive", "bulk", null]},
-          "metadata": {"type": ["object", "null"], "maxProperties": 16, "additionalProperties": {"type": "string"}}
+          "metadata": {
+            "type": ["object", "null"], "maxProperties": 16, "propertyNames": {"maxLength": 128},
+            "additionalProperties": {"type": "string", "maxLength": 1024}
+          }
         }
       },
       "Sent": {

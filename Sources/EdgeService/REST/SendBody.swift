@@ -73,8 +73,8 @@ enum SendBody {
   private static func replyTo(_ body: JSONFields) -> [Mailer.Address] {
     guard let value = body.optional("reply_to") else { return [] }
     if let elements = value.arrayValue {
-      guard elements.count <= 25 else {
-        body.fail("reply_to", "must have at most 25 addresses")
+      guard elements.count <= 20 else {
+        body.fail("reply_to", "must have at most 20 addresses")
         return []
       }
       return elements.enumerated().compactMap { address(body, $1, "\(body.path(to: "reply_to"))[\($0)]") }

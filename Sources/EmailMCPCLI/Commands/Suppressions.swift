@@ -23,6 +23,11 @@ struct Suppressions {
     guard entry.utf8.allSatisfy({ 0x20...0x7E ~= $0 }) else {
       throw ValidationError("an entry is ASCII; write an internationalised domain as xn--…")
     }
+    // As recipients' addresses are compared: without quotes where none are needed. The table checks the domain.
+    let local = entry.split(separator: "@", omittingEmptySubsequences: false).dropLast().joined(separator: "@")
+    guard local.isEmpty || !local.contains(/["@\\]|^\.|\.\.|\.$/) else {
+      throw ValidationError("\"\(entry)\" is no address that a recipient can have; write it without quotes")
+    }
     try session.transaction(tenant: tenant) {
       try tenants.requireTenant(tenant)
       do {

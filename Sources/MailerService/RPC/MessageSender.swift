@@ -13,6 +13,8 @@ import TLSSession
 final class MessageSender {
   static let defaultWait: Duration = .seconds(30)
   static let longestWait: Duration = .seconds(60)
+  /// The age of a mail for whose outcome no call waits any longer.
+  static let forgottenAfter = longestWait + .seconds(15)
   /// How long a token may take before a mail is accepted without one. The edge gives this call 15 s more than its wait.
   static let tokenPatience: Duration = .seconds(10)
   /// How often one who waits for mail that another process may have looks into the log.
@@ -96,7 +98,7 @@ final class MessageSender {
       links: UnsubscribeLinks, credentialID: String, arrival: Instant
     ) throws(RPCError) {
       var draft = try MessageDraft(request)
-      if request.oneClickUnsubscribe { draft.headers += try links.headers(of: draft, user) }
+      if request.oneClickUnsubscribe { draft.ownHeaders = try links.headers(of: draft, user) }
       do throws(InvalidMessage) {
         message = try OutgoingMessage(draft, now: .now())
       } catch {
@@ -439,11 +441,16 @@ final class MessageSender {
     guard known.fingerprint == idempotency.fingerprint else { throw RPCError.keyReused }
     guard let row = known.message else { throw RPCError.keyInFlight }
     var response = response(row.record)
-    if known.wasAccepted {
+    var wasAccepted = known.wasAccepted
+    if !wasAccepted, !row.isFinal {
+      // Whoever was to hear the first answer is gone, or its process is: no call waits that long.
+      guard row.createdAt + Self.forgottenAfter < .now() else { throw RPCError.keyInFlight }
+      try await store.noteAccepted(idempotency, of: user)
+      wasAccepted = true
+    }
+    if wasAccepted {
       response.status = row.record.sendAt == nil ? .queued : .scheduled
       (response.messageID, response.threadID, response.sentAt, response.error) = (nil, nil, nil, nil)
-    } else if !row.isFinal {
-      throw RPCError.keyInFlight
     }
     response.replayed = true
     return response

@@ -75,7 +75,7 @@ enum AddressError: Error, Hashable, Sendable, CustomStringConvertible {
     case .localPartTooLong: "The part before the @ is longer than \(MailAddress.maximumLocalPart) characters."
     case .malformed: "This is not a valid mail address."
     case .severalAddresses: "Give one address in each place."
-    case .nonASCIILocalPart: "Gmail cannot send to an address with non-ASCII characters before the @."
+    case .nonASCIILocalPart: "This service cannot send to an address with non-ASCII characters before the @."
     case .encodedLocalPart: "The part before the @ must not look like encoded text (=?…?=)."
     case .addressLiteral: "Gmail cannot send to an IP address; give a domain name."
     case .unqualifiedDomain: "The domain must be a full name, such as example.com."

@@ -48,8 +48,12 @@ struct MIMEBuilder {
   // MARK: Structure
 
   private static func part(for message: OutgoingMessage) -> MIMEPart {
-    let inline = message.html == nil ? [] : message.attachments.filter { $0.disposition == .inline }
-    let attached = message.html == nil ? message.attachments : message.attachments.filter { $0.disposition != .inline }
+    // What the HTML cannot name is none of its images: mail programs do not show such a part of `related` at all.
+    func isShown(_ file: OutgoingMessage.Attachment) -> Bool {
+      message.html != nil && file.disposition == .inline && file.contentID != nil
+    }
+    let inline = message.attachments.filter(isShown)
+    let attached = message.attachments.filter { !isShown($0) }
     var alternatives: [MIMEPart] = []
     if let text = message.text { alternatives.append(.text(subtype: "plain", BodyText(text))) }
     if let html = message.html {

@@ -142,10 +142,10 @@ struct MessageCheck {
 
   // MARK: The rest
 
-  mutating func headers(_ pairs: [MessageDraft.Pair]) -> [ExtraHeader] {
+  mutating func headers(_ pairs: [MessageDraft.Pair], own: [MessageDraft.Pair]) -> [ExtraHeader] {
     count(pairs.count, field: "headers", maximum: MessageLimits.headers)
     var result: [ExtraHeader] = []
-    for pair in pairs.prefix(MessageLimits.headers) {
+    for pair in pairs.prefix(MessageLimits.headers) + own {
       do throws(FieldViolation) {
         let header = try ExtraHeader(name: pair.name, value: pair.value)
         if header.isSingular, result.contains(where: { $0.name.lowercased() == header.name.lowercased() }) {

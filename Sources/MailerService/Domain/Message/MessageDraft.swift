@@ -37,6 +37,8 @@ struct MessageDraft: Sendable {
   var replyTo: [Address] = []
   var attachments: [Attachment] = []
   var headers: [Pair] = []
+  /// What the service adds to them; not counted among the sender's.
+  var ownHeaders: [Pair] = []
   var threadID: String?
   var provider: String?
   var sendAt: Timestamp?

@@ -60,7 +60,7 @@ struct OutgoingMessage: Sendable, Equatable {
     replyTo = check.addresses(draft.replyTo, field: "reply_to")
     check.count(draft.replyTo.count, field: "reply_to", maximum: MessageLimits.replyTo)
     attachments = check.attachments(draft.attachments)
-    headers = check.headers(draft.headers)
+    headers = check.headers(draft.headers, own: draft.ownHeaders)
     threadID = check.threadID(draft.threadID)
     check.provider(draft.provider)
     sendAt = check.sendAt(draft.sendAt, now: now)
