@@ -84,9 +84,26 @@ struct WebhookValueTests {
       "", "https://", "ftp://a.example", "http://a.example", "https://u@a.example", "https://u:p@a.example/",
       "https://a.example#f", "https://a.example:0", "https://a.example:65536", "https://a.example:+1", "https://[::1",
       "https://[::1]x", "https://a b.example", "https://ä.example", "//a.example", "https://a.example/\u{7}",
-      "https://a.example/" + String(repeating: "a", count: 2048),
+      "https://a.example/" + String(repeating: "a", count: 2048), longURL(path: "/", 2049),
+      // Its path is "/", which makes it longer than what was given.
+      longURL(path: "", 2048), longURL(path: "?", 2048),
     ])
   func badURLs(_ text: String) { #expect(WebhookURL(text) == nil) }
+
+  @Test("A URL may be as long as the table takes it, counted with the path that it is written down with")
+  func longestURLs() throws {
+    for text in [Self.longURL(path: "/", 2048), Self.longURL(path: "", 2047), Self.longURL(path: "?", 2047)] {
+      let url = try #require(WebhookURL(text))
+      #expect(url.description.utf8.count == 2048)
+    }
+  }
+
+  /// A URL of so many bytes; without a path it is the port that is long.
+  private static func longURL(path: String, _ count: Int) -> String {
+    let start = "https://a.example"
+    if !path.isEmpty { return start + path + String(repeating: "a", count: count - start.utf8.count - 1) }
+    return start + ":" + String(repeating: "0", count: count - start.utf8.count - 4) + "443"
+  }
 
   @Test("The signature agrees with the specification's example; a secret's text is hidden")
   func signature() throws {

@@ -1,7 +1,7 @@
 /// Where an endpoint's webhooks go: `https://host[:port]/path?query`, without user name and fragment. Plain http names
 /// this very machine or nothing: whether that is wanted is the sender's to say.
 package struct WebhookURL: Sendable, Hashable, CustomStringConvertible {
-  /// In bytes.
+  /// In bytes, of the text as given and of the description, which always has a path: it is what is kept.
   package static let maximumLength = 2048
 
   package let scheme: String
@@ -30,7 +30,9 @@ package struct WebhookURL: Sendable, Hashable, CustomStringConvertible {
     self.host = host
     self.port = port ?? (scheme == "https" ? 443 : 80)
     self.path = path.hasPrefix("/") ? String(path) : "/" + path
-    guard scheme == "https" || host == "localhost" || host == "::1" || host.hasPrefix("127.") else { return nil }
+    guard scheme == "https" || host == "localhost" || host == "::1" || host.hasPrefix("127."),
+      description.utf8.count <= Self.maximumLength
+    else { return nil }
   }
 
   private static func split(_ authority: Substring) -> (host: String, port: UInt16?)? {
