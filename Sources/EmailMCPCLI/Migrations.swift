@@ -27,6 +27,7 @@ enum Migrations {
     migration(22, "webhook_shares", PackageResources._022_webhook_shares_sql),
     migration(23, "batch_costs", PackageResources._023_batch_costs_sql),
     migration(24, "token_batches", PackageResources._024_token_batches_sql),
+    migration(25, "webhook_removal", PackageResources._025_webhook_removal_sql),
   ]
 
   private static func migration(_ version: Int, _ name: String, _ sql: [UInt8]) -> Migration {

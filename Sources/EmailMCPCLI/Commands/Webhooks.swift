@@ -44,16 +44,21 @@ struct Webhooks {
             AND d.state = 'pending'),
           (SELECT count(*) FROM webhook_deliveries d WHERE d.tenant_id = e.tenant_id AND d.endpoint_id = e.id
             AND d.state = 'dead')
-        FROM webhook_endpoints e WHERE e.tenant_id = $1 ORDER BY e.created_at, e.id
+        FROM webhook_endpoints e WHERE e.tenant_id = $1 AND e.removed_at IS NULL ORDER BY e.created_at, e.id
         """, [tenant])
     }
   }
 
+  /// The row stays until a mailer purges it: to delete it would wait for those who tell it, and they for that.
   func remove(_ tenant: String, _ id: String) throws {
     try session.transaction(tenant: tenant) {
       guard
         try !session.execute(
-          "DELETE FROM webhook_endpoints WHERE tenant_id = $1 AND id = $2 RETURNING id", [tenant, id]
+          """
+          UPDATE webhook_endpoints SET removed_at = now(), disabled_at = coalesce(disabled_at, now()),
+            secret_sealed = '', previous_sealed = NULL, previous_until = NULL
+          WHERE tenant_id = $1 AND id = $2 AND removed_at IS NULL RETURNING id
+          """, [tenant, id]
         ).isEmpty
       else { throw Self.unknown(tenant, id) }
       try tenants.audit(tenant, "webhook.removed", target: id)
@@ -65,7 +70,10 @@ struct Webhooks {
     try session.transaction(tenant: tenant) {
       guard
         try !session.execute(
-          "UPDATE webhook_endpoints SET disabled_at = NULL WHERE tenant_id = $1 AND id = $2 RETURNING id", [tenant, id]
+          """
+          UPDATE webhook_endpoints SET disabled_at = NULL WHERE tenant_id = $1 AND id = $2 AND removed_at IS NULL
+          RETURNING id
+          """, [tenant, id]
         ).isEmpty
       else { throw Self.unknown(tenant, id) }
       try tenants.audit(tenant, "webhook.enabled", target: id)
@@ -82,7 +90,7 @@ struct Webhooks {
           """
           UPDATE webhook_endpoints SET previous_sealed = secret_sealed, secret_sealed = decode($3, 'hex'),
             previous_until = now() + make_interval(secs => $4::float8)
-          WHERE tenant_id = $1 AND id = $2 RETURNING id
+          WHERE tenant_id = $1 AND id = $2 AND removed_at IS NULL RETURNING id
           """, [tenant, id, Hex.encode(sealed), String(overlap.components.seconds)]
         ).isEmpty
       else { throw Self.unknown(tenant, id) }
@@ -94,7 +102,8 @@ struct Webhooks {
   /// The newest deliveries in a state.
   func deliveries(_ tenant: String, _ id: String, state: String, limit: Int) throws -> [[String?]] {
     try session.transaction(tenant: tenant) {
-      try session.execute(
+      try require(tenant, id)
+      return try session.execute(
         """
         SELECT id, type, subject, attempts, created_at::timestamptz(0)::text, coalesce(last_error, '')
         FROM webhook_deliveries WHERE tenant_id = $1 AND endpoint_id = $2 AND state = $3
@@ -106,6 +115,7 @@ struct Webhooks {
   /// Tells again what is dead (all of it, or one event in whatever state); answers how many.
   func replay(_ tenant: String, _ id: String, event: String?) throws -> Int {
     try session.transaction(tenant: tenant) {
+      try require(tenant, id)
       let replayed = try session.execute(
         """
         UPDATE webhook_deliveries SET state = 'pending', attempts = 0, next_at = now(), done_at = NULL
@@ -116,6 +126,12 @@ struct Webhooks {
       if replayed > 0 { try tenants.audit(tenant, "webhook.replayed", target: id) }
       return replayed
     }
+  }
+
+  private func require(_ tenant: String, _ id: String) throws {
+    let found = try session.execute(
+      "SELECT FROM webhook_endpoints WHERE tenant_id = $1 AND id = $2 AND removed_at IS NULL", [tenant, id])
+    if found.isEmpty { throw Self.unknown(tenant, id) }
   }
 
   private static func unknown(_ tenant: String, _ id: String) -> ValidationError {

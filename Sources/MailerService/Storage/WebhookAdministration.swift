@@ -7,6 +7,7 @@ import TLSSession
 import WireCodec
 
 /// A tenant's endpoints and their deliveries, as the tenant itself administers them. Each change leaves an audit event.
+/// A removed endpoint's row stays until it is purged, and is none to anybody here.
 final class WebhookAdministration {
   private let pool: PostgresPool
   private let seal: ColumnSeal
@@ -66,7 +67,8 @@ final class WebhookAdministration {
          WHERE d.tenant_id = e.tenant_id AND d.endpoint_id = e.id AND d.state = 'pending'),
         (SELECT count(*) FROM webhook_deliveries d
          WHERE d.tenant_id = e.tenant_id AND d.endpoint_id = e.id AND d.state = 'dead')
-      FROM webhook_endpoints e WHERE e.tenant_id = $1 AND ($2::text IS NULL OR e.id = $2) ORDER BY e.created_at, e.id
+      FROM webhook_endpoints e
+      WHERE e.tenant_id = $1 AND ($2::text IS NULL OR e.id = $2) AND e.removed_at IS NULL ORDER BY e.created_at, e.id
       """, [.text(tenantID), .text(id)], tenant: tenantID
     ).map { row in
       var webhook = Mailer.Webhook()
@@ -91,7 +93,7 @@ final class WebhookAdministration {
       """
       UPDATE webhook_endpoints SET url = coalesce($4, url), final_only = coalesce($5, final_only),
         disabled_at = CASE WHEN $6 THEN NULL WHEN NOT $6 THEN coalesce(disabled_at, now()) ELSE disabled_at END
-      WHERE tenant_id = $1 AND id = $2 RETURNING id
+      WHERE tenant_id = $1 AND id = $2 AND removed_at IS NULL RETURNING id
       """, [.text(url?.description), .bool(finalOnly), .bool(enabled)])
     return isThere ? try await list(actor.tenantID, id: id).first : nil
   }
@@ -104,16 +106,21 @@ final class WebhookAdministration {
       """
       UPDATE webhook_endpoints SET previous_sealed = secret_sealed, secret_sealed = $4,
         previous_until = now() + make_interval(secs => $5)
-      WHERE tenant_id = $1 AND id = $2 RETURNING id
+      WHERE tenant_id = $1 AND id = $2 AND removed_at IS NULL RETURNING id
       """, [.bytes(try sealed(secret, actor, id)), .seconds(overlap)])
     return isThere ? secret : nil
   }
 
-  /// False: there is no such endpoint.
+  /// False: there is no such endpoint. The row and its deliveries are left to the purge: to delete them here would wait
+  /// for those who tell it, and they for that.
   func remove(_ id: String, by actor: Actor) async throws -> Bool {
     try await change(
-      "webhook.removed", id, by: actor, "DELETE FROM webhook_endpoints WHERE tenant_id = $1 AND id = $2 RETURNING id",
-      [])
+      "webhook.removed", id, by: actor,
+      """
+      UPDATE webhook_endpoints SET removed_at = now(), disabled_at = coalesce(disabled_at, now()), secret_sealed = '',
+        previous_sealed = NULL, previous_until = NULL
+      WHERE tenant_id = $1 AND id = $2 AND removed_at IS NULL RETURNING id
+      """, [])
   }
 
   /// The id of the event that will be told; nil when the endpoint is disabled.
@@ -125,7 +132,10 @@ final class WebhookAdministration {
         jsonb_build_object('type', 'webhook.test', 'timestamp',
           to_char(clock_timestamp() AT TIME ZONE 'UTC', 'YYYY-MM-DD"T"HH24:MI:SS.MS"Z"'),
           'data', jsonb_build_object('webhook_id', e.id))::text
-      FROM webhook_endpoints e WHERE e.tenant_id = $1 AND e.id = $2 AND e.disabled_at IS NULL RETURNING id
+      FROM (
+        SELECT tenant_id, id FROM webhook_endpoints
+        WHERE tenant_id = $1 AND id = $2 AND disabled_at IS NULL AND removed_at IS NULL FOR KEY SHARE) AS e
+      RETURNING id
       """, [.text(actor.tenantID), .text(id)], tenant: actor.tenantID
     ).first.map { try $0[0] }
   }

@@ -1,0 +1,46 @@
+import SecretVault
+import ServiceKit
+import TLSSession
+import TestSupport
+import Testing
+
+@testable import EmailMCPCLI
+
+@Suite struct WebhooksTests {
+  @Test("a removed endpoint is gone for every command, and its place is free")
+  func removal() async throws {
+    let database = try await PostgresFixture.database()
+    try Tenants(url: database.url(.owner)).create("acme")
+    let webhooks = try Webhooks(url: database.url(.owner))
+    let seal = ColumnSeal(Keyring(generating: "k"))
+    let ids = try (0..<16).map { _ in try webhooks.add("acme", "https://crm.example", finalOnly: true, seal: seal).id }
+    #expect(throws: (any Error).self) {
+      try webhooks.add("acme", "https://crm.example", finalOnly: true, seal: seal)
+    }
+    let id = ids[0]
+    try database.execute(
+      """
+      INSERT INTO webhook_deliveries (tenant_id, endpoint_id, id, subject, type, payload, state, done_at)
+      SELECT 'acme', id, 'msg', 's', 't', '{}', 'dead', now() FROM webhook_endpoints
+      """)
+    #expect(try webhooks.deliveries("acme", id, state: "dead", limit: 10).count == 1)
+    #expect(try webhooks.list("acme").map { $0[5] } == Array(repeating: "1", count: 16))
+    try webhooks.remove("acme", id)
+    #expect(try webhooks.list("acme").map { $0[0] } == ids.dropFirst().map { $0 })
+    #expect(throws: (any Error).self) { try webhooks.remove("acme", id) }
+    #expect(throws: (any Error).self) { try webhooks.enable("acme", id) }
+    #expect(throws: (any Error).self) { try webhooks.rotate("acme", id, overlap: .seconds(1), seal: seal) }
+    #expect(throws: (any Error).self) { try webhooks.deliveries("acme", id, state: "dead", limit: 10) }
+    #expect(throws: (any Error).self) { try webhooks.replay("acme", id, event: nil) }
+    #expect(try webhooks.replay("acme", ids[1], event: nil) == 1)
+    _ = try webhooks.add("acme", "https://crm.example", finalOnly: true, seal: seal)
+    let removed = try database.execute(
+      """
+      SELECT id, octet_length(secret_sealed), disabled_at = removed_at FROM webhook_endpoints
+      WHERE removed_at IS NOT NULL
+      """)
+    #expect(removed == [[id, "0", "t"]])
+    #expect(
+      try database.execute("SELECT target FROM audit_events WHERE action = 'webhook.removed'") == [[id]])
+  }
+}
