@@ -111,7 +111,7 @@ final class OAuthGraph: ServiceGraph {
       while true {
         try await reactor.sleep(for: .seconds(60))
         do {
-          try await pool.queryApart("SELECT emailmcp.purge_expired()")
+          try await removeExpired(pool)
         } catch is CancellationError {
           throw CancellationError()
         } catch {
@@ -119,6 +119,10 @@ final class OAuthGraph: ServiceGraph {
         }
       }
     }
+  }
+
+  static func removeExpired(_ pool: PostgresPool) async throws {
+    try await pool.repeatApart("SELECT emailmcp.purge_expired($1)", timeout: .seconds(20))
   }
 
   func drain(within limit: Duration) async {

@@ -86,6 +86,16 @@ package final class PostgresPool {
     try await transaction(tenant: tenant, timeout: timeout) { try await $0.commit(statement, parameters) }
   }
 
+  /// Repeats a statement that deals with at most `$1` rows and answers how many those were, each time as `queryApart`
+  /// does, until they were fewer: for what may have piled up. A task that is cancelled ends it.
+  package func repeatApart(
+    _ statement: Statement, limit: Int32 = 5000, timeout: Duration? = nil
+  ) async throws {
+    while try await queryApart(statement, [.int4(limit)], timeout: timeout).only().column(0, as: Int.self) >= limit {
+      try Task.checkCancellation()
+    }
+  }
+
   private func run(_ exchange: Exchange, _ timeout: Duration?) async throws {
     guard !isClosed else { throw PostgresError(.poolClosed, "the pool is closed") }
     let limit = timeout ?? configuration.queryTimeout

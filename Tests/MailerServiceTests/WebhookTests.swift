@@ -354,6 +354,22 @@ struct WebhookTests {
     #expect(try claim(limit: 64, busy: []) == ["acme": 16, "gamma": 8])
   }
 
+  @Test("What was done long ago goes at once, however much it is")
+  func purge() async throws {
+    let database = try await PostgresFixture.database()
+    try database.createTenant("acme")
+    try database.execute("SELECT emailmcp.add_webhook('acme', 'we_0123456789abcdef', 'https://x.example/', true, '')")
+    try database.execute(
+      """
+      INSERT INTO webhook_deliveries (tenant_id, endpoint_id, id, subject, type, payload, state, done_at)
+      SELECT 'acme', 'we_0123456789abcdef', 'msg', 's', 't', '{}', 'delivered',
+        now() - make_interval(days => CASE WHEN n <= 10001 THEN 4 ELSE 2 END)
+      FROM generate_series(1, 10004) n
+      """)
+    try await database.withPool { try await WebhookStore(pool: $0).purge() }
+    #expect(try database.execute("SELECT count(*) FROM webhook_deliveries")[0][0] == "3")
+  }
+
   @Test("Without the development flag nothing goes to this machine, by no way to write it")
   func serverSideRequests() async throws {
     try await MailerHarness.run { harness in

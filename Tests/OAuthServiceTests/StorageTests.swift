@@ -68,6 +68,22 @@ struct StorageTests {
     }
   }
 
+  @Test("Flows that nobody finished go at once, however many they are")
+  func expiredFlows() async throws {
+    try await withStores { _, _, pool, database in
+      try database.execute(
+        """
+        INSERT INTO oauth_flows
+          (tenant_id, state_hash, user_id, redirect_url, nonce, verifier_sealed, expires_at)
+        SELECT 'default', sha256(n::text::bytea), 'u', 'r', 'n', '',
+          now() + make_interval(mins => CASE WHEN n <= 10001 THEN -1 ELSE 10 END)
+        FROM generate_series(1, 10004) n
+        """)
+      try await OAuthGraph.removeExpired(pool)
+      #expect(try database.execute("SELECT count(*) FROM oauth_flows")[0][0] == "3")
+    }
+  }
+
   @Test("Google's code is attached once, found by the state alone, and not after the end")
   func attach() async throws {
     let (flow, late) = (flow(user), flow(user, lifetime: .seconds(-1)))

@@ -241,7 +241,7 @@ final class MailStore {
   func tidy() async throws {
     try await pool.queryApart("SELECT emailmcp.repair_wakes()", timeout: .seconds(20))
     _ = try await lookAgain(connected: false)
-    try await pool.queryApart("SELECT emailmcp.purge_expired()", timeout: .seconds(20))
+    try await pool.repeatApart("SELECT emailmcp.purge_expired($1)", timeout: .seconds(20))
     try await pool.queryApart("SELECT emailmcp.ensure_email_log_partitions()", timeout: .seconds(20))
   }
 }

@@ -65,5 +65,7 @@ final class WebhookStore {
   /// Deliveries that wait, counted to 100,000.
   func pending() async throws -> Int { try await pool.queryApart("SELECT emailmcp.count_webhooks()").only()[0] }
 
-  func purge() async throws { try await pool.queryApart("SELECT emailmcp.purge_webhooks()", timeout: .seconds(20)) }
+  func purge() async throws {
+    try await pool.repeatApart("SELECT emailmcp.purge_webhooks($1)", timeout: .seconds(20))
+  }
 }
