@@ -1,5 +1,7 @@
 import EventLoop
 import HTTPSClient
+import Logging
+import PostgresClient
 import SecretVault
 import ServiceContracts
 import ServiceKit
@@ -354,6 +356,32 @@ struct WebhookTests {
     #expect(try claim(limit: 64, busy: []) == ["acme": 16, "gamma": 8])
   }
 
+  @Test("A fast endpoint is told as fast as it answers: what ends makes room at once, not at the next look")
+  func pace() async throws {
+    try await MailerHarness.run(mailers: 0) { harness in
+      let receiver = ScriptedGmail(harness.reactor)
+      receiver.script = { _, _ in
+        harness.reactor.schedule(after: .milliseconds(20)) { receiver.release() }
+        return .held
+      }
+      try Self.addEndpoint(harness, try receiver.start())
+      // Two of each subject.
+      try harness.database.execute(
+        """
+        BEGIN; SELECT set_config('emailmcp.tenant_id', 'acme', true);
+        SELECT emailmcp.tell_platform('acme', 's' || n % 40, 't', true, '{}') FROM generate_series(1, 80) n;
+        COMMIT
+        """)
+      // The next look by itself is too late for this test.
+      let delivered = try await harness.withWebhookWorker(interval: .seconds(3600)) {
+        try await harness.eventually { receiver.requests.count == 80 }
+      }
+      #expect(delivered, "\(receiver.requests.count) of 80")
+      #expect(receiver.mostAtOnce == WebhookWorker.inFlightPerEndpoint)
+      receiver.stop()
+    }
+  }
+
   @Test("What was done long ago goes at once, however much it is")
   func purge() async throws {
     let database = try await PostgresFixture.database()
@@ -406,6 +434,26 @@ struct WebhookTests {
 }
 
 extension MailerHarness {
+  /// The worker alone.
+  fileprivate func withWebhookWorker<Value>(
+    interval: Duration, _ body: () async throws -> Value
+  ) async throws -> Value {
+    let pool = PostgresPool(try PostgresConfiguration(url: database.url()), reactor: reactor)
+    let http = try HTTPSClient(reactor: reactor)
+    defer { http.close() }
+    let worker = WebhookWorker(
+      reactor: reactor, store: WebhookStore(pool: pool),
+      sender: WebhookSender(
+        http: http, names: WebhookNames(reactor), seal: ColumnSeal(Self.keys), allowsLoopback: true),
+      logger: Logger(label: "test") { _ in SwiftLogNoOpLogHandler() }, interval: interval)
+    worker.start()
+    let result: Result<Value, any Error>
+    do { result = .success(try await body()) } catch { result = .failure(error) }
+    await worker.stop()
+    await pool.close()
+    return try result.get()
+  }
+
   /// The sender alone.
   fileprivate func sendWebhook(
     to url: String, allowsLoopback: Bool, names: WebhookNames? = nil

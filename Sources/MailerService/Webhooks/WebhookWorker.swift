@@ -1,12 +1,15 @@
 import EventLoop
 import Logging
-import CoreMetrics
+import class CoreMetrics.Counter
+import class CoreMetrics.Gauge
 
 /// Tells platforms what has happened: claims due webhooks, sends them, records what became of them. On one loop of each
 /// mailer; any number may run. In the mailer because it has the HTTP client and the keys, and makes most of the events.
 final class WebhookWorker {
-  /// How often due webhooks are looked for, where no full batch says that more wait.
+  /// How often due webhooks are looked for, where neither a full batch nor one that has ended says that more may wait.
   static let interval: Duration = .seconds(1)
+  /// Between two looks at least: what ends within this time makes one.
+  static let shortInterval: Duration = .milliseconds(10)
   /// Under way at once in this process, for one tenant, and to one endpoint: slow ones leave room for the rest.
   static let inFlight = 64
   static let inFlightPerTenant = 16
@@ -18,14 +21,22 @@ final class WebhookWorker {
   private let store: WebhookStore
   private let sender: WebhookSender
   private let logger: Logger
+  private let interval: Duration
   private let outcomes: [String: Counter]
   private let waiting = Gauge(label: "emailmcp_webhooks_pending")
   private var tasks: [Task<Void, any Error>] = []
   private var sending: [Int64: Task<Void, any Error>] = [:]
   /// By endpoint.
   private var busy: [String: WebhookStore.Busy] = [:]
+  /// Something has ended since the last look began.
+  private var isHinted = false
+  private var sleeper: Waiter<Void>?
 
-  init(reactor: Reactor, store: WebhookStore, sender: WebhookSender, logger: Logger) {
+  init(
+    reactor: Reactor, store: WebhookStore, sender: WebhookSender, logger: Logger,
+    interval: Duration = WebhookWorker.interval
+  ) {
+    self.interval = interval
     self.reactor = reactor
     self.store = store
     self.sender = sender
@@ -40,8 +51,8 @@ final class WebhookWorker {
     tasks.append(
       reactor.spawn { [self] in
         while true {
-          let isFull = await claim()
-          try await reactor.sleep(for: isFull ? .milliseconds(10) : Self.interval * Double.random(in: 0.9..<1.1))
+          let mayBeMore = await claim()
+          try await rest(mayBeMore ? Self.shortInterval : interval * Double.random(in: 0.9..<1.1))
         }
       })
     tasks.append(
@@ -61,8 +72,32 @@ final class WebhookWorker {
     for task in tasks + Array(sending.values) { _ = await task.result }
   }
 
+  // MARK: Looking
+
+  /// There is room again, and the subject's next event may go: both are worth a look, and each look is paid for by
+  /// something that ended, so that none follows one that found nothing.
+  private func hint() {
+    guard !isHinted else { return }
+    isHinted = true
+    reactor.schedule(after: Self.shortInterval) { [weak self] in self?.sleeper?.resume(returning: ()) }
+  }
+
+  private func rest(_ limit: Duration) async throws {
+    // A hint that came while this was looking.
+    if isHinted { return try await reactor.sleep(for: Self.shortInterval) }
+    var timer: Timer?
+    try? await reactor.wait { (waiter: Waiter<Void>) in
+      sleeper = waiter
+      timer = reactor.schedule(after: limit) { waiter.resume(returning: ()) }
+    }
+    timer?.cancel()
+    sleeper = nil
+    try Task.checkCancellation()
+  }
+
   /// Whether there may be more at once.
   private func claim() async -> Bool {
+    isHinted = false
     let room = Self.inFlight - sending.count
     guard room > 0 else { return false }
     do {
@@ -77,6 +112,8 @@ final class WebhookWorker {
     }
   }
 
+  // MARK: Sending
+
   private func begin(_ claim: WebhookStore.Claim) {
     let idle = WebhookStore.Busy(tenantID: claim.tenantID, endpointID: claim.endpointID, count: 0)
     busy[claim.endpointID, default: idle].count += 1
@@ -85,6 +122,7 @@ final class WebhookWorker {
         sending[claim.sequence] = nil
         busy[claim.endpointID]?.count -= 1
         if busy[claim.endpointID]?.count == 0 { busy[claim.endpointID] = nil }
+        hint()
       }
       try await carry(claim)
     }
