@@ -1,5 +1,6 @@
 import RPCRuntime
 import ServiceContracts
+import TestSupport
 import Testing
 import WireCodec
 
@@ -86,6 +87,45 @@ struct WebhookAdministrationTests {
       _ = try await Self.call(harness, Mailer.deleteWebhook, .init { $0.id = id })
       #expect(try await Self.call(harness, Mailer.listWebhooks, .init()).webhooks.isEmpty)
       receiver.stop()
+    }
+  }
+
+  @Test("What was given up is counted no further than 100,000, and all of it is told again, piece by piece, in order")
+  func manyDead() async throws {
+    try await MailerHarness.run { harness in
+      let id = "we_0123456789abcdef"
+      // Disabled, so that nobody carries what waits.
+      try harness.database.execute(
+        """
+        INSERT INTO webhook_endpoints (tenant_id, id, url, secret_sealed, disabled_at)
+        VALUES ('acme', '\(id)', 'https://crm.example/', '', now());
+        INSERT INTO webhook_deliveries (tenant_id, endpoint_id, id, subject, type, payload, state, done_at)
+        SELECT 'acme', '\(id)', 'msg_' || n, 's' || n, 't', '{}', 'dead', now() FROM generate_series(1, 100001) n
+        """)
+      func counts() async throws -> [Int64] {
+        try await Self.call(harness, Mailer.listWebhooks, .init()).webhooks.flatMap { [$0.pending, $0.dead] }
+      }
+      #expect(try await counts() == [0, 100_000])
+      try harness.database.execute("DELETE FROM webhook_deliveries WHERE seq > 5001")
+      #expect(try await counts() == [0, 5001])
+      #expect(
+        try await Self.call(harness, Mailer.replayWebhookDeliveries, .init { $0.webhookID = id }).replayed == 5001)
+      #expect(try await counts() == [5001, 0])
+      // No transaction had many of them, and what is older waits no longer than what is newer.
+      #expect(
+        try harness.value(
+          "SELECT max(n) FROM (SELECT count(*) AS n FROM webhook_deliveries GROUP BY xmin::text) AS transactions")
+          == "2000")
+      #expect(
+        try harness.value(
+          """
+          SELECT count(*) FROM (
+            SELECT next_at < lag(next_at) OVER (ORDER BY seq) AS is_before FROM webhook_deliveries) AS d WHERE is_before
+          """) == "0")
+      #expect(try harness.value("SELECT count(*) FROM audit_events WHERE action = 'webhook.replayed'") == "1")
+      #expect(
+        try await Self.call(harness, Mailer.replayWebhookDeliveries, .init { $0.webhookID = id }).replayed == 0)
+      #expect(try harness.value("SELECT count(*) FROM audit_events WHERE action = 'webhook.replayed'") == "1")
     }
   }
 

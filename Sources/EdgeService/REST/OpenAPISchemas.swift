@@ -349,7 +349,12 @@ enum OpenAPISchemas {
           "final_only": {"type": "boolean"}, "enabled": {"type": "boolean"},
           "created_at": {"$ref": "#/components/schemas/NullableTime"},
           "previous_secret_until": {"$ref": "#/components/schemas/NullableTime"},
-          "pending": {"type": "integer"}, "dead": {"type": "integer"}
+          "pending": {
+            "type": "integer", "maximum": 100000, "description": "Deliveries that wait, counted to 100,000."
+          },
+          "dead": {
+            "type": "integer", "maximum": 100000, "description": "Deliveries that were given up, counted to 100,000."
+          }
         }
       },
       "WebhookWithSecret": {

@@ -40,10 +40,10 @@ struct Webhooks {
         """
         SELECT e.id, e.url, CASE WHEN e.final_only THEN 'final' ELSE 'all' END,
           CASE WHEN e.disabled_at IS NULL THEN 'enabled' ELSE 'disabled' END,
-          (SELECT count(*) FROM webhook_deliveries d WHERE d.tenant_id = e.tenant_id AND d.endpoint_id = e.id
-            AND d.state = 'pending'),
-          (SELECT count(*) FROM webhook_deliveries d WHERE d.tenant_id = e.tenant_id AND d.endpoint_id = e.id
-            AND d.state = 'dead')
+          (SELECT count(*) FROM (SELECT FROM webhook_deliveries d WHERE d.tenant_id = e.tenant_id
+            AND d.endpoint_id = e.id AND d.state = 'pending' LIMIT 100000) AS pending),
+          (SELECT count(*) FROM (SELECT FROM webhook_deliveries d WHERE d.tenant_id = e.tenant_id
+            AND d.endpoint_id = e.id AND d.state = 'dead' LIMIT 100000) AS dead)
         FROM webhook_endpoints e WHERE e.tenant_id = $1 AND e.removed_at IS NULL ORDER BY e.created_at, e.id
         """, [tenant])
     }

@@ -9,6 +9,9 @@ ALTER TABLE webhook_endpoints
 CREATE POLICY purge ON webhook_endpoints FOR DELETE TO CURRENT_USER
   USING (current_setting('emailmcp.scope', true) = 'purge' AND removed_at IS NOT NULL);
 
+-- What was given up, to be counted and told again without a look at what was delivered.
+CREATE INDEX webhook_deliveries_dead ON webhook_deliveries (tenant_id, endpoint_id, seq) WHERE state = 'dead';
+
 -- An endpoint more, unless the tenant has 16 (each event is written once an endpoint): then false.
 CREATE OR REPLACE FUNCTION emailmcp.add_webhook(
   p_tenant_id text, p_id text, p_url text, p_final_only boolean, p_secret bytea)

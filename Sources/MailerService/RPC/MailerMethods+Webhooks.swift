@@ -96,7 +96,7 @@ extension MailerMethods {
     let id = try Self.webhookID(request.id)
     do {
       guard let event = try await webhooks.test(id, by: Self.actor(call)) else {
-        throw try await webhooks.list(call.tenantID, id: id).isEmpty ? RPCError.noWebhook : RPCError.webhookDisabled
+        throw try await webhooks.exists(id, tenantID: call.tenantID) ? RPCError.webhookDisabled : RPCError.noWebhook
       }
       return Mailer.TestWebhookResponse { $0.eventID = event }
     } catch {
@@ -123,7 +123,7 @@ extension MailerMethods {
     }
     let id = try Self.webhookID(request.webhookID)
     do {
-      guard try await !webhooks.list(call.tenantID, id: id).isEmpty else { throw RPCError.noWebhook }
+      guard try await webhooks.exists(id, tenantID: call.tenantID) else { throw RPCError.noWebhook }
       let rows = try await webhooks.deliveries(
         id, state: request.state.word, before: before, limit: limit, tenantID: call.tenantID)
       return Mailer.ListWebhookDeliveriesResponse {
@@ -143,7 +143,7 @@ extension MailerMethods {
       throw RPCError.noWebhookEvent
     }
     do {
-      guard try await !webhooks.list(call.tenantID, id: id).isEmpty else { throw RPCError.noWebhook }
+      guard try await webhooks.exists(id, tenantID: call.tenantID) else { throw RPCError.noWebhook }
       let count = try await webhooks.replay(id, event: request.eventID, by: Self.actor(call))
       guard count > 0 || request.eventID == nil else { throw RPCError.noWebhookEvent }
       return Mailer.ReplayWebhookDeliveriesResponse { $0.replayed = count }

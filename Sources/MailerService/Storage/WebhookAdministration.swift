@@ -9,6 +9,9 @@ import WireCodec
 /// A tenant's endpoints and their deliveries, as the tenant itself administers them. Each change leaves an audit event.
 /// A removed endpoint's row stays until it is purged, and is none to anybody here.
 final class WebhookAdministration {
+  /// Deliveries that one transaction of a replay takes.
+  static let replayChunk = 2000
+
   private let pool: PostgresPool
   private let seal: ColumnSeal
   /// For development: endpoints on this very machine, plain http included.
@@ -57,16 +60,23 @@ final class WebhookAdministration {
     return (webhook, secret)
   }
 
-  /// All of a tenant's, the oldest first; or the one with this id.
+  func exists(_ id: String, tenantID: String) async throws -> Bool {
+    try await !pool.query(
+      "SELECT FROM webhook_endpoints WHERE tenant_id = $1 AND id = $2 AND removed_at IS NULL",
+      [.text(tenantID), .text(id)], tenant: tenantID
+    ).isEmpty
+  }
+
+  /// All of a tenant's, the oldest first; or the one with this id. Deliveries are counted to 100,000.
   func list(_ tenantID: String, id: String? = nil) async throws -> [Mailer.Webhook] {
-    try await pool.query(
+    try await pool.queryApart(
       """
       SELECT e.id, e.url, e.final_only, e.disabled_at IS NULL, e.created_at,
         CASE WHEN e.previous_until > now() THEN e.previous_until END,
-        (SELECT count(*) FROM webhook_deliveries d
-         WHERE d.tenant_id = e.tenant_id AND d.endpoint_id = e.id AND d.state = 'pending'),
-        (SELECT count(*) FROM webhook_deliveries d
-         WHERE d.tenant_id = e.tenant_id AND d.endpoint_id = e.id AND d.state = 'dead')
+        (SELECT count(*) FROM (SELECT FROM webhook_deliveries d WHERE d.tenant_id = e.tenant_id
+          AND d.endpoint_id = e.id AND d.state = 'pending' LIMIT 100000) AS pending),
+        (SELECT count(*) FROM (SELECT FROM webhook_deliveries d WHERE d.tenant_id = e.tenant_id
+          AND d.endpoint_id = e.id AND d.state = 'dead' LIMIT 100000) AS dead)
       FROM webhook_endpoints e
       WHERE e.tenant_id = $1 AND ($2::text IS NULL OR e.id = $2) AND e.removed_at IS NULL ORDER BY e.created_at, e.id
       """, [.text(tenantID), .text(id)], tenant: tenantID
@@ -170,12 +180,45 @@ final class WebhookAdministration {
 
   /// Tells again what is dead, or one event in whatever state; answers how many.
   func replay(_ id: String, event: String?, by actor: Actor) async throws -> Int64 {
-    try await pool.query(
+    if let event { return try await replay(id, event: event, by: actor) }
+    var total: Int64 = 0
+    var last: Int64 = 0
+    while true {
+      // What dies again meanwhile is behind `last`. The first of the transactions is audited for all.
+      let row = try await pool.queryApart(
+        """
+        WITH chosen AS MATERIALIZED (
+          SELECT ARRAY(
+            SELECT seq FROM webhook_deliveries
+            WHERE tenant_id = $1 AND endpoint_id = $2 AND state = 'dead' AND seq > $4 ORDER BY seq LIMIT $5) AS seqs
+        ), replayed AS (
+          UPDATE webhook_deliveries SET state = 'pending', attempts = 0, next_at = now(), done_at = NULL
+          WHERE tenant_id = $1 AND endpoint_id = $2 AND state = 'dead'
+            AND seq = ANY ((SELECT seqs FROM chosen)::bigint[])
+          RETURNING 1
+        ), audited AS (
+          INSERT INTO audit_events (tenant_id, actor, action, target)
+          SELECT $1, $3, 'webhook.replayed', $2 WHERE $6 AND EXISTS (SELECT FROM replayed)
+        )
+        SELECT (SELECT count(*) FROM replayed), cardinality(seqs), coalesce(seqs[cardinality(seqs)], 0) FROM chosen
+        """,
+        [
+          .text(actor.tenantID), .text(id), .text(actor.credentialID), .int8(last), .int(Self.replayChunk),
+          .bool(total == 0),
+        ], tenant: actor.tenantID
+      ).only()
+      total += try row.column(0, as: Int64.self)
+      guard try row.column(1, as: Int.self) == Self.replayChunk else { return total }
+      last = try row[2]
+    }
+  }
+
+  private func replay(_ id: String, event: String, by actor: Actor) async throws -> Int64 {
+    try await pool.queryApart(
       """
       WITH replayed AS (
         UPDATE webhook_deliveries SET state = 'pending', attempts = 0, next_at = now(), done_at = NULL
-        WHERE tenant_id = $1 AND endpoint_id = $2 AND state <> 'pending'
-          AND ($4::text IS NULL AND state = 'dead' OR id = $4)
+        WHERE tenant_id = $1 AND endpoint_id = $2 AND state <> 'pending' AND id = $4
         RETURNING 1
       ), audited AS (
         INSERT INTO audit_events (tenant_id, actor, action, target)

@@ -24,10 +24,10 @@ extension Mailer {
     /// Until when the secret before the present one signs too. Absent: it does not.
     public var previousSecretUntil: ProtobufTimestamp?
 
-    /// Deliveries that wait.
+    /// Deliveries that wait, counted to 100,000.
     public var pending: Int64 = 0
 
-    /// Deliveries that were given up.
+    /// Deliveries that were given up, counted to 100,000.
     public var dead: Int64 = 0
 
     public init() {}
