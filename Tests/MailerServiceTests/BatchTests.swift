@@ -187,6 +187,70 @@ struct BatchTests {
     }
   }
 
+  @Test("A mail to more than are left of the day waits by itself, and what fits goes at once")
+  func tooLargeForToday() async throws {
+    try await MailerHarness.run(dailyRecipients: 3) { harness in
+      #expect(try await harness.send().status == .success)
+      let large = try await harness.send {
+        $0.cc = ["cat", "dan"].map { name in Mailer.Address { $0.email = "\(name)@example.com" } }
+        $0.wait = ProtobufDuration(.zero)
+      }
+      let isPutOff = try await harness.eventually {
+        try harness.value(
+          "SELECT parked || ' ' || (run_at > now() + interval '23 h') FROM send_jobs WHERE id = '\(large.id)'")
+          == "daily_limit true"
+      }
+      #expect(isPutOff)
+      #expect(try harness.value("SELECT paused_reason IS NULL AND next_free_at <= now() FROM mailboxes") == "t")
+      #expect(try await harness.send().status == .success)
+      let queued = try await harness.send { $0.wait = ProtobufDuration(.zero) }
+      #expect(try await harness.eventually { try await harness.get(queued.id).status == .success })
+      // With nothing left of it the mailbox sleeps.
+      _ = try await harness.send { $0.wait = ProtobufDuration(.zero) }
+      let isPaused = try await harness.eventually {
+        try harness.value("SELECT paused_reason FROM mailboxes WHERE next_free_at > now()") == "daily_limit"
+      }
+      #expect(isPaused)
+      // A day later the hours have left the window.
+      try harness.database.execute(
+        """
+        UPDATE mailboxes SET usage_hour = usage_hour - interval '25 h', next_free_at = now(), wake_at = now();
+        DELETE FROM mailbox_usage; DELETE FROM send_jobs WHERE id <> '\(large.id)'; UPDATE send_jobs SET run_at = now()
+        """)
+      #expect(try await harness.eventually { try await harness.get(large.id).status == .success })
+    }
+  }
+
+  @Test("Large mails that the day has no room for keep no small one behind them waiting")
+  func manyTooLargeForToday() async throws {
+    try await MailerHarness.run(dailyRecipients: 3) { harness in
+      #expect(try await harness.send().status == .success)
+      await harness.stopMailer()
+      try harness.database.execute(
+        """
+        INSERT INTO send_jobs (tenant_id, user_id, id, created_at, mailbox, class, run_at, recipients, payload)
+        SELECT 'acme', 'ann', ('00000000-0000-7000-8000-' || lpad(n::text, 12, '0'))::uuid, now(), 'sub-ann', 1,
+          now() - interval '1 h' + n * interval '1 s', CASE WHEN n = 101 THEN 1 ELSE 3 END, 'x'
+        FROM generate_series(1, 101) AS n;
+        SELECT emailmcp.repair_wakes();
+        """)
+      try await harness.withStore { store in
+        var looks = 0
+        var claimed: [MailStore.ClaimedMail] = []
+        while claimed.isEmpty, looks < 5 {
+          claimed = try await store.claim(worker: "w", limit: 8)
+          looks += 1
+        }
+        #expect(claimed.count == 1 && looks == 3)
+      }
+      #expect(
+        try harness.value("SELECT count(*) FROM send_jobs WHERE parked = 'daily_limit' AND run_at > now()") == "100")
+      try await harness.startMailer()
+      let capacity = try await harness.call(Mailer.getCapacity, .init())
+      #expect(capacity.queue?.waiting == 101 && capacity.queue?.scheduled == 0)
+    }
+  }
+
   @Test("A refusal gives the recipients back; Gmail's word on the day lowers the limit")
   func learnt() async throws {
     try await MailerHarness.run(users: ["ann"]) { harness in

@@ -274,6 +274,56 @@ struct LongQueueTests {
     }
   }
 
+  @Test("Many small claims share as a large one does: bulk mail's ninth place, and tenants' turns", arguments: [1, 6])
+  func smallClaims(limit: Int) async throws {
+    try await MailerHarness.run(mailers: 0) { harness in
+      let tenants = (1...8).map { "tenant\($0)" }
+      for tenant in tenants { try harness.database.createTenant(tenant) }
+      // Of each tenant eight mailboxes with interactive and two with bulk mail; the last tenant's is the newest by far.
+      try harness.database.execute(
+        """
+        INSERT INTO send_jobs (tenant_id, user_id, id, created_at, mailbox, class, run_at, payload)
+        SELECT 'tenant' || t, 'u' || b, gen_random_uuid(), now(), 'box' || t || '-' || b, CASE WHEN b > 8 THEN 1 ELSE 0 END,
+          now() - CASE WHEN t = 8 THEN interval '1 s' ELSE interval '1 h' END + n * interval '1 ms', 'x'
+        FROM generate_series(1, 8) AS t, generate_series(1, 10) AS b, generate_series(1, 5) AS n;
+        SELECT emailmcp.repair_wakes();
+        """)
+      try await harness.withStore { store in
+        var interactive: [String] = []
+        var bulk: [String] = []
+        for _ in 0..<(limit == 1 ? 150 : 25) {
+          let claimed = try await store.claim(worker: "w", limit: limit)
+          #expect(claimed.count == limit)
+          for mail in claimed {
+            let isBulk = mail.googleSub.hasSuffix("-9") || mail.googleSub.hasSuffix("-10")
+            if isBulk { bulk.append(mail.key.tenantID) } else { interactive.append(mail.key.tenantID) }
+          }
+          try Self.giveBack(harness)
+        }
+        // Each of the pool's sessions counts its own turns.
+        #expect((13...17).contains(bulk.count), "\(bulk.count) of 150")
+        for tenant in tenants {
+          #expect(interactive.prefix(24).contains(tenant), "\(tenant) waits while others have turn after turn")
+          #expect((14...20).contains(interactive.count { $0 == tenant }))
+          #expect(bulk.contains(tenant), "\(tenant)'s bulk mail waits while others' goes")
+        }
+      }
+    }
+  }
+
+  /// Gives back to the queue what was claimed, as it was.
+  private static func giveBack(_ harness: MailerHarness) throws {
+    try harness.database.execute(
+      """
+      UPDATE send_jobs SET lease_owner = NULL, lease_until = NULL WHERE lease_until IS NOT NULL;
+      UPDATE mailboxes
+        SET in_flight_job = NULL, in_flight_until = '-infinity', next_free_at = '-infinity',
+          (wake_at, urgent_at, wake_tenant) = (
+            SELECT t.wake, t.urgent, t.tenant FROM emailmcp.next_turn(google_sub, '-infinity') AS t)
+        WHERE in_flight_job IS NOT NULL
+      """)
+  }
+
   @Test("A queue of which all is parked costs a claim nothing")
   func parked() async throws {
     try await MailerHarness.run(mailers: 0) { harness in

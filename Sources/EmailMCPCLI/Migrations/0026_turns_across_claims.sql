@@ -1,0 +1,300 @@
+-- What a claim takes. Turns were kept within one claim; with the project's quota most have one place or a few, so that the
+-- ninth place of bulk mail never came, and tenants with older mail had all places. Now the session remembers the turns.
+
+-- By kind, since a turn of each is found by itself: a mailbox with interactive mail counts by that, any other as bulk.
+DROP INDEX mailboxes_urgent;
+DROP INDEX mailboxes_tenant;
+CREATE INDEX mailboxes_due ON mailboxes ((urgent_at IS NULL), (coalesce(urgent_at, wake_at))) WHERE wake_at IS NOT NULL;
+CREATE INDEX mailboxes_turn ON mailboxes ((urgent_at IS NULL), wake_tenant, (coalesce(urgent_at, wake_at)))
+  WHERE wake_at IS NOT NULL;
+
+-- The mailboxes of a kind that are longest due, locked, without those of `p_known`.
+CREATE FUNCTION emailmcp.longest_due(p_bulk boolean, p_most integer, p_moment timestamptz, p_known text[])
+RETURNS text[]
+LANGUAGE plpgsql SECURITY INVOKER
+AS $$
+BEGIN
+  RETURN (SELECT coalesce(array_agg(d.google_sub), '{}') FROM (
+    SELECT m.google_sub FROM mailboxes m
+    WHERE m.wake_at IS NOT NULL AND (m.urgent_at IS NULL) = p_bulk AND coalesce(m.urgent_at, m.wake_at) <= p_moment
+      AND m.next_free_at <= p_moment AND m.in_flight_until <= p_moment AND NOT m.google_sub = ANY (p_known)
+    ORDER BY coalesce(m.urgent_at, m.wake_at) LIMIT p_most FOR UPDATE SKIP LOCKED) AS d);
+END $$;
+
+-- The mailboxes of a kind that are due, locked, of the tenants whose turn is next: those after `p_after`, then those from
+-- the first on. Of each the four that are longest due, and about `p_most` in all. `p_until` is the last tenant looked at;
+-- null: all were. No more than 64 tenants are looked at in a row.
+CREATE FUNCTION emailmcp.due_by_turn(
+  p_bulk boolean, p_after text, p_most integer, p_moment timestamptz, p_known text[], OUT boxes text[], OUT p_until text)
+LANGUAGE plpgsql SECURITY INVOKER
+AS $$
+BEGIN
+  boxes := '{}';
+  p_until := p_after;
+  FOR lap IN 1..2 LOOP
+    WITH RECURSIVE tenants AS (
+      (SELECT m.wake_tenant AS tenant, 1 AS place FROM mailboxes m
+       WHERE m.wake_at IS NOT NULL AND (m.urgent_at IS NULL) = p_bulk AND m.wake_tenant > p_until
+       ORDER BY m.wake_tenant LIMIT 1)
+      UNION ALL
+      SELECT (SELECT m.wake_tenant FROM mailboxes m
+        WHERE m.wake_at IS NOT NULL AND (m.urgent_at IS NULL) = p_bulk AND m.wake_tenant > t.tenant
+        ORDER BY m.wake_tenant LIMIT 1), t.place + 1
+      FROM tenants t WHERE t.tenant IS NOT NULL AND t.place < 64
+    ), due AS MATERIALIZED (
+      SELECT t.tenant, b.google_sub FROM tenants t CROSS JOIN LATERAL (
+        SELECT m.google_sub FROM mailboxes m
+        WHERE m.wake_at IS NOT NULL AND (m.urgent_at IS NULL) = p_bulk AND m.wake_tenant = t.tenant
+          AND coalesce(m.urgent_at, m.wake_at) <= p_moment AND m.next_free_at <= p_moment
+          AND m.in_flight_until <= p_moment AND NOT m.google_sub = ANY (p_known || boxes)
+        ORDER BY coalesce(m.urgent_at, m.wake_at) LIMIT 4 FOR UPDATE SKIP LOCKED) AS b
+      LIMIT p_most
+    )
+    SELECT boxes || coalesce(array_agg(google_sub), '{}'),
+      CASE WHEN count(*) = p_most THEN max(tenant)
+        WHEN (SELECT count(tenant) FROM tenants) = 64 THEN (SELECT max(tenant) FROM tenants) ELSE '' END
+      INTO boxes, p_until FROM due;
+    IF p_until = '' AND p_after = '' OR lap = 2 AND (p_until = '' OR p_until >= p_after COLLATE "C") THEN
+      p_until := NULL;
+    END IF;
+    EXIT WHEN p_until IS DISTINCT FROM '';
+  END LOOP;
+END $$;
+
+-- The first mail of a mailbox, as a claim sees it.
+CREATE TYPE emailmcp.queue_head AS (
+  google_sub text COLLATE "C", tenant_id text COLLATE "C", user_id text COLLATE "C", id uuid, recipients integer,
+  room integer,                                             -- of its mailbox's day
+  lapsed boolean, is_bulk boolean,
+  turn bigint,                                              -- which of its tenant's, of its kind
+  place bigint);                                            -- null: its day has no room for it
+
+-- After which tenant the turns of a kind go on: after the last that had a place, and no further than all whose turn was
+-- before have been looked at (`p_after` to `p_until`, round the end; null: all of them).
+CREATE FUNCTION emailmcp.turns_after(
+  p_heads emailmcp.queue_head[], p_bulk boolean, p_limit integer, p_after text, p_until text)
+RETURNS text
+LANGUAGE plpgsql IMMUTABLE
+AS $$
+DECLARE
+  last emailmcp.queue_head;
+  waits boolean;
+BEGIN
+  SELECT h.* INTO last FROM unnest(p_heads) AS h WHERE h.is_bulk = p_bulk AND h.place <= p_limit
+    ORDER BY h.place DESC LIMIT 1;
+  IF p_until IS NULL THEN
+    RETURN coalesce(last.tenant_id, p_after);
+  END IF;
+  IF last.turn = 1 AND emailmcp.is_between(last.tenant_id, p_after, p_until) THEN
+    RETURN last.tenant_id;
+  END IF;
+  waits := last.id IS NULL AND EXISTS (
+    SELECT FROM unnest(p_heads) AS h
+    WHERE h.is_bulk = p_bulk AND h.place IS NOT NULL AND emailmcp.is_between(h.tenant_id, p_after, p_until));
+  RETURN CASE WHEN waits THEN p_after ELSE p_until END;
+END $$;
+
+-- Whether a tenant comes after `p_after` and not after `p_until`, going round.
+CREATE FUNCTION emailmcp.is_between(p_tenant text, p_after text, p_until text) RETURNS boolean
+LANGUAGE sql IMMUTABLE
+AS $$
+  SELECT CASE WHEN p_until > p_after COLLATE "C"
+    THEN p_tenant > p_after COLLATE "C" AND p_tenant <= p_until COLLATE "C"
+    ELSE p_tenant > p_after COLLATE "C" OR p_tenant <= p_until COLLATE "C" END
+$$;
+
+-- Leases up to `p_limit` due jobs for `p_worker`, at most one a mailbox: interactive mail and lapsed leases first, with
+-- every ninth place for the rest; tenants in turn; oldest first within one. The session remembers the turns
+-- (`emailmcp.turn` of bulk, `emailmcp.urgent_turn` of interactive mail) and the places since the last of bulk mail
+-- (`emailmcp.since_bulk`), so that many small claims share as one large one does.
+-- A job whose lease lapsed is claimed again with the next epoch; it comes with `intent` as the last worker left it:
+-- true means that its outcome is unknown and that it must not simply be sent. Its recipients are counted already.
+-- A mail with more recipients than its mailbox's day has room for is put off by itself; a mailbox whose day is used up
+-- sleeps until it has room.
+-- `failing_since`: null where the mail was due for an hour and nobody tried it; what comes then is a row of its own.
+-- A payload over `p_inline_bytes` comes as null: read it by itself.
+CREATE OR REPLACE FUNCTION emailmcp.claim_jobs(
+  p_worker text, p_limit integer, p_lease interval, p_interval double precision, p_burst integer, p_day_limit integer,
+  p_inline_bytes integer DEFAULT 262144)
+RETURNS TABLE (
+  tenant_id text, user_id text, id uuid, created_at timestamptz, mailbox text, class smallint, run_at timestamptz,
+  attempts integer, on_ambiguous text, recipients integer, epoch bigint, lease_until timestamptz, intent boolean,
+  intent_at timestamptz, cancel_requested boolean, payload_bytes integer, payload bytea, failing_since timestamptz)
+LANGUAGE plpgsql SECURITY DEFINER
+SET search_path = public, pg_temp
+AS $$
+#variable_conflict use_column
+DECLARE
+  outer_scope text := coalesce(current_setting('emailmcp.scope', true), '');
+  moment timestamptz := clock_timestamp();
+  this_hour timestamptz := date_bin('1 hour', moment, 'epoch');
+  bulk_after text := coalesce(current_setting('emailmcp.turn', true), '');
+  urgent_after text := coalesce(current_setting('emailmcp.urgent_turn', true), '');
+  since_bulk bigint := coalesce(nullif(current_setting('emailmcp.since_bulk', true), ''), '0')::bigint;
+  ready text[];
+  others text[];
+  bulk_until text;
+  urgent_until text;
+  heads emailmcp.queue_head[];
+  idle text[];
+BEGIN
+  PERFORM emailmcp.plan_by_index();
+  PERFORM set_config('emailmcp.scope', 'queue', true);
+  IF p_limit NOT BETWEEN 1 AND 1000 THEN
+    RAISE EXCEPTION 'p_limit must be between 1 and 1000' USING ERRCODE = 'invalid_parameter_value';
+  END IF;
+  -- Lock the mailboxes first; their queues are looked at by the next statement's snapshot (see release_mailboxes).
+  ready := emailmcp.longest_due(false, p_limit * 4, moment, '{}');
+  -- Of any kind: of a mailbox whose interactive mail is not due yet the bulk mail may be.
+  SELECT coalesce(array_agg(w.google_sub), '{}') INTO others FROM (
+    SELECT m.google_sub FROM mailboxes m
+    WHERE m.wake_at <= moment AND m.next_free_at <= moment AND m.in_flight_until <= moment
+      AND NOT m.google_sub = ANY (ready)
+    ORDER BY m.wake_at LIMIT p_limit FOR UPDATE SKIP LOCKED) AS w;
+  ready := ready || others;
+  IF cardinality(others) = p_limit THEN
+    -- There are more.
+    ready := ready || emailmcp.longest_due(true, p_limit, moment, ready);
+    SELECT ready || t.boxes, t.p_until INTO ready, urgent_until
+      FROM emailmcp.due_by_turn(false, urgent_after, p_limit * 4, moment, ready) AS t;
+    SELECT ready || t.boxes, t.p_until INTO ready, bulk_until
+      FROM emailmcp.due_by_turn(true, bulk_after, p_limit * 4, moment, ready) AS t;
+  END IF;
+  IF ready = '{}' THEN
+    PERFORM set_config('emailmcp.scope', outer_scope, true);
+    RETURN;
+  END IF;
+  PERFORM emailmcp.roll_usage(ready, this_hour);
+  WITH lapsed AS MATERIALIZED (
+    -- Few, and found by their leases: looked for by mailbox they would cost the mailbox's whole queue.
+    SELECT s.mailbox, s.tenant_id, s.user_id, s.id FROM send_jobs s
+    WHERE s.lease_until <= moment ORDER BY s.lease_until LIMIT 2000
+  ), head AS MATERIALIZED (
+    SELECT r.google_sub, j.tenant_id, j.user_id, j.id, j.run_at, j.recipients, j.rank = 0 AS lapsed,
+           j.class % 2 <> 0 AND j.rank > 0 AS is_bulk,
+           emailmcp.day_room(m.usage_before + m.usage_now, p_day_limit, m.day_limit, m.day_limit_until, moment) AS room
+    FROM unnest(ready) AS r (google_sub) JOIN mailboxes m ON m.google_sub = r.google_sub COLLATE "C"
+    CROSS JOIN LATERAL (
+      SELECT * FROM (
+        SELECT * FROM (
+          SELECT 0 AS rank, s.tenant_id, s.user_id, s.id, s.run_at, s.class, s.recipients FROM lapsed l
+          JOIN send_jobs s ON s.tenant_id = l.tenant_id AND s.user_id = l.user_id AND s.id = l.id
+          WHERE l.mailbox = r.google_sub COLLATE "C" AND s.lease_until <= moment
+          LIMIT 1 FOR UPDATE OF s SKIP LOCKED) AS a
+        UNION ALL
+        SELECT * FROM (
+          SELECT 1, s.tenant_id, s.user_id, s.id, s.run_at, s.class, s.recipients FROM send_jobs s
+          WHERE s.mailbox = r.google_sub COLLATE "C" AND s.class IN (0, 2) AND s.lease_until IS NULL
+            AND s.run_at <= moment
+          ORDER BY s.run_at LIMIT 1 FOR UPDATE SKIP LOCKED) AS b
+        UNION ALL
+        SELECT * FROM (
+          SELECT 2, s.tenant_id, s.user_id, s.id, s.run_at, s.class, s.recipients FROM send_jobs s
+          WHERE s.mailbox = r.google_sub COLLATE "C" AND s.lease_until IS NULL AND s.run_at <= moment
+          ORDER BY s.run_at LIMIT 1 FOR UPDATE SKIP LOCKED) AS c
+      ) AS any_of ORDER BY rank LIMIT 1
+    ) AS j
+  ), fitting AS MATERIALIZED (
+    -- A tenant's first come in the first round, its seconds in the second; a round goes on where the last one ended.
+    SELECT h.*, row_number() OVER (PARTITION BY h.tenant_id, h.is_bulk ORDER BY h.run_at, h.id) AS turn,
+        h.tenant_id <= CASE WHEN h.is_bulk THEN bulk_after ELSE urgent_after END AS was_before
+      FROM head h WHERE h.lapsed OR h.recipients <= h.room
+  ), queued AS (
+    SELECT f.*, row_number() OVER (PARTITION BY f.is_bulk ORDER BY f.turn, f.was_before, f.tenant_id, f.run_at, f.id)
+        AS number
+      FROM fitting f
+  ), placed AS (
+    SELECT q.*, row_number() OVER (
+        ORDER BY CASE WHEN q.is_bulk THEN q.number * 8 ELSE q.number + since_bulk END, q.is_bulk) AS place
+      FROM queued q
+  )
+  SELECT array_agg(ROW(a.google_sub, a.tenant_id, a.user_id, a.id, a.recipients, a.room, a.lapsed, a.is_bulk, a.turn,
+      a.place)::emailmcp.queue_head)
+    INTO heads
+    FROM (
+      SELECT google_sub, tenant_id, user_id, id, recipients, room, lapsed, is_bulk, turn, place FROM placed
+      UNION ALL
+      SELECT google_sub, tenant_id, user_id, id, recipients, room, lapsed, is_bulk, NULL, NULL FROM head
+        WHERE NOT lapsed AND recipients > room) AS a;
+  RETURN QUERY
+  WITH chosen AS MATERIALIZED (
+    SELECT * FROM unnest(heads) AS h WHERE h.place <= p_limit
+  ), busy AS (
+    UPDATE mailboxes m
+      SET in_flight_job = c.id, in_flight_until = moment + p_lease, wake_at = moment + p_lease, urgent_at = NULL,
+          paused_reason = NULL, waiting = true,
+          (credit, next_free_at, pace_until) = (
+            SELECT t.credit, t.next_free_at, t.pace_until FROM emailmcp.paced_turn(
+              m.pace_until, m.credit, m.share, m.share_at, moment, p_interval, p_burst) AS t),
+          usage_hour = this_hour, usage_now = m.usage_now + CASE WHEN c.lapsed THEN 0 ELSE c.recipients END
+      FROM chosen c WHERE m.google_sub = c.google_sub
+  )
+  UPDATE send_jobs s
+    SET epoch = s.epoch + 1, lease_owner = p_worker, lease_until = moment + p_lease
+    FROM chosen c WHERE s.tenant_id = c.tenant_id AND s.user_id = c.user_id AND s.id = c.id
+  RETURNING s.tenant_id, s.user_id, s.id, s.created_at, s.mailbox, s.class, s.run_at, s.attempts, s.on_ambiguous,
+    s.recipients, s.epoch, s.lease_until, s.intent, s.intent_at, s.cancel_requested, octet_length(s.payload),
+    CASE WHEN octet_length(s.payload) <= p_inline_bytes THEN s.payload END,
+    CASE WHEN s.run_at > moment - interval '1 hour' THEN s.failing_since END;
+  IF EXISTS (SELECT FROM unnest(heads) AS h WHERE h.place IS NULL) THEN
+    PERFORM emailmcp.put_off(heads, moment);
+  END IF;
+  -- Those with nothing due, and those whose first mail was put off: their next one may be due now.
+  SELECT coalesce(array_agg(i.google_sub), '{}') INTO idle FROM (
+    SELECT r.google_sub FROM unnest(ready) AS r (google_sub)
+    EXCEPT
+    SELECT h.google_sub FROM unnest(heads) AS h WHERE h.place IS NOT NULL OR h.room <= 0) AS i;
+  IF idle <> '{}' THEN
+    UPDATE mailboxes m
+      SET (wake_at, urgent_at, wake_tenant, waiting) = (
+        SELECT t.wake, t.urgent, t.tenant, t.wake IS NOT NULL FROM emailmcp.next_turn(m.google_sub, m.next_free_at) AS t)
+      WHERE m.google_sub = ANY (idle);
+  END IF;
+  SELECT least(8, CASE WHEN count(*) FILTER (WHERE h.is_bulk) > 0
+      THEN count(*) FILTER (WHERE NOT h.is_bulk AND h.place > (
+        SELECT max(b.place) FROM unnest(heads) AS b WHERE b.is_bulk AND b.place <= p_limit))
+      ELSE since_bulk + count(*) END)
+    INTO since_bulk FROM unnest(heads) AS h WHERE h.place <= p_limit;
+  PERFORM set_config('emailmcp.since_bulk', since_bulk::text, false),
+    set_config('emailmcp.turn', emailmcp.turns_after(heads, true, p_limit, bulk_after, bulk_until), false),
+    set_config('emailmcp.urgent_turn', emailmcp.turns_after(heads, false, p_limit, urgent_after, urgent_until), false),
+    set_config('emailmcp.scope', outer_scope, true);
+END $$;
+DROP FUNCTION emailmcp.due_mailboxes(integer, timestamptz);
+
+-- Puts off what the day has no room for, of mailboxes that the caller has locked. One mail with many recipients paused its
+-- mailbox until the day had room for all of them, although a mail to one would have fitted; and went on doing so when it
+-- had been cancelled. Of a mailbox with room only that mail waits now, and with it those of the next 64 that are too
+-- large likewise, so that what fits need not wait for a look at each of them.
+CREATE FUNCTION emailmcp.put_off(p_heads emailmcp.queue_head[], p_moment timestamptz) RETURNS void
+LANGUAGE plpgsql SECURITY INVOKER
+AS $$
+DECLARE
+  this_hour timestamptz := date_bin('1 hour', p_moment, 'epoch');
+BEGIN
+  WITH narrow AS MATERIALIZED (
+    SELECT * FROM unnest(p_heads) AS h WHERE h.place IS NULL AND h.room > 0
+  ), large AS MATERIALIZED (
+    SELECT n.tenant_id, n.user_id, n.id, n.google_sub, n.recipients - n.room AS missing FROM narrow n
+    UNION
+    SELECT q.tenant_id, q.user_id, q.id, n.google_sub, q.recipients - n.room FROM narrow n CROSS JOIN LATERAL (
+      SELECT s.tenant_id, s.user_id, s.id, s.recipients FROM send_jobs s
+      WHERE s.mailbox = n.google_sub AND s.lease_until IS NULL AND s.run_at <= p_moment
+      ORDER BY s.run_at LIMIT 64 FOR UPDATE SKIP LOCKED) AS q
+    WHERE q.recipients > n.room
+  )
+  UPDATE send_jobs s
+    SET run_at = emailmcp.day_frees_at(l.google_sub, this_hour, l.missing),
+        -- The one that looks whether the account is back stays the one that looks.
+        parked = CASE WHEN s.parked = 'reauth_required' THEN s.parked ELSE 'daily_limit' END
+    FROM large l WHERE s.tenant_id = l.tenant_id AND s.user_id = l.user_id AND s.id = l.id;
+  UPDATE mailboxes m
+    SET (next_free_at, wake_at, urgent_at, wake_tenant) = (
+          SELECT f, t.wake, t.urgent, t.tenant FROM emailmcp.day_frees_at(h.google_sub, this_hour, 1 - h.room) AS f
+          CROSS JOIN LATERAL emailmcp.next_turn(m.google_sub, f) AS t),
+        paused_reason = 'daily_limit', waiting = true
+    FROM unnest(p_heads) AS h WHERE m.google_sub = h.google_sub AND h.place IS NULL AND h.room <= 0;
+END $$;
+
+REVOKE ALL ON ALL FUNCTIONS IN SCHEMA emailmcp FROM PUBLIC;
+GRANT EXECUTE ON ALL FUNCTIONS IN SCHEMA emailmcp TO emailmcp_service;
