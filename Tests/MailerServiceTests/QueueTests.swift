@@ -124,6 +124,33 @@ struct QueueTests {
     }
   }
 
+  @Test("Under retry a mail whose workers die one after the other is unknown after the tries that it may have")
+  func crashLoop() async throws {
+    try await MailerHarness.run { harness in
+      await harness.stopMailer()
+      let now = Timestamp(milliseconds: Timestamp.now().milliseconds)
+      let key = MailKey(tenantID: "acme", userID: "ann", id: UUIDv7(at: now, random: (1, 1)))
+      try await harness.abandon(key, hasIntent: true, policy: .retry)
+      try await harness.withStore { store in
+        for tries in 1...SendAttempt.ambiguousTries {
+          try harness.expireLeases()
+          try await store.wakeLapsed()
+          let mail = try #require(try await store.claim(worker: "dies too", limit: 1).first)
+          #expect(mail.attempts == tries)
+          var attempt = SendAttempt(
+            lease: Lease(epoch: mail.epoch, until: .seconds(15)), attempts: mail.attempts, policy: mail.policy,
+            failingSince: nil, awaitedUntil: nil, hasIntent: mail.hasIntent)
+          #expect((attempt.claimed(time: now) == .obtainToken) == (tries < SendAttempt.ambiguousTries))
+        }
+      }
+      try harness.expireLeases()
+      try await harness.startMailer()
+      let isUnknown = try await harness.eventually { try harness.value("SELECT status FROM email_logs") == "unknown" }
+      #expect(isUnknown)
+      #expect(harness.gmail.requests.isEmpty)
+    }
+  }
+
   @Test("A mail that waited for days is not given up at its first failure, and its failures are counted while in a row")
   func patience() async throws {
     try await MailerHarness.run { harness in
@@ -437,13 +464,13 @@ struct QueueTests {
 
 extension MailerHarness {
   /// Leaves a mail as a worker that died would: leased, with or without intent.
-  func abandon(_ key: MailKey, hasIntent: Bool) async throws {
+  func abandon(_ key: MailKey, hasIntent: Bool, policy: SendAttempt.AmbiguityPolicy = .hold) async throws {
     let account = MailAccount(
       googleSub: "sub-\(key.userID)", grantVersion: 1, address: try MailAddress("\(key.userID)@example.com"))
     let message = try OutgoingMessage(MessageDraft(MailerHarness.mail()), now: .now())
     let payload = MailPayload(mail: Array("From: x\r\n\r\nx".utf8), threadID: nil, recipients: ["bob@example.com"])
     let acceptance = MailStore.Acceptance(
-      key: key, account: account, message: message, credentialID: "key1", policy: .hold, isAwaited: false,
+      key: key, account: account, message: message, credentialID: "key1", policy: policy, isAwaited: false,
       payload: try seal(payload, of: key))
     try await withStore { store in
       #expect(try await store.accept(acceptance) == .queued)

@@ -108,7 +108,8 @@ $$;
 -- (`emailmcp.turn` of bulk, `emailmcp.urgent_turn` of interactive mail) and the places since the last of bulk mail
 -- (`emailmcp.since_bulk`), so that many small claims share as one large one does.
 -- A job whose lease lapsed is claimed again with the next epoch; it comes with `intent` as the last worker left it:
--- true means that its outcome is unknown and that it must not simply be sent. Its recipients are counted already.
+-- true means that its outcome is unknown and that it must not simply be sent. Its recipients are counted already, and
+-- so is the try that it lapsed in: counted by who claims it, it would be forgotten when that one dies too.
 -- A mail with more recipients than its mailbox's day has room for is put off by itself; a mailbox whose day is used up
 -- sleeps until it has room.
 -- `failing_since`: null where the mail was due for an hour and nobody tried it; what comes then is a row of its own.
@@ -230,7 +231,8 @@ BEGIN
       FROM chosen c WHERE m.google_sub = c.google_sub
   )
   UPDATE send_jobs s
-    SET epoch = s.epoch + 1, lease_owner = p_worker, lease_until = moment + p_lease
+    SET epoch = s.epoch + 1, lease_owner = p_worker, lease_until = moment + p_lease,
+        attempts = s.attempts + s.intent::integer
     FROM chosen c WHERE s.tenant_id = c.tenant_id AND s.user_id = c.user_id AND s.id = c.id
   RETURNING s.tenant_id, s.user_id, s.id, s.created_at, s.mailbox, s.class, s.run_at, s.attempts, s.on_ambiguous,
     s.recipients, s.epoch, s.lease_until, s.intent, s.intent_at, s.cancel_requested, octet_length(s.payload),

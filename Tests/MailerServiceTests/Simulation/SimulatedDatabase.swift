@@ -86,6 +86,7 @@ struct SimulatedDatabase {
       var job = first
       if flaw != .leaseWithoutEpoch { job.epoch += 1 }
       job.leaseUntil = now + Self.lease
+      if job.intent { job.attempts += 1 }
       jobs[id] = job
       hold(mailbox, id, now)
       claimed.append(Claimed(id: id, job: job))

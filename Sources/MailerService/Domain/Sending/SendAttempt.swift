@@ -127,9 +127,9 @@ struct SendAttempt: Sendable, Equatable {
   }
 
   /// The mail was claimed from the queue. Intent without outcome means that a worker died with it: its fate is unknown.
+  /// That try is among `attempts`: the claim has counted it.
   mutating func claimed(time: Timestamp) -> Action {
     if hasIntent {
-      attempts += 1
       mayHaveBeenSent = true
       guard policy == .retry, attempts < Self.ambiguousTries else { return finish(.unknown(.outcomeUnknown)) }
     }
