@@ -256,6 +256,40 @@ struct QueueTests {
     }
   }
 
+  @Test("However often a mail goes back to the queue, its log stays small: its beginning and what was last")
+  func longTimeline() async throws {
+    try await MailerHarness.run { harness in
+      let mail = try await harness.send { $0.sendAt = ProtobufTimestamp(.now() + .seconds(3600)) }
+      await harness.stopMailer()
+      let events = "SELECT jsonb_array_length(timeline) FROM email_logs"
+      try await harness.withStore { store in
+        for number in 0..<300 {
+          try harness.makeDue()
+          let claimed = try #require(try await store.claim(worker: "w", limit: 1).first)
+          let later = SendAttempt.Requeue(
+            reason: .notSent, at: .now() + .seconds(3600), isFailure: true, pausesMailbox: false)
+          #expect(
+            try await store.requeue(
+              later, of: claimed.key, epoch: claimed.epoch, googleSub: claimed.googleSub, attempts: number,
+              payload: nil,
+              story: DeliveryStory(.obtainToken, at: Timestamp(seconds: Int64(number)))))
+          // At the limit and one above it.
+          if number == 48 || number == 49 { #expect(try harness.value(events) == "100") }
+        }
+      }
+      #expect(try harness.value(events) == "100")
+      // Each round says when it was leased: the first nine are there, and the last forty.
+      #expect(
+        try harness.value(
+          """
+          SELECT string_agg(extract(epoch FROM (e ->> 'at')::timestamptz)::int::text, ' ' ORDER BY n)
+          FROM email_logs, jsonb_array_elements(timeline) WITH ORDINALITY AS t (e, n) WHERE e ->> 'event' = 'leased'
+          """) == (Array(0..<9) + Array(260..<300)).map(String.init).joined(separator: " "))
+      try await harness.startMailer()
+      #expect(try await harness.get(mail.id).timeline.prefix(3).map(\.event) == [.accepted, .scheduled, .leased])
+    }
+  }
+
   @Test("A drain finishes the mail that is leaving and gives back what is not")
   func drained() async throws {
     try await MailerHarness.run(mailers: 2) { harness in

@@ -298,5 +298,66 @@ BEGIN
     FROM unnest(p_heads) AS h WHERE m.google_sub = h.google_sub AND h.place IS NULL AND h.room <= 0;
 END $$;
 
+-- A mail's timeline with what happened now. A mail that looks every five minutes for its account, or that Gmail refuses for
+-- long, had events without end, until its log could no longer be read. Of more than 100 the first 20 and the last 80 are
+-- kept.
+CREATE FUNCTION emailmcp.timeline_after(p_before jsonb, p_now jsonb) RETURNS jsonb
+LANGUAGE plpgsql IMMUTABLE
+AS $$
+DECLARE
+  events jsonb := p_before || p_now;
+  count integer := jsonb_array_length(events);
+BEGIN
+  IF count > 100 THEN
+    SELECT jsonb_agg(e.event ORDER BY e.number) INTO events
+      FROM jsonb_array_elements(events) WITH ORDINALITY AS e (event, number)
+      WHERE e.number <= 20 OR e.number > count - 80;
+  END IF;
+  RETURN events;
+END $$;
+
+-- Gives a mail back to the queue for `p_run_at`; false when the lease is no longer the caller's.
+-- `p_mailbox_free_at`: when it is not null, nothing of this mailbox goes before. `p_was_sent`: it may have reached Gmail,
+-- so its recipients count against the mailbox's day.
+-- A mail that waits for its account to be connected again makes the rest of that user's due mail wait for it: one mail looks
+-- now and then whether the account is back, the others cost nothing until then (record_intents, unpark_jobs). It goes on
+-- doing so until it has had a token.
+CREATE OR REPLACE FUNCTION emailmcp.requeue_job(
+  p_tenant_id text, p_user_id text, p_id uuid, p_created_at timestamptz, p_epoch bigint, p_google_sub text,
+  p_run_at timestamptz, p_attempts integer, p_parked text, p_error_code text, p_error_message text, p_payload bytea,
+  p_mailbox_free_at timestamptz, p_was_sent boolean, p_timeline jsonb, p_failing_since timestamptz DEFAULT NULL)
+RETURNS boolean
+LANGUAGE plpgsql SECURITY INVOKER
+AS $$
+DECLARE
+  counted integer;
+BEGIN
+  PERFORM set_config('emailmcp.tenant_id', p_tenant_id, true);
+  UPDATE send_jobs
+    SET lease_owner = NULL, lease_until = NULL, intent = false, intent_at = NULL, run_at = p_run_at,
+        attempts = p_attempts, failing_since = p_failing_since, payload = coalesce(p_payload, payload),
+        parked = CASE WHEN p_parked IS NULL AND NOT intent AND parked = 'reauth_required' THEN parked ELSE p_parked END
+    WHERE tenant_id = p_tenant_id COLLATE "C" AND user_id = p_user_id COLLATE "C" AND id = p_id AND epoch = p_epoch
+    RETURNING recipients INTO counted;
+  IF counted IS NULL THEN
+    RETURN false;
+  END IF;
+  IF p_parked = 'reauth_required' THEN
+    UPDATE send_jobs SET run_at = 'infinity', parked = p_parked, failing_since = NULL
+      WHERE tenant_id = p_tenant_id COLLATE "C" AND user_id = p_user_id COLLATE "C" AND id <> p_id
+        AND mailbox = p_google_sub COLLATE "C" AND lease_until IS NULL AND run_at <= clock_timestamp();
+  END IF;
+  UPDATE email_logs
+    SET status = 'queued', attempts = p_attempts, error_code = p_error_code, error_message = p_error_message,
+        timeline = emailmcp.timeline_after(timeline, p_timeline)
+    WHERE tenant_id = p_tenant_id COLLATE "C" AND user_id = p_user_id COLLATE "C" AND created_at = p_created_at
+      AND id = p_id;
+  UPDATE mailboxes SET waiting = true WHERE google_sub = p_google_sub COLLATE "C" AND in_flight_job = p_id;
+  PERFORM emailmcp.release_mailboxes(
+    ARRAY[p_google_sub], ARRAY[p_id], ARRAY[coalesce(p_mailbox_free_at, '-infinity')], ARRAY[p_parked],
+    ARRAY[CASE WHEN p_was_sent THEN 0 ELSE counted END]);
+  RETURN true;
+END $$;
+
 REVOKE ALL ON ALL FUNCTIONS IN SCHEMA emailmcp FROM PUBLIC;
 GRANT EXECUTE ON ALL FUNCTIONS IN SCHEMA emailmcp TO emailmcp_service;
