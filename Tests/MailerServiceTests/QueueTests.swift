@@ -205,6 +205,24 @@ struct QueueTests {
     }
   }
 
+  @Test("An intent that is recorded twice under one lease is told once, and under another epoch not at all")
+  func intentTwice() async throws {
+    try await MailerHarness.run(mailers: 0) { harness in
+      let now = Timestamp(milliseconds: Timestamp.now().milliseconds)
+      let key = MailKey(tenantID: "acme", userID: "ann", id: UUIDv7(at: now, random: (1, 1)))
+      try await harness.abandon(key, hasIntent: true)
+      let log = "SELECT status || ' ' || jsonb_path_query_array(timeline, '$[*].event')::text FROM email_logs"
+      let once = try harness.value(log)
+      #expect(once == #"sending ["accepted", "leased", "attempt"]"#)
+      try await harness.withStore { store in
+        let again = try await store.recordIntent(MailStore.Leased(key: key, googleSub: "sub-ann", epoch: 1))
+        let another = try await store.recordIntent(MailStore.Leased(key: key, googleSub: "sub-ann", epoch: 2))
+        #expect(again && !another)
+      }
+      #expect(try harness.value(log) == once)
+    }
+  }
+
   @Test("A worker that slept past its lease can neither record nor send")
   func fenced() async throws {
     try await MailerHarness.run { harness in

@@ -310,10 +310,44 @@ struct SendAttemptTests {
     #expect(refused.waited() == requeue)
     #expect(refused.databaseFailed(isTransient: false, now: .zero, jitter: 0) == .abandon)
 
-    var intent = Self.attempt()
-    _ = intent.claimed(time: Self.time)
-    _ = intent.tokenObtained(now: .zero)
-    #expect(intent.databaseFailed(isTransient: true, now: .zero, jitter: 0) == .abandon)
+    var renewal = Self.attempt(until: .seconds(3))
+    _ = renewal.claimed(time: Self.time)
+    #expect(renewal.tokenObtained(now: .zero) == .renewLease)
+    #expect(renewal.databaseFailed(isTransient: true, now: .zero, jitter: 0) == .abandon)
+  }
+
+  @Test("An intent whose answer is lost is recorded again while the lease has its reserve, for no byte has left")
+  func intentUnanswered() {
+    func recording() -> SendAttempt {
+      var attempt = Self.attempt(until: .seconds(15))
+      _ = attempt.claimed(time: Self.time)
+      #expect(attempt.tokenObtained(now: .zero) == .recordIntent)
+      return attempt
+    }
+    var attempt = recording()
+    #expect(attempt.databaseFailed(isTransient: true, now: .seconds(1), jitter: 0.5) == .wait(.milliseconds(50)))
+    #expect(attempt.waited() == .recordIntent)
+    #expect(attempt.databaseFailed(isTransient: true, now: .seconds(10), jitter: 0.5) == .wait(.milliseconds(100)))
+    #expect(attempt.waited() == .recordIntent)
+    var late = attempt
+    #expect(
+      late.databaseFailed(isTransient: true, now: .seconds(10) + .nanoseconds(1), jitter: 0.5) == .abandon)
+    #expect(attempt.intentRecorded(now: .seconds(10)) == .send)
+    // The minute of an ending begins with its own first failure.
+    let ending = attempt.answered(Self.success, now: .seconds(70), time: Self.time, jitter: 0)
+    #expect(attempt.databaseFailed(isTransient: true, now: .seconds(70), jitter: 0.5) == .wait(.milliseconds(50)))
+    #expect(attempt.waited() == ending)
+    var refused = recording()
+    #expect(refused.databaseFailed(isTransient: false, now: .zero, jitter: 0) == .abandon)
+    var fenced = recording()
+    _ = fenced.databaseFailed(isTransient: true, now: .zero, jitter: 0)
+    _ = fenced.waited()
+    #expect(fenced.intentRecorded(isMine: false, now: .seconds(1)) == .abandon)
+    var draining = recording()
+    _ = draining.databaseFailed(isTransient: true, now: .zero, jitter: 0)
+    #expect(
+      draining.draining(draining.waited(), time: Self.time)
+        == .requeue(.init(reason: .drained, at: Self.time, isFailure: false, pausesMailbox: false)))
   }
 
   @Test(

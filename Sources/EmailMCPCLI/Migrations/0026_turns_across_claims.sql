@@ -359,5 +359,41 @@ BEGIN
   RETURN true;
 END $$;
 
+-- Records that the first bytes of these mails are about to leave; answers with those whose lease is still the caller's.
+-- One that was waiting for its account has got a token: the user's other mail need not wait either.
+-- Asked again under the same lease, because the answer was lost, it answers the same and tells the log nothing new.
+CREATE OR REPLACE FUNCTION emailmcp.record_intents(
+  p_tenant_id text, p_timeline jsonb, p_user_ids text[], p_ids uuid[], p_created_ats timestamptz[], p_epochs bigint[])
+RETURNS uuid[]
+LANGUAGE plpgsql SECURITY INVOKER
+AS $$
+DECLARE
+  moment timestamptz := clock_timestamp();
+  mine uuid[];
+  back text[];
+BEGIN
+  PERFORM emailmcp.begin_batch(p_tenant_id);
+  WITH meant AS (
+    UPDATE send_jobs s SET intent = true, intent_at = moment
+      FROM (SELECT p_tenant_id AS tenant_id, * FROM unnest(p_user_ids, p_ids, p_created_ats, p_epochs)
+        AS u (user_id, id, created_at, epoch) OFFSET 0) AS m
+      WHERE s.tenant_id = m.tenant_id COLLATE "C" AND s.user_id = m.user_id COLLATE "C" AND s.id = m.id
+        AND s.epoch = m.epoch AND s.lease_until > moment
+      RETURNING s.tenant_id, s.user_id, s.id, m.created_at, s.parked
+  ), logged AS (
+    UPDATE email_logs l
+      SET status = 'sending', error_code = NULL, error_message = NULL, timeline = l.timeline || p_timeline
+      FROM meant m
+      WHERE l.tenant_id = m.tenant_id AND l.user_id = m.user_id AND l.created_at = m.created_at
+        AND l.id = m.id AND l.status <> 'sending'
+  )
+  SELECT coalesce(array_agg(id), '{}'), array_agg(DISTINCT user_id) FILTER (WHERE parked = 'reauth_required')
+    INTO mine, back FROM meant;
+  IF back IS NOT NULL THEN
+    PERFORM emailmcp.unpark_jobs(p_tenant_id, u) FROM unnest(back) AS u;
+  END IF;
+  RETURN mine;
+END $$;
+
 REVOKE ALL ON ALL FUNCTIONS IN SCHEMA emailmcp FROM PUBLIC;
 GRANT EXECUTE ON ALL FUNCTIONS IN SCHEMA emailmcp TO emailmcp_service;

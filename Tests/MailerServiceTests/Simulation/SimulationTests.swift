@@ -12,7 +12,7 @@ struct SimulationTests {
   static let environment = ProcessInfo.processInfo.environment
   static let seeds = environment["SIMULATION_SEEDS"].flatMap(UInt64.init) ?? 1000
   /// A flaw must show within so many.
-  static let seedsOfAFlaw: UInt64 = 4000
+  static let seedsOfAFlaw: UInt64 = 8000
 
   @Test("No seed loses a mail, sends one twice, tells what is not so, or leaves one open")
   func holds() async throws {

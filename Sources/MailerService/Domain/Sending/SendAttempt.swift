@@ -103,6 +103,7 @@ struct SendAttempt: Sendable, Equatable {
   private var hasRepeatedUnprocessed = false
   /// What the database is to be told, while it is.
   private var ending: Action?
+  private var intentFailures = 0
   private var recordFailures = 0
   private var recordingSince: Duration?
 
@@ -205,9 +206,15 @@ struct SendAttempt: Sendable, Equatable {
     return .abandon
   }
 
-  /// The database did not take the last step. An ending is kept and tried again; anything else is left to the lease.
+  /// The database did not take the last step, or its answer was lost. An ending is kept and tried again, and so is an
+  /// intent while the lease allows a request; anything else is left to the lease.
   /// - Parameter isTransient: the same step may well succeed later.
   mutating func databaseFailed(isTransient: Bool, now: Duration, jitter: Double) -> Action {
+    // Left to the lease, an intent that was recorded would make a mail unknown of which no byte has left.
+    if state == .recordingIntent, isTransient, lease.hasReserve(at: now) {
+      intentFailures += 1
+      return .wait(RetryDelay.database.delay(failures: intentFailures, jitter: jitter))
+    }
     let since = recordingSince ?? now
     recordingSince = since
     guard state == .recording, isTransient, now - since < Self.recordPatience else { return leaseLost() }
@@ -215,8 +222,8 @@ struct SendAttempt: Sendable, Equatable {
     return .wait(RetryDelay.database.delay(failures: recordFailures, jitter: jitter))
   }
 
-  /// The wait is over: the ending is tried again.
-  mutating func waited() -> Action { ending ?? leaseLost() }
+  /// The wait is over: the step is tried again.
+  mutating func waited() -> Action { state == .recordingIntent ? .recordIntent : ending ?? leaseLost() }
 
   /// The database took the ending, or refused it by the epoch.
   mutating func ended() { state = .finished }
