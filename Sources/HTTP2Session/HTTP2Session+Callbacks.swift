@@ -16,6 +16,8 @@ extension HTTP2Session {
     // Above our own bucket, which names itself when it fires.
     nghttp2_option_set_stream_reset_rate_limit(
       option, UInt64(configuration.peerResets.burst) * 2, UInt64(configuration.peerResets.perSecond) * 2)
+    // Peers send such values (RFC 9113 section 8.2.1 forbids it): `receivedField` takes the white space off instead.
+    nghttp2_option_set_no_rfc9113_leading_and_trailing_ws_validation(option, 1)
     // nghttp2 skips unknown frames without a word; as "ours" they come to the unpack callback and are counted.
     for type in UInt8(NGHTTP2_ALTSVC.rawValue)...UInt8.max {
       nghttp2_option_set_user_recv_extension_type(option, type)

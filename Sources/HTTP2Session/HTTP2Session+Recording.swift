@@ -85,6 +85,11 @@ extension HTTP2Session {
     guard stream.blockSize <= configuration.maxHeaderListSize,
       stream.fields.count - stream.blockStart < configuration.maxHeaderFields
     else { return refuseBlock(stream) }
+    // White space around a value is no part of it, as in HTTP/1.1. Where it could matter to how a message is framed or
+    // routed (pseudo fields, host, content-length, te) the library has refused it.
+    var (value, valueLength) = (value, valueLength)
+    while valueLength > 0, Self.isBlank(value[0]) { (value, valueLength) = (value + 1, valueLength - 1) }
+    while valueLength > 0, Self.isBlank(value[valueLength - 1]) { valueLength -= 1 }
     let start = stream.arena.append(name, nameLength)
     _ = stream.arena.append(value, valueLength)
     stream.fields.append(
@@ -92,6 +97,8 @@ extension HTTP2Session {
         start: UInt32(start), nameLength: UInt32(nameLength), valueLength: UInt32(valueLength)))
     return 0
   }
+
+  private static func isBlank(_ byte: UInt8) -> Bool { byte == 0x20 || byte == 0x09 }
 
   private func refuseBlock(_ stream: HTTP2Stream) -> Int32 {
     if !stream.blockRefused {

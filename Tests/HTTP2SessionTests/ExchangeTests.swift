@@ -64,6 +64,47 @@ struct ExchangeTests {
     #expect(pair.clientLog.last == "closed 1 NO_ERROR")
   }
 
+  /// The stream was reset, and with enough of them the connection ended.
+  @Test("White space around a value is left out, on both sides")
+  func paddedValues() throws {
+    let pair = SessionPair()
+    pair.onRequest = { server, stream, _ in
+      var fields = response()
+      fields.append("grpc-message", "not found: ")
+      server.submitResponse(stream, fields, endStream: true)
+    }
+    var fields = request()
+    fields.append("x-padded", " \t a b\t ")
+    fields.append("x-blank", " \t")
+    _ = pair.client.submitRequest(fields, endStream: true, owner: nil)
+    try pair.pump()
+    #expect(pair.serverLog.contains { $0.hasSuffix(":authority=test x-padded=a b x-blank=] end") })
+    #expect(pair.clientLog.contains("response 1 [:status=200 grpc-message=not found:] end"))
+  }
+
+  @Test(
+    "Where a message's end or its way depends on the value, white space around it stays an error",
+    arguments: [
+      ("host", " a"), ("host", "a "), ("content-length", " 0"), ("content-length", "0 "), ("te", "trailers "),
+    ] as [(StaticString, StaticString)])
+  func paddedFraming(name: StaticString, value: StaticString) throws {
+    let pair = SessionPair()
+    var fields = request()
+    fields.append(name, value)
+    _ = pair.client.submitRequest(fields, endStream: true, owner: nil)
+    try pair.pump()
+    #expect(pair.clientLog.last == "closed 1 PROTOCOL_ERROR")
+    #expect(!pair.serverLog.contains { $0.hasPrefix("request") })
+  }
+
+  @Test("Pseudo fields have no white space around their values", arguments: ["/ ", " /"])
+  func paddedPath(path: String) throws {
+    let pair = SessionPair()
+    _ = pair.client.submitRequest(request(path: path), endStream: true, owner: nil)
+    try pair.pump()
+    #expect(pair.clientLog.last == "closed 1 PROTOCOL_ERROR")
+  }
+
   @Test("An interim response is told from the final one")
   func interim() throws {
     let pair = SessionPair()

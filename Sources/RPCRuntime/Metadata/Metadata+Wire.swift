@@ -10,7 +10,9 @@ extension Metadata {
   func write(to fields: inout HTTP2FieldList) {
     for entry in entries {
       switch entry.value {
-      case .text(let text): fields.append(name: entry.name.rawValue.utf8, value: text.utf8)
+      case .text(let text):
+        // Spaces around a value may be left out by gRPC, and must be by HTTP/2: strict peers reset the stream.
+        fields.append(name: entry.name.rawValue.utf8, value: text.utf8.trimmingSpaces())
       case .binary(let bytes): fields.append(name: entry.name.rawValue.utf8, value: HeaderBase64.encode(bytes))
       }
     }

@@ -128,9 +128,9 @@ extension Metadata {
   }
 }
 
-extension Slice<UnsafeRawBufferPointer> {
-  fileprivate func trimmingSpaces() -> Self {
-    var trimmed = self
+extension BidirectionalCollection<UInt8> {
+  func trimmingSpaces() -> SubSequence {
+    var trimmed = self[...]
     while trimmed.first == 0x20 { trimmed.removeFirst() }
     while trimmed.last == 0x20 { trimmed.removeLast() }
     return trimmed

@@ -1,15 +1,18 @@
 /// The percent coding of `grpc-message`.
 ///
-/// Encoding leaves space to `~` alone except `%`; decoding never fails: what is not a valid escape stays as it is, and
-/// bytes that are not UTF-8 are repaired. Spec: gRPC over HTTP/2, "Status-Message".
+/// Encoding leaves space to `~` alone except `%` and a space at either end, which a field's value must not have (RFC
+/// 9113, 8.2.1); decoding never fails: what is not a valid escape stays as it is, and bytes that are not UTF-8 are
+/// repaired. Spec: gRPC over HTTP/2, "Status-Message".
 enum PercentCoding {
   private static let hex = Array("0123456789ABCDEF".utf8)
 
   static func encode(_ text: String) -> [UInt8] {
     var result: [UInt8] = []
-    result.reserveCapacity(text.utf8.count)
-    for byte in text.utf8 {
-      if byte >= 0x20, byte <= 0x7e, byte != UInt8(ascii: "%") {
+    let last = text.utf8.count - 1
+    result.reserveCapacity(last + 1)
+    for (index, byte) in text.utf8.enumerated() {
+      let isEdge = index == 0 || index == last
+      if byte > 0x20 || byte == 0x20 && !isEdge, byte <= 0x7e, byte != UInt8(ascii: "%") {
         result.append(byte)
       } else {
         result.append(UInt8(ascii: "%"))

@@ -52,6 +52,38 @@ struct ClientCallTests {
       server.stop()
     }
   }
+
+  /// The code and the trailers were lost with the stream, which the client reset.
+  @Test("A status message with spaces around it arrives whole, and from others without them")
+  func paddedMessage() async throws {
+    try await withPair {
+      $0.handle(Notes.echo) { _, context in
+        throw RPCError(.notFound, " \(context.metadata.text("x-padded") ?? "nothing") ")
+      }
+    } _: { channel, _ in
+      let error = await failure {
+        _ = try await channel.call(Notes.echo, Note(""), options: CallOptions(metadata: ["x-padded": "  a b "]))
+      }
+      #expect(error?.code == .notFound)
+      #expect(error?.message == " a b ")
+    }
+    try await onLoop { reactor in
+      let server = try ScriptedServer(on: reactor) { peer, stream in
+        peer.fail(stream, .notFound, [("grpc-message", "not found: "), ("x-kind", " odd ")])
+      }
+      let channel = RPCChannel(to: try ChannelTarget("ipv4:\(server.address)"), on: reactor)
+      // More than the resets that a peer may make us send.
+      for _ in 0..<200 {
+        let error = await failure { _ = try await channel.call(Notes.echo, Note("")) }
+        #expect(error?.code == .notFound)
+        #expect(error?.message == "not found:")
+        #expect(error?.trailers.text("x-kind") == "odd")
+      }
+      #expect(server.peers.map(\.requests) == [200])
+      channel.close()
+      server.stop()
+    }
+  }
 }
 
 extension Instant {

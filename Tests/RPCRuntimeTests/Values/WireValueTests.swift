@@ -44,10 +44,12 @@ struct WireValueTests {
 
   @Test(
     "A status message survives its coding",
-    arguments: ["", "plain", "50 % of it", "naïve — “quoted”", "a\nb\u{0}", "日本語"])
+    arguments: ["", "plain", "50 % of it", "naïve — “quoted”", "a\nb\u{0}", "日本語", " ", "  ", "not found: ", " x y "])
   func percentRoundTrip(text: String) {
     let encoded = PercentCoding.encode(text)
     #expect(encoded.allSatisfy { $0 >= 0x20 && $0 <= 0x7e })
+    // A field's value must not begin or end with one.
+    #expect(encoded.first != 0x20 && encoded.last != 0x20)
     #expect(PercentCoding.decode(encoded) == text)
   }
 
