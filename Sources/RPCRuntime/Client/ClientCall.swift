@@ -36,6 +36,8 @@ final class ClientCall: CallStream, PausedCall {
   private var retry = RetryState()
   /// Before the next attempt, while the failed one's stream goes.
   private var retryDelay = Duration.zero
+  /// Why the attempt was left whose stream goes.
+  private var leftFor: RPCError?
   private var retryTimer: Timer?
   /// Messages before the stream is open, and afterwards while another attempt is possible.
   private var kept: [[UInt8]] = []
@@ -100,10 +102,11 @@ final class ClientCall: CallStream, PausedCall {
       return end(RPCError(.resourceExhausted, "a request is larger than the allowed \(limit) bytes"))
     }
     sentBytes += frame.count - MessageInbox.prefixCount
-    if let stream, let connection {
+    if let stream, let connection, state.phase != .leaving {
       keep(frame)
       connection.write(stream, framed: frame)
     } else {
+      // Before the first attempt, or for the next one: a stream that is left takes nothing any more.
       kept.append(frame)
       keptBytes += frame.count
     }
@@ -127,7 +130,7 @@ final class ClientCall: CallStream, PausedCall {
   }
 
   override var isWriteBlocked: Bool {
-    if stream == nil, outcome == nil { return keptBytes > highWaterMark }
+    if stream == nil || state.phase == .leaving, outcome == nil { return keptBytes > highWaterMark }
     return super.isWriteBlocked
   }
 
@@ -362,11 +365,17 @@ final class ClientCall: CallStream, PausedCall {
       settings.metrics.transparentRetry()
       channel.submit(self)
     case .left: scheduleRetry()
-    case .fail:
-      attemptFailed(
-        lostConnection.map { RPCError(.unavailable, $0.closeReason ?? "the connection was lost") }
-          ?? RPCError(StatusCode(streamReset: code.rawValue), "the server reset the stream with \(code)"))
+    case .fail: attemptFailed(leftFor ?? lostConnection.map(Self.lost) ?? Self.resetByServer(code))
     }
+    leftFor = nil
+  }
+
+  private static func lost(_ connection: ClientConnection) -> RPCError {
+    RPCError(.unavailable, connection.closeReason ?? "the connection was lost")
+  }
+
+  private static func resetByServer(_ code: HTTP2ErrorCode) -> RPCError {
+    RPCError(StatusCode(streamReset: code.rawValue), "the server reset the stream with \(code)")
   }
 
   // MARK: Another attempt
@@ -393,6 +402,7 @@ final class ClientCall: CallStream, PausedCall {
   /// Gives up an attempt whose stream is still there.
   private func leave(_ error: RPCError) {
     attemptEnded(error.code)
+    leftFor = error
     guard state.leave(isComplete: isStreamComplete), let stream, let connection else { return }
     connection.reset(stream, .cancel)
   }

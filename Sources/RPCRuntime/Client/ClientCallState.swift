@@ -52,6 +52,7 @@ struct ClientCallState: Equatable {
     case reopen
     /// The attempt that was left is gone: the next one follows after its delay.
     case left
+    /// With the failure that the attempt was left for, if it was.
     case fail
   }
 
@@ -65,7 +66,7 @@ struct ClientCallState: Equatable {
     case .waiting, .over: return .nothing
     case .leaving:
       phase = .waiting
-      return .left
+      return canReplay ? .left : .fail
     case .open:
       phase = .waiting
       guard code == .refusedStream, !isCommitted, canReplay else { return .fail }

@@ -215,6 +215,43 @@ struct RetryTests {
     }
   }
 
+  /// The second attempt was sent without its first messages, and succeeded.
+  @Test("What is written while a failed attempt's stream goes is a part of the next attempt, and so is all before it")
+  func writtenWhileLeaving() async throws {
+    let (large, small) = (200 << 10, 100 << 10)
+    let taken = Tally()
+    try await withPair(channel: configuration(.retry(fast))) {
+      $0.handle(Notes.join) { requests, _ in
+        var count = 0
+        for try await request in requests {
+          count += request.data.count
+          taken.add(1)
+        }
+        return Note("", number: Int64(count))
+      }
+    } _: { channel, _ in
+      let call = try channel.call(Notes.join)
+      try await call.write(Note("", data: [UInt8](repeating: 1, count: large)))
+      try await channel.reactor.wait { taken.value == 1 }
+      let stream = try #require(call.call.stream)
+      // Handed in, for the write to come before the RST_STREAM that answers it has left.
+      Self.unavailable(on: stream.id).withUnsafeBytes { channel.ready.first?.received($0) }
+      try await call.write(Note("", data: [UInt8](repeating: 2, count: small)))
+      let reply = try await call.finish()
+      #expect(reply.number == Int64(large + small))
+      #expect(call.call.previousAttempts == 1)
+    }
+  }
+
+  /// A HEADERS frame with a status alone.
+  private static func unavailable(on stream: Int32) -> [UInt8] {
+    var block: [UInt8] = [0x88]
+    for (name, value) in [("content-type", "application/grpc"), ("grpc-status", "14")] {
+      block += [0, UInt8(name.utf8.count)] + name.utf8 + [UInt8(value.utf8.count)] + value.utf8
+    }
+    return [0, 0, UInt8(block.count), 1, 5] + withUnsafeBytes(of: stream.bigEndian) { Array($0) } + block
+  }
+
   @Test("A method's own settings: the exact name, then the service, then the defaults; the largest request")
   func settings() async throws {
     var configuration = ChannelConfiguration()

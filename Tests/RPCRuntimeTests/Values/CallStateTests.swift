@@ -107,6 +107,14 @@ struct CallStateTests {
     #expect(state.streamClosed(.noError, neverSent: false, canReplay: true) == .nothing)
   }
 
+  @Test("An attempt that is left is followed by none without its messages")
+  func leavingWithoutReplay() {
+    var state = ClientCallState()
+    state.opened()
+    _ = state.leave(isComplete: false)
+    #expect(state.streamClosed(.cancel, neverSent: false, canReplay: false) == .fail)
+  }
+
   @Test("An ended call tells the server only when it has to")
   func clientEnd() {
     var waiting = ClientCallState()
