@@ -215,6 +215,33 @@ struct RetryTests {
     }
   }
 
+  /// It ended when the server's delay did, minutes later.
+  @Test("A hedged call does not outlive its deadline for the delay that the server names")
+  func hedgingPushback() async throws {
+    try await onLoop { reactor in
+      let server = try ScriptedServer(on: reactor) { peer, stream in
+        guard peer.requests > 1 else {
+          peer.begin(stream, with: Note("connected"))
+          return peer.end(stream)
+        }
+        peer.fail(stream, .unavailable, [("grpc-retry-pushback-ms", "300000")])
+      }
+      let channel = RPCChannel(
+        to: try ChannelTarget("ipv4:\(server.address)"), on: reactor,
+        configuration: configuration(.hedge(HedgingPolicy(maxAttempts: 2, delay: .seconds(200)))))
+      _ = try await channel.call(Notes.echo, Note(""))
+      let begun = Instant.current()
+      let error = await failure {
+        _ = try await channel.call(Notes.echo, Note(""), options: CallOptions(timeout: .milliseconds(500)))
+      }
+      #expect(Instant.current() - begun < .seconds(10))
+      #expect(error?.code == .unavailable)
+      #expect(server.peers.map(\.requests) == [2])
+      channel.close()
+      server.stop()
+    }
+  }
+
   /// The second attempt was sent without its first messages, and succeeded.
   @Test("What is written while a failed attempt's stream goes is a part of the next attempt, and so is all before it")
   func writtenWhileLeaving() async throws {

@@ -128,4 +128,33 @@ struct RetryValueTests {
     #expect(delayed.ended(0, .unavailable, .delay(.seconds(1)), mayHedge: true) == [.schedule(.seconds(1))])
     #expect(delayed.delayElapsed(mayHedge: false) == [.conclude(0)])
   }
+
+  /// The call outlived its deadline by as much, and then began an attempt.
+  @Test("No hedge waits or begins beyond the deadline")
+  func hedgingDeadline() {
+    let policy = HedgingPolicy(maxAttempts: 4, delay: .milliseconds(5))
+    func ended(_ state: inout HedgeState, _ number: Int, _ pushback: Pushback, _ timeLeft: Duration)
+      -> [HedgeState.Action]
+    {
+      state.ended(number, .unavailable, pushback, mayHedge: true, timeLeft: timeLeft)
+    }
+    var alone = HedgeState(policy)
+    _ = alone.begin()
+    #expect(ended(&alone, 0, .delay(.seconds(1)), .seconds(1)) == [.conclude(0)])
+    var hopeful = HedgeState(policy)
+    _ = hopeful.begin()
+    #expect(ended(&hopeful, 0, .delay(.seconds(1)), .milliseconds(1001)) == [.schedule(.seconds(1))])
+    // The time has gone meanwhile.
+    #expect(hopeful.delayElapsed(mayHedge: true, timeLeft: .zero) == [.conclude(0)])
+    var several = HedgeState(policy)
+    _ = several.begin()
+    _ = several.delayElapsed(mayHedge: true, timeLeft: .seconds(1))
+    #expect(ended(&several, 0, .delay(.seconds(1)), .seconds(1)) == [])
+    #expect(several.delayElapsed(mayHedge: true, timeLeft: .seconds(1)) == [])
+    #expect(ended(&several, 1, .none, .seconds(1)) == [.conclude(1)])
+    var late = HedgeState(policy)
+    _ = late.begin()
+    #expect(late.delayElapsed(mayHedge: true, timeLeft: .zero) == [])
+    #expect(ended(&late, 0, .none, .zero) == [.conclude(0)])
+  }
 }

@@ -30,24 +30,35 @@ struct HedgeState: Equatable {
     return hasMore ? [.send(number), .schedule(policy.delay)] : [.send(number)]
   }
 
-  /// - Parameter mayHedge: whether the budget allows another attempt.
-  mutating func delayElapsed(mayHedge: Bool) -> [Action] {
+  /// - Parameters:
+  ///   - mayHedge: whether the budget allows another attempt.
+  ///   - timeLeft: until the deadline; nil without one. No attempt begins beyond it.
+  mutating func delayElapsed(mayHedge: Bool, timeLeft: Duration? = nil) -> [Action] {
     guard !isOver, hasMore else { return [] }
-    if mayHedge { return send() }
+    if mayHedge, !Self.isBeyond(.zero, timeLeft) { return send() }
     return outstanding == 0 ? conclude(lastFailed) : []
   }
 
+  private static func isBeyond(_ delay: Duration, _ timeLeft: Duration?) -> Bool {
+    timeLeft.map { $0 <= delay } ?? false
+  }
+
   /// An attempt has ended.
-  mutating func ended(_ number: Int, _ code: StatusCode, _ pushback: Pushback, mayHedge: Bool) -> [Action] {
+  ///
+  /// - Parameter timeLeft: until the deadline; nil without one. A wait beyond it is not begun: the failure tells more.
+  mutating func ended(
+    _ number: Int, _ code: StatusCode, _ pushback: Pushback, mayHedge: Bool, timeLeft: Duration? = nil
+  ) -> [Action] {
     guard !isOver else { return [] }
     outstanding -= 1
     guard policy.nonFatalCodes.contains(code) else { return conclude(number) }
     lastFailed = number
     switch pushback {
     case .stop: isStopped = true
+    case .delay(let delay) where Self.isBeyond(delay, timeLeft): isStopped = true
     case .delay(let delay) where hasMore: return [.schedule(delay)]
     case .delay: break
-    case .none where hasMore && mayHedge: return send()
+    case .none where hasMore && mayHedge && !Self.isBeyond(.zero, timeLeft): return send()
     case .none: break
     }
     return outstanding == 0 ? conclude(number) : []

@@ -55,6 +55,8 @@ final class HedgedCall: PausedCall {
     waiter.resume(throwing: error)
   }
 
+  private var timeLeft: Duration? { prepared.deadline.map { $0 - .current() } }
+
   private func perform(_ actions: [HedgeState.Action]) {
     for action in actions {
       switch action {
@@ -63,7 +65,7 @@ final class HedgedCall: PausedCall {
         timer?.cancel()
         timer = channel.reactor.schedule(after: delay) { [weak self] in
           guard let self else { return }
-          perform(state.delayElapsed(mayHedge: channel.throttle.allows))
+          perform(state.delayElapsed(mayHedge: channel.throttle.allows, timeLeft: timeLeft))
         }
       case .conclude(let number):
         winner = attempts[number]
@@ -87,7 +89,7 @@ final class HedgedCall: PausedCall {
     let attempt = attempts[number]
     let code = attempt.outcome?.error?.code ?? .ok
     if policy.nonFatalCodes.contains(code) || attempt.pushback == .stop { channel.throttle.failed() }
-    perform(state.ended(number, code, attempt.pushback, mayHedge: channel.throttle.allows))
+    perform(state.ended(number, code, attempt.pushback, mayHedge: channel.throttle.allows, timeLeft: timeLeft))
   }
 
   private func finish(_ error: RPCError?) {
