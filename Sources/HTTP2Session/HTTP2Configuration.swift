@@ -24,7 +24,7 @@ package struct HTTP2Configuration: Sendable {
   /// Frames queued and not taken by the transport; beyond it the peer does not read what it asks for.
   package var maxOutboundQueue: Int = 10_000
 
-  /// RST_STREAM received. Deadlines and closed tabs reset honestly, though not a thousand times at once.
+  /// Server: RST_STREAM received. Deadlines and closed tabs reset honestly, though not a thousand times at once.
   package var peerResets = HTTP2Rate(burst: 500, perSecond: 100)
   /// RST_STREAM that we were made to send by the peer's faults; an honest peer makes none.
   package var provokedResets = HTTP2Rate(burst: 100, perSecond: 10)

@@ -13,7 +13,7 @@ extension HTTP2Session {
     nghttp2_option_set_no_closed_streams(option, 1)
     nghttp2_option_set_max_continuations(option, configuration.maxContinuations)
     nghttp2_option_set_max_settings(option, 32)
-    // Above our own bucket, which names itself when it fires.
+    // Above our own bucket, which names itself when it fires. Both are the server's alone.
     nghttp2_option_set_stream_reset_rate_limit(
       option, UInt64(configuration.peerResets.burst) * 2, UInt64(configuration.peerResets.perSecond) * 2)
     // Peers send such values (RFC 9113 section 8.2.1 forbids it): `receivedField` takes the white space off instead.

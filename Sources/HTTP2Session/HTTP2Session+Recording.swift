@@ -122,7 +122,8 @@ extension HTTP2Session {
       if endStream, let stream = stream(header.stream_id) { receivedEnd(stream) }
     case NGHTTP2_RST_STREAM:
       stream(header.stream_id)?.resetByPeer = true
-      if !guards.peerResets.take(now: now) { fire(.peerResets) }
+      // To a client each is the end of a request of its own: a server may reset the rest of every upload (section 8.1).
+      if role == .server, !guards.peerResets.take(now: now) { fire(.peerResets) }
     case NGHTTP2_SETTINGS:
       if header.flags & UInt8(NGHTTP2_FLAG_ACK.rawValue) != 0 {
         guards.settingsSent = nil

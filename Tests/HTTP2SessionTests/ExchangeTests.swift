@@ -64,6 +64,21 @@ struct ExchangeTests {
     #expect(pair.clientLog.last == "closed 1 NO_ERROR")
   }
 
+  /// A client closed a healthy connection for it: the resets counted as if a flood of them had come.
+  @Test("To a client the server's resets are no flood, however many of its uploads end early")
+  func manyEarlyAnswers() throws {
+    var configuration = HTTP2Configuration()
+    configuration.peerResets = HTTP2Rate(burst: 20, perSecond: 1)
+    let pair = SessionPair(client: configuration)
+    pair.onRequest = { server, stream, _ in server.submitResponse(stream, response("413"), endStream: true) }
+    for _ in 0..<100 {
+      _ = pair.client.submitRequest(request(), endStream: false, owner: nil)
+      try pair.pump()
+    }
+    #expect(pair.clientLog.filter { $0.hasPrefix("closed") && $0.hasSuffix("NO_ERROR") }.count == 100)
+    #expect(pair.client.terminatedBy == nil)
+  }
+
   /// The stream was reset, and with enough of them the connection ended.
   @Test("White space around a value is left out, on both sides")
   func paddedValues() throws {
