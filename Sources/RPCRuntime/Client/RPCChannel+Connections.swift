@@ -106,6 +106,8 @@ extension RPCChannel {
   private func connect(_ id: Int, to address: SocketAddress) {
     let subchannel = Subchannel(id: id, address: address, dueAt: .current() + configuration.connectTimeout)
     subchannels[id] = subchannel
+    // Also while nothing connects: a channel that nobody uses gives its attempts up.
+    if ticker == nil { tick() }
     let delegate = ConnectAttempt(
       ready: { [weak self, weak subchannel] in
         if let self, let subchannel { transportReady(subchannel) }
@@ -135,7 +137,6 @@ extension RPCChannel {
     transport.delegate = connection
     subchannel.connection = connection
     connection.connectionReady()
-    if ticker == nil { tick() }
   }
 
   private func note(_ error: (any Error)?) {

@@ -59,8 +59,43 @@ struct PickFirstTests {
       if case .backOff(_, let delay) = balancer.failed(2, random: 1).last { last = delay }
     }
     #expect(last == .seconds(144))
+  }
+
+  /// Each round made it `connecting`, and calls waited for attempts that failed.
+  @Test("After a failed round it goes on trying and fails calls until one connects (A62), or until it is idle")
+  func sticky() {
+    var balancer = begun([address(1)])
+    _ = balancer.failed(1, random: 0.5)
+    #expect(balancer.backoffElapsed(0, isWanted: false) == [.connect(1, address(1))])
+    #expect(balancer.state == .failing)
+    #expect(balancer.wanted() == [])
+    // Also at another address.
+    #expect(balancer.resolved([address(2)], isWanted: false, random: 0.5) == [.drop(1), .connect(2, address(2))])
+    #expect(balancer.state == .failing)
+    _ = balancer.failed(2, random: 0.5)
+    _ = balancer.backoffElapsed(0, isWanted: false)
+    _ = balancer.connected(2)
+    #expect(balancer.state == .ready)
+    _ = balancer.lost(2, isWanted: true)
+    #expect(balancer.state == .connecting)
+    _ = balancer.failed(2, random: 0.5)
+    #expect(balancer.goIdle() == [])
     #expect(balancer.backoffElapsed(0, isWanted: false) == [])
     #expect(balancer.state == .idle)
+    #expect(balancer.wanted() == [.resolve, .connect(2, address(2))])
+    #expect(balancer.state == .connecting)
+  }
+
+  /// A resolver that shuffles ended the wait each time.
+  @Test("Known addresses in another order, or fewer of them, end no back-off")
+  func shuffled() {
+    var balancer = begun([address(1), address(2), address(3)])
+    for id in 1...3 { _ = balancer.failed(id, random: 0.5) }
+    for order in [[2, 3, 1], [3, 2, 1], [3, 2]] {
+      #expect(balancer.resolved(order.map(address), isWanted: true, random: 0.5) == [])
+      #expect(balancer.state == .failing)
+    }
+    #expect(balancer.backoffElapsed(0, isWanted: true) == [.connect(3, address(3)), .stagger(.milliseconds(250))])
   }
 
   @Test("A lost connection is made again at once when a call wants it, else by the next call")

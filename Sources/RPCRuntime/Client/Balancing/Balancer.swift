@@ -3,7 +3,7 @@ import EventLoop
 /// The connections of a channel, as a value: which addresses are connected to, when, and what the channel is in sum.
 ///
 /// `pick_first` connects in rounds over its addresses until one answers, and again only when a call needs it; a failed
-/// round is followed by a wait that grows. `round_robin` and `least_request` keep a connection to every address, each
+/// round is followed by a wait that grows and by the next one, and calls fail until one of them connects. `round_robin` and `least_request` keep a connection to every address, each
 /// with a wait of its own. Who takes a call among those that are ready is `Picker`'s matter.
 ///
 /// Spec: grpc/doc/connectivity-semantics-and-api.md, connection-backoff.md; proposals A61, A62.
@@ -64,6 +64,8 @@ struct Balancer: Equatable {
   /// A call wants a connection, and the first addresses are not here yet.
   private var isStarting = false
   private var isBackingOff = false
+  /// pick_first: no connection since a round failed. It counts as failing also while it tries again (proposal A62).
+  private var hasFailed = false
   /// Connections are wanted to all addresses.
   private var isActive = false
   private var isClosed = false
@@ -78,7 +80,7 @@ struct Balancer: Equatable {
   var state: State {
     if isClosed { return .closed }
     if links.contains(where: \.isUsable) { return .ready }
-    if isBackingOff { return .failing }
+    if isBackingOff || hasFailed { return .failing }
     if policy.connectsToAll, !links.isEmpty, links.allSatisfy(\.hasFailed) { return .failing }
     return isStarting || isConnecting || links.contains { $0.phase == .ready } ? .connecting : .idle
   }
@@ -106,12 +108,15 @@ struct Balancer: Equatable {
     guard !isClosed else { return [] }
     guard !addresses.isEmpty else { return resolutionFailed(random: random) }
     let ordered = policy.connectsToAll ? addresses.unique : HappyEyeballs.order(addresses)
-    let begins = isStarting || isWanted || isActive
+    let begins = isStarting || isWanted || isActive || hasFailed
     isStarting = false
     guard ordered != links.map(\.address) else { return [] }
+    let known = lastID
     let dropped = take(ordered)
-    isBackingOff = false
     let drops = dropped.filter { $0.phase != .idle }.map { Action.drop($0.id) }
+    // Only who has not been tried yet is worth ending a back-off for.
+    if isBackingOff, lastID == known { return drops }
+    isBackingOff = false
     if policy.connectsToAll { return drops + (begins ? begin() : []) }
     if links.contains(where: { $0.phase == .ready }) { return drops }
     return drops + (isConnecting ? [.stagger(HappyEyeballs.attemptDelay)] : begins ? begin() : [])
@@ -176,6 +181,7 @@ struct Balancer: Equatable {
     links[index].isServing = checksHealth ? nil : true
     if !checksHealth { links[index].hasFailed = false }
     guard !policy.connectsToAll else { return [] }
+    hasFailed = false
     backoff.reset()
     var drops: [Action] = []
     for other in links.indices where links[other].phase == .connecting {
@@ -207,6 +213,7 @@ struct Balancer: Equatable {
     let next = connectNext()
     guard next.isEmpty, !isConnecting else { return next }
     isBackingOff = true
+    hasFailed = true
     return [.resolve, .backOff(Self.roundKey, backoff.next(random: random))]
   }
 
@@ -225,15 +232,16 @@ struct Balancer: Equatable {
     }
     guard isBackingOff else { return [] }
     isBackingOff = false
-    guard isWanted else { return [] }
-    isStarting = links.isEmpty
-    return isStarting ? [.resolve] : begin()
+    guard links.isEmpty else { return begin() }
+    isStarting = isWanted
+    return isStarting ? [.resolve] : []
   }
 
   /// Nobody has called for long: every connection is given up until the next call.
   mutating func goIdle() -> [Action] {
     isActive = false
     isBackingOff = false
+    hasFailed = false
     var drops: [Action] = []
     for index in links.indices where links[index].phase != .idle {
       links[index].phase = .idle
