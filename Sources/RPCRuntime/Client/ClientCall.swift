@@ -343,12 +343,12 @@ final class ClientCall: CallStream, PausedCall {
 
   private var isStreamComplete: Bool { stream.map { $0.remoteEnded && $0.localEnded } ?? true }
 
-  private func attemptEnded(_ code: StatusCode) {
+  private func attemptEnded(_ code: StatusCode, countsForServer: Bool = true) {
     guard let attemptStartedAt else { return }
     self.attemptStartedAt = nil
     span?.end(code)
     span = nil
-    if let link, role != .watch { channel.attemptEnded(link, code) }
+    if let link, role != .watch, countsForServer { channel.attemptEnded(link, code) }
     settings.metrics.attemptEnded(
       code, .current() - attemptStartedAt, sent: link == nil ? 0 : sentBytes, received: inbox.receivedBytes)
   }
@@ -361,7 +361,8 @@ final class ClientCall: CallStream, PausedCall {
     switch state.streamClosed(code, neverSent: neverSent, canReplay: canReplay) {
     case .nothing: wakeWriters()
     case .reopen:
-      attemptEnded(.unavailable)
+      // A server that goes in order has not failed.
+      attemptEnded(.unavailable, countsForServer: false)
       settings.metrics.transparentRetry()
       channel.submit(self)
     case .left: scheduleRetry()

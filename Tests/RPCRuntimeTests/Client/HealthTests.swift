@@ -188,6 +188,39 @@ struct HealthTests {
     }
   }
 
+  /// A server that stopped in order was ejected for it.
+  @Test("A call that the server has certainly not processed says nothing against it")
+  func refusedIsNoFailure() async throws {
+    try await onLoop { reactor in
+      let refusals = Tally()
+      let servers = try (0..<2).map { number in
+        try ScriptedServer(on: reactor) { peer, stream in
+          if number == 0, peer.requests == 1 {
+            refusals.add(1)
+            return peer.session.reset(stream, .refusedStream)
+          }
+          peer.begin(stream, with: Note("well"))
+          peer.end(stream)
+        }
+      }
+      var configuration = ChannelConfiguration()
+      configuration.service.balancing = .roundRobin
+      var outliers = OutlierDetection()
+      outliers.consecutiveFailures = 1
+      configuration.service.outlierDetection = outliers
+      let channel = RPCChannel(
+        to: try ChannelTarget("ipv4:\(servers[0].address),\(servers[1].address)"), on: reactor,
+        configuration: configuration)
+      _ = try await channel.call(Notes.echo, Note(""))
+      try await reactor.wait { channel.balancer.ready.count == 2 }
+      for _ in 0..<4 { _ = try await channel.call(Notes.echo, Note("")) }
+      #expect(refusals.value == 1)
+      #expect(channel.report().subchannels.map(\.isEjected) == [false, false])
+      channel.close()
+      for server in servers { server.stop() }
+    }
+  }
+
   @Test("A server that only fails gets no more calls")
   func outlier() async throws {
     try await onLoop { reactor in

@@ -2,7 +2,7 @@
 ///
 /// A failure is an attempt that ends with UNKNOWN, DEADLINE_EXCEEDED, INTERNAL, UNAVAILABLE or DATA_LOSS: what the server
 /// refuses for good reason does not count against it. CANCELLED counts as nothing: a caller gave up, or another attempt was
-/// faster.
+/// faster; nor does an attempt that the server has certainly not processed, since it was stopping.
 ///
 /// Spec: gRPC proposal A50, whose names and defaults these are, and Envoy's consecutive failures.
 public struct OutlierDetection: Sendable, Hashable {
