@@ -366,7 +366,7 @@ final class ClientCall: CallStream, PausedCall {
       settings.metrics.transparentRetry()
       channel.submit(self)
     case .left: scheduleRetry()
-    case .fail: attemptFailed(leftFor ?? lostConnection.map(Self.lost) ?? Self.resetByServer(code))
+    case .fail: attemptFailed(leftFor ?? lostConnection.map(Self.lost) ?? resetByServer(code))
     }
     leftFor = nil
   }
@@ -375,8 +375,10 @@ final class ClientCall: CallStream, PausedCall {
     RPCError(.unavailable, connection.closeReason ?? "the connection was lost")
   }
 
-  private static func resetByServer(_ code: HTTP2ErrorCode) -> RPCError {
-    RPCError(StatusCode(streamReset: code.rawValue), "the server reset the stream with \(code)")
+  private func resetByServer(_ code: HTTP2ErrorCode) -> RPCError {
+    let timeLeft = prepared.deadline.map { $0 - .current() }
+    return RPCError(
+      StatusCode(streamReset: code.rawValue, timeLeft: timeLeft), "the server reset the stream with \(code)")
   }
 
   // MARK: Another attempt

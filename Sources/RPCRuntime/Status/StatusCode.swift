@@ -49,11 +49,15 @@ extension StatusCode: CustomStringConvertible {
 extension StatusCode {
   /// The status of a call that ended with RST_STREAM and without a status.
   ///
+  /// - Parameter timeLeft: until the call's deadline. Servers cancel a call that is out of time, and may be a little
+  ///   ahead of our timer: `grpc-timeout` is rounded down by up to a millisecond, and the loop wakes up to one late.
+  ///
   /// Spec: gRPC over HTTP/2, "HTTP2 Transport Mapping", Errors.
-  init(streamReset code: UInt32) {
+  init(streamReset code: UInt32, timeLeft: Duration? = nil) {
     switch code {
     case 0x7: self = .unavailable  // REFUSED_STREAM
-    case 0x8: self = .cancelled  // CANCEL
+    case 0x8:  // CANCEL
+      if let timeLeft, timeLeft <= .milliseconds(2) { self = .deadlineExceeded } else { self = .cancelled }
     case 0xb: self = .resourceExhausted  // ENHANCE_YOUR_CALM
     case 0xc: self = .permissionDenied  // INADEQUATE_SECURITY
     default: self = .internal

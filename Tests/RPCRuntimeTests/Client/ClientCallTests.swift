@@ -84,6 +84,21 @@ struct ClientCallTests {
       server.stop()
     }
   }
+
+  @Test("A reset by the server when the time is up is DEADLINE_EXCEEDED, whoever was first to see it")
+  func cancelledByTime() async throws {
+    try await withPair {
+      $0.handle(Notes.chat) { _, _, context in try await context.reactor.sleep(for: .seconds(50)) }
+    } _: { channel, _ in
+      let begun = Instant.current()
+      let call = try channel.call(Notes.chat, options: CallOptions(timeout: .milliseconds(200)))
+      try await channel.reactor.wait { call.call.stream != nil || call.call.outcome != nil }
+      // The loop is busy, and its timer late.
+      while Instant.current() - begun < .milliseconds(201) {}
+      call.call.streamClosed(.cancel)
+      #expect(call.call.outcome?.error?.code == .deadlineExceeded)
+    }
+  }
 }
 
 extension Instant {

@@ -85,6 +85,14 @@ struct WireValueTests {
   }
 
   @Test(
+    "A server that cancels a call at its deadline ends it for want of time",
+    arguments: [(-5, 4), (0, 4), (2, 4), (3, 1)])
+  func cancelledByTime(milliseconds: Int64, status: Int32) {
+    #expect(StatusCode(streamReset: 8, timeLeft: .milliseconds(milliseconds)).rawValue == status)
+    #expect(StatusCode(streamReset: 7, timeLeft: .milliseconds(milliseconds)) == .unavailable)
+  }
+
+  @Test(
     "HTTP statuses without a grpc-status become statuses",
     arguments: [
       (400, 13), (401, 16), (403, 7), (404, 12), (429, 14), (502, 14), (503, 14), (504, 14), (500, 2), (200, 2),
