@@ -156,7 +156,14 @@ class RPCConnection: ConnectionDelegate, HTTP2DataSink {
 
   final func drained() { setNeedsFlush() }
 
-  final func readClosed() { transport.closeAfterFlush() }
+  final func readClosed() {
+    switch session.role {
+    // Answers that are ready still go to a client that has only ended its side.
+    case .server: transport.closeAfterFlush()
+    // No answer can come any more: what a flush would send were lost without a word.
+    case .client: transport.close()
+    }
+  }
 
   final func closed(_ error: (any Error)?) {
     guard !isClosed else { return }

@@ -99,6 +99,26 @@ struct ClientCallTests {
       #expect(call.call.outcome?.error?.code == .deadlineExceeded)
     }
   }
+
+  /// Their bytes left for a server that did not read any more, and the calls failed.
+  @Test("Calls that meet the end of a connection go on with another one")
+  func endOfConnection() async throws {
+    try await withPair {
+      $0.handle(Notes.echo) { request, _ in request }
+      $0.handle(Notes.count) { request, writer, _ in try await writer.write(request) }
+    } _: { channel, _ in
+      _ = try await channel.call(Notes.echo, Note(""))
+      let connection = try #require(channel.ready.first)
+      let unsent = try channel.call(Notes.count, Note("unsent"))
+      connection.readClosed()
+      let late = try channel.call(Notes.count, Note("late"))
+      var texts: [String] = []
+      for call in [unsent, late] {
+        for try await note in call { texts.append(note.text) }
+      }
+      #expect(texts == ["unsent", "late"])
+    }
+  }
 }
 
 extension Instant {
