@@ -132,23 +132,37 @@ public final class RPCChannel {
       let latest = Instant.current() + timeout
       deadline = min(deadline ?? latest, latest)
     }
-    var metadata = options.metadata
-    if let inherited = scope?.metadata.entries {
-      for entry in inherited where metadata.values(entry.name).isEmpty { metadata.append(entry) }
-    }
+    let (metadata, trace) = travelling(options.metadata, in: scope)
     let size = metadata.encodedSize
     guard size <= configuration.maxMetadataBytes else {
       throw RPCError(
         .resourceExhausted, "metadata of \(size) bytes is larger than the allowed \(configuration.maxMetadataBytes)")
     }
     if let deadline, deadline <= .current() { throw RPCError(.deadlineExceeded, "the deadline has passed") }
-    var trace: TraceContext?
-    if configuration.tracer != nil {
-      // What the call itself says comes first.
-      trace = options.metadata.text(.traceparent).flatMap { TraceContext(traceparent: $0) } ?? scope?.trace
-      trace = trace ?? metadata.text(.traceparent).flatMap { TraceContext(traceparent: $0) }
-    }
     return PreparedCall(method: method, options: options, deadline: deadline, metadata: metadata, trace: trace)
+  }
+
+  /// What a call says itself, and what its surroundings add to it. A `tracestate` goes only with the `traceparent` that
+  /// it came with; when we trace, one that is malformed is ignored with it, and a trace that begins here has none (W3C
+  /// Trace Context).
+  private func travelling(_ own: Metadata, in scope: CallScope?) -> (metadata: Metadata, trace: TraceContext?) {
+    let isTraced = configuration.tracer != nil
+    var own = own
+    let ownTrace = isTraced ? own.text(.traceparent).flatMap { TraceContext(traceparent: $0) } : nil
+    if isTraced, ownTrace == nil, own.text(.traceparent) != nil {
+      own.remove(.traceparent)
+      own.remove(.tracestate)
+    }
+    var metadata = own
+    for entry in scope?.metadata.entries ?? [] where own.values(entry.name).isEmpty {
+      if entry.name == .tracestate, own.text(.traceparent) != nil { continue }
+      metadata.append(entry)
+    }
+    guard isTraced else { return (metadata, nil) }
+    // What the call itself says comes first.
+    let trace = ownTrace ?? scope?.trace ?? metadata.text(.traceparent).flatMap { TraceContext(traceparent: $0) }
+    if trace == nil { metadata.remove(.tracestate) }
+    return (metadata, trace)
   }
 
   /// Starts a call, or another attempt of it: on a connection, or in the queue for one.

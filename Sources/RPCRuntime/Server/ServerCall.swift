@@ -257,6 +257,10 @@ final class ServerCall: CallStream {
       }
     }
     let trace = span?.context
+    // The trace begins here: what came is of none, or of one whose `traceparent` is malformed.
+    if trace != nil, !metadata.isEmpty, block?.first("traceparent").flatMap({ TraceContext($0) }) == nil {
+      metadata.remove(.tracestate)
+    }
     guard deadline != nil || !metadata.isEmpty || trace != nil else { return nil }
     return CallScope(deadline: deadline, metadata: metadata, trace: trace)
   }

@@ -9,11 +9,11 @@ struct TraceTests {
 
   /// A server that passes `echo` on to itself as `count`, and tells what it was sent.
   private func withRelay(
-    _ tracer: Tracer?, _ body: @Sendable (RPCChannel, Tally) async throws -> Void
+    _ tracer: Tracer?, atClient: Bool = true, _ body: @Sendable (RPCChannel, Tally) async throws -> Void
   ) async throws {
     var (server, channel) = (ServerConfiguration(), ChannelConfiguration())
     server.tracer = tracer
-    channel.tracer = tracer
+    channel.tracer = atClient ? tracer : nil
     channel.service.configure(
       Notes.count.descriptor, MethodConfiguration(repetition: .retry(RetryPolicy(initialBackoff: .milliseconds(1)))))
     let attempts = Tally()
@@ -97,6 +97,16 @@ struct TraceTests {
       #expect(reply.text == "\(Self.parent) \(Self.parent) ")
       let none = try await channel.call(Notes.echo, Note(""))
       #expect(none.text == "  ")
+    }
+  }
+
+  /// The new trace went on with the state of another one.
+  @Test("A traceparent that is malformed is ignored together with its tracestate", arguments: [true, false])
+  func malformed(atClient: Bool) async throws {
+    try await withRelay(Tracer(), atClient: atClient) { channel, _ in
+      let reply = try await channel.call(
+        Notes.echo, Note(""), options: CallOptions(metadata: ["traceparent": "00-none", "tracestate": "a=b"]))
+      #expect(!reply.text.contains("a=b"))
     }
   }
 
