@@ -120,6 +120,25 @@ struct BalancingTests {
     }
   }
 
+  @Test("A channel that cannot connect goes on trying, but not for ever when nobody uses it")
+  func idleWhileFailing() async throws {
+    try await onLoop { reactor in
+      let fleet = Fleet(on: reactor)
+      fleet.published = [try SocketAddress(numericHost: "127.0.0.1", port: 1)]
+      let channel = try fleet.channel { $0.service.balancing = .pickFirst }
+      let error = await failure { _ = try await channel.call(Notes.echo, Note()) }
+      #expect(error?.code == .unavailable)
+      // What looks at the time is there though nothing has ever connected.
+      #expect(channel.ticker != nil)
+      #expect(channel.balancer.state == .failing)
+      let now = Instant.current()
+      channel.checkIdle(now: now)
+      channel.checkIdle(now: now + .seconds(3600))
+      #expect(channel.balancer.state == .idle)
+      channel.close()
+    }
+  }
+
   @Test("Over one connection's stream limit the calls wait, and the queue has its own limit")
   func queue() async throws {
     try await onLoop { reactor in
