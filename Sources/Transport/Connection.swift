@@ -133,7 +133,7 @@ package final class Connection {
     // Memory that is warm: growing into fresh one costs a large message more than its copy.
     if output.outgrows(adding: bytes.count), let spare = reactor.takeSpareBuffer() { output.move(to: spare) }
     output.append(bytes)
-    if output.count >= limits.highWater { isAboveHighWater = true }
+    if bufferedBytes >= limits.highWater { isAboveHighWater = true }
     if !isProducing { setNeedsFlush() }
   }
 
@@ -308,6 +308,8 @@ extension Connection: ReadinessHandler, Flushable {
     if let spare = output.takeSpare() { reactor.giveSpareBuffer(spare) }
     if isClosingAfterFlush, phase == .open, bufferedBytes == 0 { startLinger() }
     updateInterest()
+    // Encrypted, the same bytes are a few more: also that turns `isWritable` false.
+    if bufferedBytes >= limits.highWater { isAboveHighWater = true }
     if isAboveHighWater, bufferedBytes < limits.lowWater {
       isAboveHighWater = false
       delegate?.drained()

@@ -154,6 +154,31 @@ func onLoop<T: Sendable>(_ body: @Sendable (Reactor) async throws -> T) async th
     }
   }
 
+  /// Only the bytes before encryption were held against the mark, and the writer was never told to go on.
+  @Test("the high-water mark counts what is encrypted already: who finds it reached hears `drained`")
+  func drainedUnderTLS() async throws {
+    try await onLoop { reactor in
+      let link = try await Link.open(reactor, server: Site.server(), client: Site.client())
+      let (writer, reader) = (link.client.connection!, link.server.connection!)
+      reader.pauseReading()
+      var sent = 0
+      while writer.bufferedBytes == 0 {
+        writer.write([UInt8](repeating: 1, count: 32 << 10))
+        sent += 32 << 10
+        await reactor.yield()
+        await reactor.yield()
+      }
+      let rest = Connection.Limits().highWater - writer.bufferedBytes
+      writer.write([UInt8](repeating: 2, count: rest))
+      sent += rest
+      #expect(!writer.isWritable)
+      reader.resumeReading()
+      try await link.server.until { link.server.received.count == sent }
+      #expect(link.client.drains == 1)
+      link.close()
+    }
+  }
+
   @Test("the last answer arrives whole before the close, and the peer's half-close is told", arguments: [false, true])
   func closeAfterFlush(tls: Bool) async throws {
     try await onLoop { reactor in
