@@ -1,4 +1,4 @@
-/// Elements that only grow, with indices for references; keeps its memory between uses.
+/// Elements that only grow, with indices for references; keeps a little memory between uses.
 struct Arena<Element: BitwiseCopyable>: ~Copyable {
   private var base: UnsafeMutablePointer<Element>?
   private var capacity = 0
@@ -39,7 +39,17 @@ struct Arena<Element: BitwiseCopyable>: ~Copyable {
     capacity = grown
   }
 
-  mutating func removeAll() { count = 0 }
+  /// Memory that is held, in bytes.
+  var heldBytes: Int { capacity * MemoryLayout<Element>.stride }
+
+  /// - Parameter bytes: larger memory is given back.
+  mutating func removeAll(keeping bytes: Int) {
+    count = 0
+    guard heldBytes > bytes else { return }
+    base?.deallocate()
+    base = nil
+    capacity = 0
+  }
 
   subscript(_ index: Int) -> Element {
     precondition(index < count)

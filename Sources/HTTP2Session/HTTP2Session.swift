@@ -253,6 +253,9 @@ package final class HTTP2Session {
     pool.append(stream)
   }
 
+  /// What streams that wait for reuse hold, in bytes.
+  var pooledBytes: Int { pool.reduce(0) { $0 + $1.heldBytes } }
+
   /// Bytes that the owner never consumed still fill the connection's window.
   private func releaseWindow(of stream: HTTP2Stream) {
     guard stream.unconsumed > 0, failure == nil else { return }

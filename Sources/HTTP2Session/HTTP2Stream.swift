@@ -71,6 +71,14 @@ package final class HTTP2Stream {
   /// Bytes that have left since.
   @exclusivity(unchecked) var trickled = 0
 
+  /// What an object that waits for another stream keeps, in bytes: dozens of them wait on each of thousands of
+  /// connections, and most sections and messages are smaller.
+  static let keptBytes = 2048
+  static let keptPending = 4096
+
+  /// What the stream holds beside itself, in bytes.
+  var heldBytes: Int { arena.heldBytes + fields.heldBytes + pending.capacity }
+
   func prepareForReuse() {
     id = 0
     owner = nil
@@ -79,14 +87,15 @@ package final class HTTP2Stream {
     isClosed = false
     neverSent = false
     liveIndex = -1
-    arena.removeAll()
-    fields.removeAll()
+    arena.removeAll(keeping: Self.keptBytes)
+    fields.removeAll(keeping: Self.keptBytes)
     blockStart = 0
     blockSize = 0
     blocks = 0
     blockRefused = false
     blockStarted = nil
     dropPending()
+    if pending.capacity > Self.keptPending { pending = [] }
     outgoing = .idle
     deferred = false
     trailers = HTTP2FieldList()  // the list is often shared between streams: emptying it would copy it first

@@ -33,6 +33,30 @@ struct HostilePeerTests {
     #expect(result.sent == 21)
   }
 
+  /// Each of up to 64 of them kept what its largest section and body had taken, as long as the connection lived.
+  @Test("Streams that wait for reuse hold little, whatever they carried")
+  func pooledMemory() throws {
+    let pair = SessionPair()
+    pair.onEnd = { [unowned pair] server, stream in
+      pair.serverStreams = [:]  // what somebody holds is not used again
+      server.submitResponse(stream, response(), endStream: false)
+      server.write(stream, [UInt8](repeating: 1, count: 20_000))
+      server.end(stream)
+    }
+    for _ in 0..<64 {
+      var fields = request()
+      for number in 0..<90 {
+        fields.append(name: "x-\(number)".utf8, value: String(repeating: "a", count: 130).utf8)
+      }
+      _ = try #require(pair.client.submitRequest(fields, endStream: true, owner: nil))
+    }
+    try pair.pump()
+    #expect(pair.clientLog.count { $0.hasPrefix("closed") } == 64)
+    let most = 64 * (2 * HTTP2Stream.keptBytes + HTTP2Stream.keptPending)
+    #expect(pair.server.pooledBytes > 0 && pair.server.pooledBytes <= most)
+    #expect(pair.client.pooledBytes <= most)
+  }
+
   @Test("MadeYouReset: faults that make us reset streams are counted too")
   func madeYouReset() throws {
     let result = try flood(withBurst(\.provokedResets, 20), 100) { index in
