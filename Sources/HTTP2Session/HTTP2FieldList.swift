@@ -11,6 +11,8 @@ package struct HTTP2FieldList {
 
   package var isEmpty: Bool { entries.isEmpty }
   package var count: Int { entries.count }
+  /// As peers limit it (RFC 9113 section 6.5.2), in bytes.
+  package var sectionSize: Int { entries.reduce(0) { $0 + $1.namelen + $1.valuelen + 32 } }
 
   package mutating func removeAll() {
     entries.removeAll(keepingCapacity: true)

@@ -251,8 +251,13 @@ extension HTTP2Session {
   }
 
   func didNotSend(_ frame: UnsafePointer<nghttp2_frame>) -> Int32 {
-    guard role == .client, frame.pointee.hd.type == UInt8(NGHTTP2_HEADERS.rawValue),
-      frame.pointee.headers.cat == NGHTTP2_HCAT_REQUEST,
+    guard frame.pointee.hd.type == UInt8(NGHTTP2_HEADERS.rawValue) else { return 0 }
+    if role == .server {
+      // Too large for the library: without them the stream would never end.
+      if let stream = stream(frame.pointee.hd.stream_id), !stream.resetByOwner { reset(stream, .internalError) }
+      return 0
+    }
+    guard frame.pointee.headers.cat == NGHTTP2_HCAT_REQUEST,
       let index = unsent.firstIndex(where: { $0.id == frame.pointee.hd.stream_id })
     else { return 0 }
     // The stream never came to be: nghttp2 does not close it, so that is said here.

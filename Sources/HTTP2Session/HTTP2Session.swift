@@ -176,6 +176,15 @@ package final class HTTP2Session {
     Int(nghttp2_session_get_remote_settings(session, NGHTTP2_SETTINGS_MAX_CONCURRENT_STREAMS))
   }
 
+  /// The largest field section that the peer takes and the library sends, in bytes as `HTTP2FieldList.sectionSize`.
+  package var largestSection: Int {
+    let announced = nghttp2_session_get_remote_settings(session, NGHTTP2_SETTINGS_MAX_HEADER_LIST_SIZE)
+    return announced == .max ? Self.usualSection : min(Int(announced), 64 * 1024)
+  }
+
+  /// What peers take that do not say, in bytes: the default of gRPC's implementations.
+  private static let usualSection = 8 * 1024
+
   /// Client: whether a request submitted now goes out at once.
   package var canOpenStream: Bool {
     failure == nil && !receivedGoAway && !isShuttingDown && live.count < remoteMaxConcurrentStreams

@@ -284,6 +284,51 @@ struct ExchangeTests {
     #expect(peer.server.isFinished)
   }
 
+  /// The library only drops them, and the stream stayed open for ever.
+  @Test("Fields that cannot be sent end their stream", arguments: [false, true])
+  func fieldsTooLarge(areTrailers: Bool) throws {
+    let pair = SessionPair()
+    var large = areTrailers ? HTTP2FieldList() : response()
+    large.append("x", String(repeating: "a", count: 70_000))
+    pair.onEnd = { server, stream in
+      server.submitResponse(stream, areTrailers ? response() : large, endStream: false)
+      if areTrailers { server.end(stream, trailers: large) }
+    }
+    _ = pair.client.submitRequest(request(), endStream: true, owner: nil)
+    try pair.pump()
+    #expect(pair.clientLog.last == "closed 1 INTERNAL_ERROR")
+    #expect(pair.serverLog.last == "closed 1 INTERNAL_ERROR")
+    #expect(pair.server.openStreamCount == 0)
+  }
+
+  @Test("What a section may be is what the peer announces, as far as the library sends it")
+  func largestSection() throws {
+    var configuration = HTTP2Configuration()
+    configuration.maxHeaderListSize = 5000
+    let pair = SessionPair(client: configuration)
+    #expect(pair.server.largestSection == 8192)
+    try pair.pump()
+    #expect(pair.server.largestSection == 5000)
+    #expect(pair.client.largestSection == 16 * 1024)
+  }
+
+  @Test("The largest section that is allowed leaves, the library's own limit included")
+  func largestSectionLeaves() throws {
+    var configuration = HTTP2Configuration()
+    configuration.maxHeaderListSize = 100_000
+    configuration.maxHeaderBlockBytes = 100_000
+    let pair = SessionPair(client: configuration)
+    try pair.pump()
+    pair.onEnd = { server, stream in
+      var fields = response()
+      fields.append("x", String(repeating: "~", count: server.largestSection - fields.sectionSize - 33))
+      server.submitResponse(stream, fields, endStream: true)
+    }
+    _ = pair.client.submitRequest(request(), endStream: true, owner: nil)
+    try pair.pump()
+    #expect(pair.clientLog.last == "closed 1 NO_ERROR")
+  }
+
   @Test("A lost transport closes every stream; requests that never left count as not processed")
   func abandoned() throws {
     var configuration = HTTP2Configuration()

@@ -38,7 +38,7 @@ final class ServerCall: CallStream {
   @exclusivity(unchecked) private var hasMetadata = false
   @exclusivity(unchecked) private var clientAcceptsGzip = false
   /// The refusal tells which encodings there are.
-  @exclusivity(unchecked) private var announcesEncodings = false
+  @exclusivity(unchecked) private(set) var announcesEncodings = false
   /// What the handler wants; holds if the client accepts it, from the headers on.
   @exclusivity(unchecked) var responseEncoding = MessageEncoding.identity
 
@@ -347,15 +347,12 @@ final class ServerCall: CallStream {
     let action = state.finished()
     guard action != .nothing, let stream, let connection else { return }
     let session = connection.session
+    var code = error?.code ?? .ok
     if action == .trailers, error == nil, trailers.isEmpty {
       session.end(stream, trailers: server.okTrailers)
     } else {
-      var fields = action == .trailersOnly ? server.plainHeaders : HTTP2FieldList()
-      if action == .trailersOnly {
-        if announcesEncodings { fields.append("grpc-accept-encoding", MessageEncoding.acceptedText) }
-        initialMetadata.write(to: &fields)
-      }
-      writeStatus(error, to: &fields)
+      let fields: HTTP2FieldList
+      (fields, code) = closing(by: action, error, atMost: session.largestSection)
       if action == .trailersOnly {
         session.submitResponse(stream, fields, endStream: true)
       } else {
@@ -363,13 +360,7 @@ final class ServerCall: CallStream {
       }
     }
     connection.setNeedsFlush()
-    ended(error?.code ?? .ok)
-  }
-
-  private func writeStatus(_ error: RPCError?, to fields: inout HTTP2FieldList) {
-    if let error { StatusFields.write(error, to: &fields) } else { StatusFields.write(.ok, to: &fields) }
-    trailers.write(to: &fields)
-    error?.trailers.write(to: &fields)
+    ended(code)
   }
 
   private func ended(_ code: StatusCode) {

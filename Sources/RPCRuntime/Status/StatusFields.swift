@@ -24,6 +24,28 @@ enum StatusFields {
     fields.append("grpc-status-details-bin", HeaderBase64.encode(StatusDetails(error).wireBytes()))
   }
 
+  /// As much of a message as the section has room for.
+  static func write(message: String, to fields: inout HTTP2FieldList, atMost limit: Int) {
+    let room = limit - fields.sectionSize - "grpc-message".utf8.count - 32
+    let encoded = PercentCoding.encode(message)
+    if encoded.count <= room {
+      if !encoded.isEmpty { fields.append("grpc-message", encoded) }
+    } else if let cut = cut(message, to: room - 3) {
+      fields.append("grpc-message", PercentCoding.encode(cut + "..."))
+    }
+  }
+
+  /// The beginning of a text that takes no more than so many bytes when it is encoded; nil when that is nothing.
+  private static func cut(_ text: String, to room: Int) -> String? {
+    var left = room
+    let kept = text.unicodeScalars.prefix { scalar in
+      let isPlain = scalar.value >= 0x20 && scalar.value <= 0x7e && scalar != "%"
+      left -= isPlain ? 1 : 3 * UTF8.width(scalar)
+      return left >= 0
+    }
+    return kept.isEmpty ? nil : String(kept)
+  }
+
   /// The outcome that a section of fields carries; nil when it has no `grpc-status`.
   ///
   /// - Returns: the code and, unless it is OK, the whole error.

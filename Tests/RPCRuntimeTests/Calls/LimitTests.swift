@@ -1,7 +1,9 @@
 import EventLoop
-import RPCRuntime
+import HTTP2Session
 import TLSSession
 import Testing
+
+@testable import RPCRuntime
 
 @Suite("Limits, identities, interceptors, health", .timeLimit(.minutes(1)))
 struct LimitTests {
@@ -44,6 +46,55 @@ struct LimitTests {
       #expect(await call(1000) == nil)
       #expect(await call(1001)?.code == .resourceExhausted)
       #expect(await call(16 * 1024 + 1)?.code == .resourceExhausted)
+    }
+  }
+
+  /// The library dropped the trailers without a word, and neither side's call ever ended.
+  @Test("A status larger than the client takes keeps its code and what there is room for", arguments: [false, true])
+  func largeStatus(hasAnswered: Bool) async throws {
+    try await withPair {
+      $0.handle(Notes.count) { request, writer, context in
+        if hasAnswered { try await writer.write(request) }
+        if request.number > 0 {
+          try context.trailers.append("x-kept", String(repeating: "m", count: Int(request.number)))
+        }
+        if request.text == "fine" { return }
+        throw RPCError(
+          .outOfRange, String(repeating: "é%", count: 30_000),
+          details: [ErrorDetail(ErrorInfo(reason: String(repeating: "d", count: 30_000), domain: "d"))])
+      }
+    } _: { channel, server in
+      func outcome(_ request: Note) async -> RPCError? {
+        await failure { for try await _ in try channel.call(Notes.count, request) {} }
+      }
+      let cut = await outcome(Note("", number: 1000))
+      #expect(cut?.code == .outOfRange && cut?.details.isEmpty == true)
+      #expect(cut?.message.hasPrefix("é%é%") == true && cut?.message.hasSuffix("...") == true)
+      #expect((cut?.message.utf8.count ?? 0) > 5000)
+      #expect(cut?.trailers.text("x-kept")?.utf8.count == 1000)
+      // Metadata above the limit go without the rest.
+      let bare = await outcome(Note("", number: 100_000))
+      #expect(bare?.code == .outOfRange && bare?.message.hasPrefix("é%é%") == true)
+      #expect(bare?.trailers.isEmpty == true)
+      // An answer that would be OK but for its metadata does not lose them in silence.
+      let fine = await outcome(Note("fine", number: 100_000))
+      #expect(fine?.code == .resourceExhausted)
+      #expect(await outcome(Note("fine", number: 10_000)) == nil)
+      try await channel.reactor.wait { server.connections.values.allSatisfy { $0.session.openStreamCount == 0 } }
+    }
+  }
+
+  @Test("Headers that are too large to be sent end the call")
+  func largeHeaders() async throws {
+    try await withPair {
+      $0.handle(Notes.echo) { request, context in
+        try context.initialMetadata.append("x", String(repeating: "a", count: 100_000))
+        return request
+      }
+    } _: { channel, server in
+      let error = await failure { _ = try await channel.call(Notes.echo, Note("")) }
+      #expect(error?.code == .internal)
+      try await channel.reactor.wait { server.connections.values.allSatisfy { $0.session.openStreamCount == 0 } }
     }
   }
 
