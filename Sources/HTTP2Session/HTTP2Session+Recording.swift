@@ -53,6 +53,11 @@ extension HTTP2Session {
     let stream: HTTP2Stream
     if frame.pointee.headers.cat == NGHTTP2_HCAT_REQUEST {
       guards.opened.open(id)
+      guard id <= lastTaken else {
+        nghttp2_submit_rst_stream(
+          session, UInt8(NGHTTP2_FLAG_NONE.rawValue), id, NGHTTP2_REFUSED_STREAM.rawValue)
+        return Self.streamFault
+      }
       stream = makeStream(id: id)
       nghttp2_session_set_stream_user_data(session, id, Unmanaged.passUnretained(stream).toOpaque())
       recent = Unmanaged.passUnretained(stream)

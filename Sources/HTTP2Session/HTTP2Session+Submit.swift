@@ -131,8 +131,9 @@ extension HTTP2Session {
   func finishShutdown() {
     guard shutdownNoticeAt != nil else { return }
     shutdownNoticeAt = nil
-    let last = nghttp2_session_get_last_proc_stream_id(session)
-    nghttp2_submit_goaway(session, UInt8(NGHTTP2_FLAG_NONE.rawValue), last, NGHTTP2_NO_ERROR.rawValue, nil, 0)
+    // Written down now, and sent who knows when: what comes in between must not be processed either.
+    lastTaken = nghttp2_session_get_last_proc_stream_id(session)
+    nghttp2_submit_goaway(session, UInt8(NGHTTP2_FLAG_NONE.rawValue), lastTaken, NGHTTP2_NO_ERROR.rawValue, nil, 0)
   }
 
   /// Final GOAWAY: streams in flight are lost. Flush, then close.

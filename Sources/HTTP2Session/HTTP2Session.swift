@@ -46,6 +46,8 @@ package final class HTTP2Session {
   /// The stream that the last callback looked up, which `live` holds.
   @exclusivity(unchecked) var recent: Unmanaged<HTTP2Stream>?
   @exclusivity(unchecked) var shutdownNoticeAt: UInt64?
+  /// The last stream that is taken, as the final GOAWAY says.
+  @exclusivity(unchecked) var lastTaken = Int32.max
   @exclusivity(unchecked) var lastOutput: UInt64
   @exclusivity(unchecked) var madeProgress = false
   @exclusivity(unchecked) private var events = EventQueue()

@@ -284,6 +284,24 @@ struct ExchangeTests {
     #expect(peer.server.isFinished)
   }
 
+  /// It was processed, and disowned by the GOAWAY that left later: the client repeated it.
+  @Test("A stream that comes before the last GOAWAY has left, and is not covered by it, is refused and not processed")
+  func refusedWhileGoAwayWaits() throws {
+    let peer = try RawPeer()
+    try peer.send(RawFrame.headers(5, RawFrame.post, endStream: false))
+    peer.server.beginShutdown(now: peer.now)
+    peer.server.check(now: 1_000_000_002)
+    // Nothing leaves meanwhile.
+    try RawFrame.headers(7).withUnsafeBytes { try peer.server.receive($0, now: 1_000_000_003) }
+    peer.drain()
+    peer.now = 1_000_000_004
+    try peer.send(RawFrame.settings)
+    #expect(peer.requests == [5])
+    #expect(peer.frames.contains { $0.type == 3 && $0.stream == 7 && $0.code == 7 })
+    #expect(peer.frames.filter { $0.type == 7 }.count == 2)
+    #expect(peer.limits.isEmpty && peer.server.openStreamCount == 1)
+  }
+
   /// The library only drops them, and the stream stayed open for ever.
   @Test("Fields that cannot be sent end their stream", arguments: [false, true])
   func fieldsTooLarge(areTrailers: Bool) throws {
