@@ -1,6 +1,7 @@
 /// The per-connection budgets for frames that cost us work and the peer nothing.
 struct FrameGuards {
   var peerResets: TokenBucket
+  var lateResets: TokenBucket
   var provokedResets: TokenBucket
   var pings: TokenBucket
   var settings: TokenBucket
@@ -21,6 +22,7 @@ struct FrameGuards {
 
   init(_ configuration: HTTP2Configuration, now: UInt64) {
     peerResets = TokenBucket(configuration.peerResets, now: now)
+    lateResets = TokenBucket(configuration.lateResets, now: now)
     provokedResets = TokenBucket(configuration.provokedResets, now: now)
     pings = TokenBucket(configuration.pings, now: now)
     settings = TokenBucket(configuration.settings, now: now)

@@ -13,9 +13,8 @@ extension HTTP2Session {
     nghttp2_option_set_no_closed_streams(option, 1)
     nghttp2_option_set_max_continuations(option, configuration.maxContinuations)
     nghttp2_option_set_max_settings(option, 32)
-    // Above our own bucket, which names itself when it fires. Both are the server's alone.
-    nghttp2_option_set_stream_reset_rate_limit(
-      option, UInt64(configuration.peerResets.burst) * 2, UInt64(configuration.peerResets.perSecond) * 2)
+    // Never reached: it cannot tell resets of answered streams from others, as our own buckets do.
+    nghttp2_option_set_stream_reset_rate_limit(option, UInt64(UInt32.max), UInt64(UInt32.max))
     // Peers send such values (RFC 9113 section 8.2.1 forbids it): `receivedField` takes the white space off instead.
     nghttp2_option_set_no_rfc9113_leading_and_trailing_ws_validation(option, 1)
     // nghttp2 skips unknown frames without a word; as "ours" they come to the unpack callback and are counted.

@@ -125,10 +125,7 @@ extension HTTP2Session {
       let endStream = header.flags & UInt8(NGHTTP2_FLAG_END_STREAM.rawValue) != 0
       if header.length == 0, !endStream, !guards.emptyData.take(now: now) { fire(.emptyData) }
       if endStream, let stream = stream(header.stream_id) { receivedEnd(stream) }
-    case NGHTTP2_RST_STREAM:
-      stream(header.stream_id)?.resetByPeer = true
-      // To a client each is the end of a request of its own: a server may reset the rest of every upload (section 8.1).
-      if role == .server, !guards.peerResets.take(now: now) { fire(.peerResets) }
+    case NGHTTP2_RST_STREAM: receivedReset(header.stream_id)
     case NGHTTP2_SETTINGS:
       if header.flags & UInt8(NGHTTP2_FLAG_ACK.rawValue) != 0 {
         guards.settingsSent = nil
@@ -159,6 +156,17 @@ extension HTTP2Session {
     default: break
     }
     return 0
+  }
+
+  private func receivedReset(_ id: Int32) {
+    let stream = stream(id)
+    stream?.resetByPeer = true
+    // To a client each is the end of a request of its own: a server may reset the rest of every upload (section 8.1).
+    guard role == .server else { return }
+    // Once the answer is complete a reset spares nobody anything.
+    let isLate = stream?.localEnded ?? true
+    let isFine = isLate ? guards.lateResets.take(now: now) : guards.peerResets.take(now: now)
+    if !isFine { fire(.peerResets) }
   }
 
   private func receivedHeaders(_ frame: UnsafePointer<nghttp2_frame>) {
@@ -250,7 +258,9 @@ extension HTTP2Session {
   private func sentEnd(_ id: Int32) {
     guard let stream = stream(id) else { return }
     stream.localEnded = true
-    guard role == .server, !stream.remoteEnded, configuration.resetsUnreadRequests else { return }
+    guard role == .server else { return }
+    guards.lateResets.credit()
+    guard !stream.remoteEnded, configuration.resetsUnreadRequests else { return }
     stream.resetByOwner = true
     nghttp2_submit_rst_stream(session, UInt8(NGHTTP2_FLAG_NONE.rawValue), id, NGHTTP2_NO_ERROR.rawValue)
   }

@@ -33,6 +33,45 @@ struct HostilePeerTests {
     #expect(result.sent == 21)
   }
 
+  /// They were held against it like rapid resets.
+  @Test("A peer that resets what was answered before it ended its side loses nothing, though a thousand times")
+  func resetsOfAnswered() throws {
+    let peer = try RawPeer()
+    for number in 0..<1000 as Range<UInt32> {
+      let id = number * 2 + 1
+      try peer.send(RawFrame.headers(id, RawFrame.post, endStream: false))
+      peer.server.submitResponse(try #require(peer.server.streams.first), response(), endStream: true)
+      try peer.send([])  // has the answer leave
+      try peer.send(RawFrame.frame(3, 0, stream: id, [0, 0, 0, 8]))
+    }
+    #expect(peer.limits.isEmpty && peer.requests.count == 1000)
+    #expect(!peer.frames.contains { $0.type == 7 })
+    #expect(peer.server.openStreamCount == 0)
+  }
+
+  @Test("A client takes resets of streams that its server has answered, as many as there are answers")
+  func resetsOfAnsweredCalls() throws {
+    let pair = SessionPair()
+    pair.onRequest = { server, stream, _ in server.submitResponse(stream, response(), endStream: true) }
+    for _ in 0..<1000 {
+      _ = try #require(pair.client.submitRequest(request(), endStream: false, owner: nil))
+      try pair.pump()
+    }
+    #expect(pair.client.terminatedBy == nil)
+    #expect(pair.clientLog.count { $0.hasPrefix("closed") } == 1000)
+  }
+
+  @Test("Resets of streams that are long closed are bounded too")
+  func lateResets() throws {
+    let result = try flood(withBurst(\.lateResets, 20), 100) { index in
+      index == 0
+        ? RawFrame.headers(1, RawFrame.post, endStream: false) + RawFrame.frame(3, 0, stream: 1, [0, 0, 0, 8])
+        : RawFrame.frame(3, 0, stream: 1, [0, 0, 0, 8])
+    }
+    #expect(result.limits == [.peerResets])
+    #expect(result.sent == 22)
+  }
+
   /// Each of up to 64 of them kept what its largest section and body had taken, as long as the connection lived.
   @Test("Streams that wait for reuse hold little, whatever they carried")
   func pooledMemory() throws {
