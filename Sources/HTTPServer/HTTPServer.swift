@@ -11,7 +11,7 @@ package final class HTTPServer {
   let handler: HTTPHandler
   var date = HTTPDate()
   private var listeners: [Listener] = []
-  private var connections: [ObjectIdentifier: any ServedConnection] = [:]
+  private(set) var connections: [ObjectIdentifier: any ServedConnection] = [:]
   private var sweep: Timer?
   private var lastSweep: Instant
   private(set) var isDraining = false

@@ -14,7 +14,8 @@ package struct HTTPServerConfiguration: Sendable {
   /// A body must bring `bodyRate` bytes a second, judged over windows of this length.
   package var bodyWindow = Duration.seconds(10)
   package var bodyRate = 1024
-  /// Output that does not move for this long ends the connection: the client does not read.
+  /// Output of which hardly anything leaves in this time (`OutputWatch.minRate`) ends the connection: the client does not
+  /// read.
   package var stallTimeout = Duration.seconds(60)
   /// Open connections of one loop; further ones are closed at once.
   package var maxConnections = 10_000

@@ -155,6 +155,27 @@ extension ServerTests {
       await site.stop()
     }
 
+    /// Any byte in the time was enough.
+    @Test("A client that reads hardly anything is cut off")
+    func trickledReading() async throws {
+      let site = try await TestSite {
+        $0.sweepInterval = .seconds(3600)  // the test looks itself
+        $0.stallTimeout = .seconds(1_000_000)  // in which 64 MB should leave
+      }
+      let client = try RawClient(port: site.port, receiveBuffer: 4096)
+      client.send("GET /stream HTTP/1.1\r\nHost: h\r\n\r\n")
+      try await eventually { await site.waitingBytes > 0 }
+      await site.check(after: .zero)
+      let sent = await site.sentBytes
+      while await site.sentBytes == sent, client.receive() != nil {}
+      try await eventually { await site.waitingBytes > 0 }
+      await site.check(after: .seconds(500_000))
+      #expect(site.limits.withLock { $0 }.isEmpty)
+      await site.check(after: .seconds(1_000_001))
+      #expect(site.limits.withLock { $0 } == ["write_stall"])
+      await site.stop()
+    }
+
     @Test("Drain finishes what is in flight, ends idle connections and takes no new ones")
     func drain() async throws {
       let site = try await TestSite()

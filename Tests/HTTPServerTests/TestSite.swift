@@ -52,6 +52,28 @@ final class TestSite: Sendable {
   /// On the loop only.
   var connectionCount: Int { holder.server?.connectionCount ?? 0 }
 
+  /// Bytes that wait for a reader, on all HTTP/1 connections.
+  var waitingBytes: Int {
+    get async { await loop.run { _ in self.connections.reduce(0) { $0 + $1.connection.bufferedBytes } } }
+  }
+
+  /// Bytes that have left, on all HTTP/1 connections.
+  var sentBytes: Int {
+    get async { await loop.run { _ in self.connections.reduce(0) { $0 + $1.connection.sentBytes } } }
+  }
+
+  /// On the loop only.
+  private var connections: [HTTP1Connection] {
+    holder.server?.connections.values.compactMap { $0 as? HTTP1Connection } ?? []
+  }
+
+  /// Has the time limits looked at, as if so much time had passed.
+  func check(after time: Duration) async {
+    await loop.run { reactor in
+      for connection in self.connections { connection.check(now: reactor.now + time, elapsed: .zero) }
+    }
+  }
+
   func drain(timeout: Duration) async { await loop.run { _ in await self.holder.server?.drain(timeout: timeout) } }
 
   func stop() async {

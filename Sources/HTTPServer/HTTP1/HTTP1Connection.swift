@@ -35,16 +35,13 @@ final class HTTP1Connection: ConnectionDelegate, ServedConnection {
   private var headStarted: Instant?
   private var idleSince: Instant
   private var writable: Waiter<Void>?
-  private var written = 0
-  private var flushed = 0
-  private var flushedAt: Instant
+  private var outputWatch = OutputWatch()
 
   init(_ connection: Connection, server: HTTPServer) {
     self.connection = connection
     self.server = server
     parser = HTTP1RequestParser(limits: server.configuration.limits)
     idleSince = server.reactor.now
-    flushedAt = server.reactor.now
   }
 
   // MARK: Input
@@ -153,10 +150,7 @@ final class HTTP1Connection: ConnectionDelegate, ServedConnection {
 
   // MARK: Output
 
-  private func write(_ bytes: [UInt8]) {
-    written += bytes.count
-    connection.write(bytes)
-  }
+  private func write(_ bytes: [UInt8]) { connection.write(bytes) }
 
   private func send(_ response: HTTPServerResponse, for exchange: Exchange) async {
     guard !isClosing, self.exchange === exchange else { return }
@@ -293,7 +287,9 @@ final class HTTP1Connection: ConnectionDelegate, ServedConnection {
 
   func check(now: Instant, elapsed: Duration) {
     let configuration = server.configuration
-    if isStalled(now) {
+    if outputWatch.isStalled(
+      waiting: connection.bufferedBytes, sent: connection.sentBytes, now: now, limit: configuration.stallTimeout)
+    {
       configuration.onLimit("write_stall")
       return abort()
     }
@@ -316,16 +312,6 @@ final class HTTP1Connection: ConnectionDelegate, ServedConnection {
     configuration.onLimit("body_rate")
     exchange.isBroken = true
     if exchange.isAnswered { close() } else { exchange.body.fail(.tooSlow) }
-  }
-
-  private func isStalled(_ now: Instant) -> Bool {
-    let gone = written - connection.bufferedBytes
-    if gone != flushed || connection.bufferedBytes == 0 {
-      flushed = gone
-      flushedAt = now
-      return false
-    }
-    return now - flushedAt > server.configuration.stallTimeout
   }
 }
 
