@@ -69,7 +69,8 @@ public final class HealthRegistry: Sendable {
 }
 
 extension RPCServer {
-  /// Serves `grpc.health.v1.Health`: Check, List and Watch.
+  /// Serves `grpc.health.v1.Health`: Check, List and Watch. However much there is to do, Check and List are answered; a
+  /// Watch lasts, and counts among the handlers.
   ///
   /// Spec: https://github.com/grpc/grpc/blob/master/doc/health-checking.md
   public func serveHealth(of registry: HealthRegistry, allowedPeers: Set<String>? = nil) {
@@ -84,6 +85,7 @@ extension RPCServer {
     handle(Health.list, options: options) { _, _ in
       HealthListResponse { $0.statuses = registry.all.mapValues { HealthCheckResponse($0) } }
     }
+    options.bypassesLimits = false
     options.endsOnDrain = true
     handle(Health.watch, options: options) {
       request, writer, context in

@@ -127,6 +127,33 @@ struct HealthTests {
     }
   }
 
+  @Test("A health watch that the server has no room for finds it unwell, until there is room")
+  func refusedWatch() async throws {
+    var configuration = ServerConfiguration()
+    configuration.concurrency.maxCalls = 2
+    let registry = HealthRegistry()
+    registry.setAll(.serving)
+    try await withPair(server: configuration) {
+      $0.serveHealth(of: registry)
+      $0.handle(Notes.echo) { request, _ in request }
+    } _: { channel, _ in
+      let watches = try (0..<2).map { _ in try channel.call(Health.watch, HealthCheckRequest()) }
+      for watch in watches { #expect(try await watch.responses.next()?.status == .serving) }
+      var configuration = ChannelConfiguration()
+      configuration.backoff = Backoff(initial: .milliseconds(5), limit: .milliseconds(20))
+      configuration.service.balancing = .roundRobin
+      configuration.service.healthCheckedService = ""
+      let careful = RPCChannel(to: channel.target, on: channel.reactor, configuration: configuration)
+      let refused = await failure { _ = try await careful.call(Notes.echo, Note("")) }
+      #expect(refused?.code == .unavailable)
+      for watch in watches { watch.cancel() }
+      let reply = try await careful.call(
+        Notes.echo, Note("room"), options: CallOptions(timeout: .seconds(20), waitForReady: true))
+      #expect(reply.text == "room")
+      careful.close()
+    }
+  }
+
   @Test("A failing health watch is no failure of the server's calls")
   func watchIsNoCall() async throws {
     try await onLoop { reactor in
