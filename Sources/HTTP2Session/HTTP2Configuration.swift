@@ -24,10 +24,10 @@ package struct HTTP2Configuration: Sendable {
   /// Frames queued and not taken by the transport; beyond it the peer does not read what it asks for.
   package var maxOutboundQueue: Int = 10_000
 
-  /// Server: RST_STREAM received on streams without a complete answer. Deadlines and closed tabs reset honestly, though not a
-  /// thousand times at once.
+  /// Server: RST_STREAM received on streams without a complete answer. Deadlines and closed tabs reset honestly, though
+  /// not a thousand times at once.
   package var peerResets = HTTP2Rate(burst: 500, perSecond: 100)
-  /// RST_STREAM received on the others, which cost the peer as much as us: grpc-go resets each call that the server ended
+  /// Server: those received on the others, which cost the peer as much as us: grpc-go resets each call that the server ended
   /// before the client did, and deadlines cross. Each complete answer earns one more.
   package var lateResets = HTTP2Rate(burst: 1000, perSecond: 100)
   /// RST_STREAM that we were made to send by the peer's faults; an honest peer makes none.
