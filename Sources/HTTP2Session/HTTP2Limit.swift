@@ -29,6 +29,8 @@ package enum HTTP2Limit: String, Sendable, CaseIterable {
   case runningHandlers = "running_handlers"
   /// Requests that are not taken hold too much memory: the owner's count.
   case requestBytes = "request_bytes"
+  /// Answers that the peer does not take hold too much memory: the owner's count.
+  case responseBytes = "response_bytes"
   /// A message that the peer has begun comes too slowly: the owner's clock.
   case requestRate = "request_rate"
   /// More connections than allowed: the owner's count.
@@ -55,7 +57,7 @@ package enum HTTP2Limit: String, Sendable, CaseIterable {
   /// Whether only the stream suffers, not the connection.
   package var isStreamLevel: Bool {
     switch self {
-    case .headerListSize, .windowStall, .runningHandlers, .requestBytes, .requestRate: true
+    case .headerListSize, .windowStall, .runningHandlers, .requestBytes, .responseBytes, .requestRate: true
     default: false
     }
   }

@@ -376,6 +376,37 @@ struct HostilePeerTests {
     #expect(peer.server.terminatedBy == nil)
   }
 
+  @Test("Of the streams without a window the newest of the larger is reset first, and one that moves is not")
+  func resetStalled() throws {
+    let peer = try RawPeer()
+    // INITIAL_WINDOW_SIZE 0, but for the first stream.
+    try peer.send(RawFrame.headers(1))
+    try peer.send(RawFrame.frame(4, 0, stream: 0, [0, 4, 0, 0, 0, 0]))
+    for id in [3, 5, 7] as [UInt32] { try peer.send(RawFrame.headers(id)) }
+    try peer.send(RawFrame.frame(8, 0, stream: 1, [0, 1, 0, 0]))
+    for (stream, size) in zip(peer.server.streams.sorted { $0.id < $1.id }, [100_000, 9000, 9000, 100]) {
+      peer.server.submitResponse(stream, response(), endStream: false)
+      peer.server.write(stream, [UInt8](repeating: 1, count: size))
+    }
+    try peer.send([])
+    let waiting = peer.server.pendingBytes
+    #expect(waiting > 18_100 && waiting < 100_000)
+    func reset() throws -> [Int32] {
+      while peer.server.resetStalled() {}
+      try peer.send([])
+      return peer.frames.filter { $0.type == 3 }.map(\.stream)
+    }
+    #expect(try reset() == [5, 3, 7])
+    // What has moved once gets time to move again.
+    peer.now = 5_000_000_001
+    try peer.send(RawFrame.settings)
+    #expect(try reset() == [5, 3, 7])
+    peer.now = 5_000_000_002
+    try peer.send(RawFrame.settings)
+    #expect(try reset() == [5, 3, 7, 1])
+    #expect(peer.server.pendingBytes == 0 && peer.limits.isEmpty)
+  }
+
   @Test("Without that limit data waits as long as the window is closed")
   func noWindowStall() throws {
     var configuration = HTTP2Configuration()

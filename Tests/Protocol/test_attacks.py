@@ -434,6 +434,22 @@ def test_zero_window(victim, siege):
         siege.risen(*limits(victim, "window_stall"))
 
 
+def test_zero_window_on_all_streams(attacked, siege):
+    """Half a gigabyte of answers, if they waited for the time to be up."""
+    target = attacked.target("rpc")
+    with siege:
+        peer = Peer(target.port, first_settings=settings((INITIAL_WINDOW_SIZE, 0)))
+        for number in range(128):
+            peer.headers(2 * number + 1, large(target))
+            peer.send(frame(DATA, END_STREAM, 2 * number + 1, LARGE))
+        ended = set()
+        while len(ended) < 128:
+            came = peer.read()
+            if came.kind == 3:
+                ended.add(came.stream)
+        siege.risen(*limits(target, "response_bytes"))
+
+
 def test_a_client_that_never_reads(victim, siege):
     """The windows are wide open, and nobody takes what comes."""
     with siege:

@@ -317,6 +317,16 @@ final class ServerCall: CallStream {
   override func send(_ message: some WireMessage, compress: Bool) {
     sendHeaders()
     super.send(message, compress: compress)
+    if isWriteBlocked { answerWaits() }
+  }
+
+  override func sendFrame(_ frame: [UInt8]) {
+    super.sendFrame(frame)
+    if isWriteBlocked { answerWaits() }
+  }
+
+  private func answerWaits() {
+    if let connection { unsafeDowncast(connection, to: ServerConnection.self).limitAnswers() }
   }
 
   override func beginSending() { sendHeaders() }

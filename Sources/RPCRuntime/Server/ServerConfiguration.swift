@@ -13,6 +13,11 @@ public struct ServerConfiguration: Sendable {
   public var connectionWindowBytes: Int?
   /// A handler's `write` waits above so many unsent bytes on its stream, and goes on below half of it.
   public var writeHighWaterMark = 64 * 1024
+  /// Bytes of answers that wait on a connection. Above it those streams are reset, the newest of the larger first, that
+  /// the client opens no window for, or has hardly taken anything of for five seconds.
+  public var maxUnsentBytesPerConnection = 32 * 1024 * 1024
+  /// The same of all connections of a loop, looked at once a second: the connections that hold most give way.
+  public var maxUnsentBytes = 48 * 1024 * 1024
   /// What requests may hold before they are taken, and how fast they must come.
   public var requests = RequestPolicy()
   /// How many calls the server works on at one time.

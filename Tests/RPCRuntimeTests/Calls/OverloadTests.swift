@@ -53,6 +53,24 @@ struct OverloadTests {
     }
   }
 
+  @Test("Answers above the connection's share all reach a client that takes them")
+  func manyLargeAnswers() async throws {
+    var configuration = ServerConfiguration()
+    configuration.maxUnsentBytesPerConnection = 1 << 20
+    configuration.maxUnsentBytes = 1 << 20
+    try await withPair(server: configuration) {
+      $0.handle(Notes.echo) { _, _ in Note("", data: [UInt8](repeating: 1, count: 2 << 20)) }
+    } _: { channel, _ in
+      let calls = (0..<24).map { _ in
+        channel.reactor.spawn { try await channel.call(Notes.echo, Note("")).data.count }
+      }
+      for call in calls {
+        let count = try await call.value
+        #expect(count == 2 << 20)
+      }
+    }
+  }
+
   @Test("As many connections as allowed are served; one more is closed at once")
   func maxConnections() async throws {
     var configuration = ServerConfiguration()

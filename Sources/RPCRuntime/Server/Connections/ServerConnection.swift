@@ -65,6 +65,7 @@ final class ServerConnection: RPCConnection {
       limitExceeded(.requestRate)
       call.cancel(RPCError(.deadlineExceeded, "the request comes too slowly"))
     }
+    limitAnswers()
     let time = policy.keepaliveTime
     switch keepalive.check(now: now, lastReceived: lastReceivedAt, time: time, timeout: policy.keepaliveTimeout) {
     case .nothing: break
@@ -140,6 +141,23 @@ final class ServerConnection: RPCConnection {
     server.turnedAway(call.method.descriptor)
     call.cancel(server.busy)
     return budget.held < before
+  }
+
+  // MARK: What answers hold
+
+  /// A large answer waits, or time has passed.
+  func limitAnswers() {
+    while session.pendingBytes > server.configuration.maxUnsentBytesPerConnection, dropAnswer() {}
+  }
+
+  /// Gives up the answer that gives way.
+  ///
+  /// - Returns: false when the client is about to take all of them.
+  func dropAnswer() -> Bool {
+    guard session.resetStalled() else { return false }
+    limitExceeded(.responseBytes)
+    setNeedsFlush()
+    return true
   }
 
   override func limitExceeded(_ limit: HTTP2Limit) {
