@@ -267,11 +267,13 @@ struct AccessTests {
   func settling() async throws {
     let site = try await EdgeSite()
     await site.stopClock()  // on a busy machine the key's lease would lapse, and the key be asked for again
-    for user in ["u", "v"] { #expect(await site.send("GET", "/v1/users/\(user)/profile").status == 200) }
     var asked: [TokenAsk] = []
-    while asked.count < 3 {
-      try await Task.sleep(for: .milliseconds(5))
-      asked = await site.tokensAsked()
+    for (user, count) in [("u", 2), ("v", 3)] {
+      #expect(await site.send("GET", "/v1/users/\(user)/profile").status == 200)
+      while asked.count < count {
+        try await Task.sleep(for: .milliseconds(5))
+        asked = await site.tokensAsked()
+      }
     }
     func ask(_ bucket: String, perSecond: Double, burst: Int32, want: Int32) -> TokenAsk {
       TokenAsk(tenant: "default", bucket: bucket, perSecond: perSecond, burst: burst, want: want)
