@@ -3,8 +3,9 @@ import EventLoop
 /// The connections of a channel, as a value: which addresses are connected to, when, and what the channel is in sum.
 ///
 /// `pick_first` connects in rounds over its addresses until one answers, and again only when a call needs it; a failed
-/// round is followed by a wait that grows and by the next one, and calls fail until one of them connects. `round_robin` and `least_request` keep a connection to every address, each
-/// with a wait of its own. Who takes a call among those that are ready is `Picker`'s matter.
+/// round is followed by a wait that grows and by the next one, and calls fail until one of them connects. `round_robin`
+/// and `least_request` keep a connection to every address, each with a wait of its own. Who takes a call among those
+/// that are ready is `Picker`'s matter.
 ///
 /// Spec: grpc/doc/connectivity-semantics-and-api.md, connection-backoff.md; proposals A61, A62.
 struct Balancer: Equatable {
