@@ -102,6 +102,13 @@ struct GmailVerdictTests {
     }
   }
 
+  @Test("A failed server's time to come back is kept")
+  func unavailable() {
+    let seen = GmailObservation(delivery: .answered, status: 503, retryAfter: "30")
+    #expect(
+      GmailVerdict(seen, now: Self.now) == .unknown(reason: "http_503", retryAt: Self.now + .seconds(30)))
+  }
+
   @Test("A 403 that is not Gmail's own, a proxy's page for one, says nothing of the account's administrator")
   func foreign() {
     let seen = GmailObservation(delivery: .answered, status: 403, answer: GmailAnswer(json: Array("<html>".utf8)))

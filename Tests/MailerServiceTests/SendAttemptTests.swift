@@ -270,6 +270,16 @@ struct SendAttemptTests {
       return
     }
     #expect(requeue.reason == .ambiguous)
+    var told = Self.sending(policy: .retry)
+    let later = Self.time + .seconds(600)
+    guard
+      case .requeue(let patient) = told.answered(
+        .unknown(reason: "http_503", retryAt: later), now: .zero, time: Self.time, jitter: 0)
+    else {
+      Issue.record("not retried")
+      return
+    }
+    #expect(patient.at == later, "a server that failed said when to come back")
     var worn = Self.sending(policy: .retry, attempts: SendAttempt.ambiguousTries - 1)
     #expect(
       worn.answered(.unknown(reason: "timeout"), now: .zero, time: Self.time, jitter: 0)

@@ -205,7 +205,7 @@ final class Courier {
       case .refused(let refusal): ["verdict": "refused", "reason": "\(refusal.reason)"]
       case .notSent(let reason): ["verdict": "not_sent", "reason": "\(reason)"]
       case .notProcessed: ["verdict": "not_processed"]
-      case .unknown(let reason): ["verdict": "unknown", "reason": "\(reason)"]
+      case .unknown(let reason, _): ["verdict": "unknown", "reason": "\(reason)"]
       }
     guard var metadata = what else { return }
     metadata["message_id"] = "\(work.delivery.key.id)"

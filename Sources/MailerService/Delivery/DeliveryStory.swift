@@ -35,7 +35,7 @@ struct DeliveryStory: Sendable {
       case .refused(let refusal): refusal.reason
       case .notSent(let reason): reason
       case .notProcessed: "not_processed"
-      case .unknown(let reason): reason
+      case .unknown(let reason, _): reason
       }
   }
 

@@ -133,7 +133,7 @@ final class SimulatedCourier {
     case (.retryAfterUnknown?, .unknown): .notSent(reason: "flaw")
     case (.unknownTakenForFailed?, .unknown):
       .refused(GmailRefusal(kind: .invalidMail, retryAt: nil, reason: "flaw"))
-    case (.serverErrorTakenForRefusal?, .unknown(let reason)) where reason.hasPrefix("http_5"):
+    case (.serverErrorTakenForRefusal?, .unknown(let reason, _)) where reason.hasPrefix("http_5"):
       .refused(GmailRefusal(kind: .rateLimited, retryAt: nil, reason: "flaw"))
     default: verdict
     }

@@ -21,7 +21,7 @@ extension GmailVerdict {
       guard seen.failure == nil, let id = answer.id, !id.isEmpty else { return .unknown(reason: "no_message_id") }
       return .success(messageID: id, threadID: answer.threadID ?? id)
     case 500...:
-      return .unknown(reason: "http_\(status)")
+      return .unknown(reason: "http_\(status)", retryAt: retryTime(seen, answer, now: now))
     case 400...499:
       let kind = kind(status, answer)
       let retryAt = retryTime(seen, answer, now: now)

@@ -9,8 +9,9 @@ enum GmailVerdict: Sendable, Equatable {
   case notSent(reason: String)
   /// The server said that it did not look at the request (RFC 9113 §8.7): it may be sent again.
   case notProcessed
-  /// The mail may or may not have been taken: it must not simply be sent again.
-  case unknown(reason: String)
+  /// The mail may or may not have been taken: it must not simply be sent again. Where its sender allows that, not before
+  /// `retryAt`, if a server that failed said so.
+  case unknown(reason: String, retryAt: Timestamp? = nil)
 }
 
 /// Why Gmail did not take a mail.

@@ -248,12 +248,13 @@ struct SendAttempt: Sendable, Equatable {
     case .notSent, .notProcessed:
       let delay = RetryDelay.connection.delay(failures: attempts + 1, jitter: jitter)
       return requeue(.notSent, at: time + delay, isFailure: true, time: time)
-    case .unknown:
+    case .unknown(_, let retryAt):
       attempts += 1
       mayHaveBeenSent = true
       guard policy == .retry, attempts < Self.ambiguousTries else { return finish(.unknown(.outcomeUnknown)) }
       let delay = RetryDelay.rateLimit.delay(failures: attempts, jitter: jitter)
-      return giveBack(Requeue(reason: .ambiguous, at: time + delay, isFailure: false, pausesMailbox: false))
+      let soonest = max(time + delay, retryAt ?? time)
+      return giveBack(Requeue(reason: .ambiguous, at: soonest, isFailure: false, pausesMailbox: false))
     }
   }
 
