@@ -151,6 +151,22 @@ struct QueueTests {
     }
   }
 
+  @Test("A dead worker's mail becomes unknown at once, though its project pauses and its mailbox sleeps")
+  func lostInAPause() async throws {
+    try await MailerHarness.run { harness in
+      await harness.stopMailer()
+      let now = Timestamp(milliseconds: Timestamp.now().milliseconds)
+      let key = MailKey(tenantID: "acme", userID: "ann", id: UUIDv7(at: now, random: (1, 1)))
+      try await harness.abandon(key, hasIntent: true)
+      try harness.expireLeases()
+      try harness.database.execute("UPDATE mailboxes SET next_free_at = now() + interval '1 hour'")
+      try await harness.withStore { try await $0.slowProject(.init(pause: .seconds(600), isCut: true)) }
+      try await harness.startMailer()
+      let isUnknown = try await harness.eventually { try harness.value("SELECT status FROM email_logs") == "unknown" }
+      #expect(isUnknown && harness.gmail.requests.isEmpty)
+    }
+  }
+
   @Test("A mail that waited for days is not given up at its first failure, and its failures are counted while in a row")
   func patience() async throws {
     try await MailerHarness.run { harness in

@@ -395,5 +395,35 @@ BEGIN
   RETURN mine;
 END $$;
 
+-- Leases mail under `hold` whose worker died after the intent: all that is left is to say that its fate is unknown. That
+-- takes no request, so it waits for no pace: mail of a mailbox that sleeps, or of a project that pauses, was `sending` for
+-- as long as that lasted.
+CREATE FUNCTION emailmcp.claim_lost(p_worker text, p_limit integer, p_lease interval)
+RETURNS TABLE (
+  tenant_id text, user_id text, id uuid, mailbox text, attempts integer, on_ambiguous text, epoch bigint,
+  intent boolean, failing_since timestamptz)
+LANGUAGE plpgsql SECURITY DEFINER
+SET search_path = public, pg_temp
+AS $$
+#variable_conflict use_column
+DECLARE
+  outer_scope text := coalesce(current_setting('emailmcp.scope', true), '');
+  moment timestamptz := clock_timestamp();
+BEGIN
+  PERFORM emailmcp.plan_by_index();
+  PERFORM set_config('emailmcp.scope', 'queue', true);
+  RETURN QUERY
+  WITH lost AS MATERIALIZED (
+    SELECT s.tenant_id, s.user_id, s.id FROM send_jobs s
+    WHERE s.lease_until <= moment AND s.intent AND s.on_ambiguous = 'hold'
+    ORDER BY s.lease_until LIMIT p_limit FOR UPDATE SKIP LOCKED
+  )
+  UPDATE send_jobs s
+    SET epoch = s.epoch + 1, lease_owner = p_worker, lease_until = moment + p_lease, attempts = s.attempts + 1
+    FROM lost l WHERE s.tenant_id = l.tenant_id AND s.user_id = l.user_id AND s.id = l.id
+  RETURNING s.tenant_id, s.user_id, s.id, s.mailbox, s.attempts, s.on_ambiguous, s.epoch, s.intent, s.failing_since;
+  PERFORM set_config('emailmcp.scope', outer_scope, true);
+END $$;
+
 REVOKE ALL ON ALL FUNCTIONS IN SCHEMA emailmcp FROM PUBLIC;
 GRANT EXECUTE ON ALL FUNCTIONS IN SCHEMA emailmcp TO emailmcp_service;

@@ -24,6 +24,7 @@ final class QueueWorker {
   private var inHand = 0
   private var isStopping = false
   private var lastWork: Instant
+  private var lookedForLostAt = Instant(nanoseconds: 0)
   private var isHinted = false
   /// The project's quota is used up; there will be more in a moment.
   private var isThrottled = false
@@ -101,6 +102,7 @@ final class QueueWorker {
   /// - Returns: whether to look again at once.
   private func lookOnce() async -> Bool {
     isHinted = false
+    await lookForLost()
     let wanted = max(0, min(Self.batch, courier.bulkCapacity - inHand))
     let room = min(wanted, pause.room(at: .current()))
     isThrottled = wanted > 0 && room == 0
@@ -115,6 +117,14 @@ final class QueueWorker {
       logger.debug("the queue could not be looked at", metadata: ["error": "\(error)"])
       return false
     }
+  }
+
+  /// What a dead worker left without a request to make waits for no room.
+  private func lookForLost() async {
+    guard reactor.now - lookedForLostAt >= Upkeep.lapsedInterval else { return }
+    lookedForLostAt = reactor.now
+    let asked = Courier.clock()
+    for mail in (try? await store.claimLost(worker: name, limit: Self.batch)) ?? [] { take(mail, askedAt: asked) }
   }
 
   private func take(_ mail: MailStore.ClaimedMail, askedAt: Duration) {

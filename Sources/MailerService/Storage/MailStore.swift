@@ -170,16 +170,25 @@ final class MailStore {
         .text(worker), .int4(Int32(limit)), .seconds(Lease.duration), .seconds(pace.interval), .int4(Int32(pace.burst)),
         .int4(pace.dailyRecipients),
       ])
-    var claimed: [ClaimedMail] = []
-    for row in rows {
-      let id: UniqueID = try row[2]
-      claimed.append(
-        ClaimedMail(
-          key: MailKey(tenantID: try row[0], userID: try row[1], id: UUIDv7(id)), googleSub: try row[3],
-          attempts: try row[4], policy: try SendAttempt.AmbiguityPolicy(rawValue: row[5]) ?? .hold, epoch: try row[6],
-          hasIntent: try row[7], payload: try row[8], payloadBytes: try row[9], failingSince: try row[10]))
-    }
-    return claimed
+    return try rows.map(Self.claimed)
+  }
+
+  /// Leases mail whose worker died with it, and of which nothing but that can be said: at whatever pace.
+  func claimLost(worker: String, limit: Int) async throws -> [ClaimedMail] {
+    try await pool.query(
+      """
+      SELECT tenant_id, user_id, id, mailbox, attempts, on_ambiguous, epoch, intent, NULL::bytea, 0, failing_since
+      FROM emailmcp.claim_lost($1, $2, make_interval(secs => $3))
+      """, [.text(worker), .int4(Int32(limit)), .seconds(Lease.duration)]
+    ).map(Self.claimed)
+  }
+
+  private static func claimed(_ row: PostgresRow) throws -> ClaimedMail {
+    let id: UniqueID = try row[2]
+    return ClaimedMail(
+      key: MailKey(tenantID: try row[0], userID: try row[1], id: UUIDv7(id)), googleSub: try row[3],
+      attempts: try row[4], policy: try SendAttempt.AmbiguityPolicy(rawValue: row[5]) ?? .hold, epoch: try row[6],
+      hasIntent: try row[7], payload: try row[8], payloadBytes: try row[9], failingSince: try row[10])
   }
 
   func payload(of key: MailKey) async throws -> [UInt8]? {
