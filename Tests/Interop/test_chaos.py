@@ -103,6 +103,7 @@ class BlackHole:
 
     def __init__(self, target):
         self.target, self.is_shut, self.sockets = target, False, []
+        self.passed = 0  # bytes
         self.listener = socket.create_server(("127.0.0.1", 0))
         self.port = self.listener.getsockname()[1]
         threading.Thread(target=self.accept, daemon=True).start()
@@ -126,6 +127,7 @@ class BlackHole:
             while data := source.recv(65536):
                 if not self.is_shut:
                     sink.sendall(data)
+                    self.passed += len(data)
         except OSError:
             pass
 
@@ -138,6 +140,10 @@ class BlackHole:
 def test_a_connection_into_the_void_is_found_by_keepalive_and_its_calls_go_elsewhere(replicas):
     hole = BlackHole(replicas[0].port)
     load = Load([hole.port, replicas[1].port], "--keepalive")
+    deadline = time.monotonic() + 30
+    while hole.passed < 10_000:  # calls go by it, not only by the other
+        assert time.monotonic() < deadline, hole.passed
+        time.sleep(0.01)
     hole.is_shut = True
     load.goes_on()  # those that hung in it too
     calls, failures, slowest = load.end()
