@@ -38,7 +38,7 @@ let arguments: Target.Dependency = .product(name: "ArgumentParser", package: "sw
 /// What reads strangers' bytes.
 let fuzzed: [Target.Dependency] = [
   "CivilTime", "WireCodec", "StrictJSON", "EventLoop", "HTTP2Session", "HTTPServer", "RPCRuntime", "ServiceContracts",
-  "PostgresClient", "CLibPQ", "MailerService", "TLSSession", httpTypes,
+  "PostgresClient", "CLibPQ", "MailSyntax", "MailerService", "TLSSession", httpTypes,
 ]
 
 let package = Package(
@@ -73,6 +73,7 @@ let package = Package(
     module("WireCodec"),
     module("StrictJSON"),
     module("CivilTime"),
+    module("MailSyntax"),
     module("EventLoop", ["CLinux", deque]),
     module("TLSSession", ["CivilTime", "COpenSSL"]),
     module("HTTP2Session", ["CNghttp2"]),
@@ -92,15 +93,15 @@ let package = Package(
     // Processes.
     executable("EdgeService", ["CivilTime", "WireCodec", "ServiceContracts", "ServiceKit", "HTTPServer", "RPCRuntime", "PostgresClient", "StrictJSON", "TLSSession", "EventLoop", httpTypes, log, metrics]),
     executable("OAuthService", ["CivilTime", "ServiceContracts", "ServiceKit", "HTTPSClient", "RPCRuntime", "PostgresClient", "SecretVault", "StrictJSON", "TLSSession", "EventLoop", httpTypes, log, metrics]),
-    executable("MailerService", ["CivilTime", "WireCodec", "ServiceContracts", "ServiceKit", "HTTPSClient", "RPCRuntime", "PostgresClient", "SecretVault", "StrictJSON", "TLSSession", "EventLoop", httpTypes, log, metrics]),
+    executable("MailerService", ["CivilTime", "MailSyntax", "WireCodec", "ServiceContracts", "ServiceKit", "HTTPSClient", "RPCRuntime", "PostgresClient", "SecretVault", "StrictJSON", "TLSSession", "EventLoop", httpTypes, log, metrics]),
     executable("ReportService", ["CivilTime", "ServiceContracts", "ServiceKit", "RPCRuntime", "PostgresClient", "StrictJSON", "WireCodec", "TLSSession", "EventLoop", log, metrics]),
     executable("GoogleSandbox", ["CivilTime", "ServiceKit", "HTTPServer", "StrictJSON", "TLSSession", "EventLoop", httpTypes, log]),
-    executable("EmailMCPCLI", ["CivilTime", "ServiceKit", "PostgresClient", "HTTPSClient", "SecretVault", "TLSSession", "StrictJSON", "EventLoop", "CLinux", arguments, log],
+    executable("EmailMCPCLI", ["CivilTime", "MailSyntax", "ServiceKit", "PostgresClient", "HTTPSClient", "SecretVault", "TLSSession", "StrictJSON", "EventLoop", "CLinux", arguments, log],
       resources: [.embedInCode("Migrations")]),
 
     // Tests.
     .target(name: "TestSupport", dependencies: ["EventLoop", "PostgresClient"], path: "Tests/TestSupport", swiftSettings: settings),
-    tests("WireCodec"), tests("StrictJSON"), tests("CivilTime"), tests("EventLoop"), tests("TLSSession"), tests("HTTP2Session", ["CNghttp2"]),
+    tests("WireCodec"), tests("StrictJSON"), tests("CivilTime"), tests("MailSyntax"), tests("EventLoop"), tests("TLSSession"), tests("HTTP2Session", ["CNghttp2"]),
     tests("Transport", ["EventLoop", "TLSSession"]),
     tests("RPCRuntime", ["WireCodec", "EventLoop", "TLSSession", "HTTP2Session", "Transport", log, metrics]),
     tests("HTTPServer", ["EventLoop", "TLSSession", "Transport", httpTypes]),
@@ -111,10 +112,10 @@ let package = Package(
     tests("ServiceContracts", ["CivilTime", "RPCRuntime", "TLSSession", "WireCodec"]),
     tests("EdgeService", ["TestSupport", "PostgresClient", "CivilTime", "EventLoop", "HTTPServer", "RPCRuntime", "ServiceContracts", "ServiceKit", "StrictJSON", "TLSSession", "WireCodec", httpTypes, log]),
     tests("OAuthService", ["TestSupport", "CivilTime", "EventLoop", "HTTPServer", "HTTPSClient", "PostgresClient", "RPCRuntime", "SecretVault", "ServiceContracts", "ServiceKit", "StrictJSON", "TLSSession", httpTypes, log]),
-    tests("MailerService", [httpTypes, "TestSupport", "SecretVault", "StrictJSON", "CivilTime", "EventLoop", "HTTPSClient", "PostgresClient", "RPCRuntime", "ServiceContracts", "ServiceKit", "TLSSession", "Transport", "WireCodec", log]),
+    tests("MailerService", [httpTypes, "TestSupport", "MailSyntax", "SecretVault", "StrictJSON", "CivilTime", "EventLoop", "HTTPSClient", "PostgresClient", "RPCRuntime", "ServiceContracts", "ServiceKit", "TLSSession", "Transport", "WireCodec", log]),
     tests("GoogleSandbox", ["CivilTime", "EventLoop", "HTTPSClient", "StrictJSON", "TLSSession", httpTypes]),
     tests("ReportService", ["TestSupport", "CivilTime", "EventLoop", "PostgresClient", "RPCRuntime", "ServiceContracts", "WireCodec", log]),
-    tests("EmailMCPCLI", ["TestSupport"]),
+    tests("EmailMCPCLI", ["TestSupport", "MailSyntax"]),
     // The corpora of the fuzzers, replayed.
     .testTarget(
       name: "FuzzTests", dependencies: fuzzed, path: "Tests/FuzzTests", exclude: ["Corpus", "Driver", "corpora.py"],
@@ -135,15 +136,15 @@ let package = Package(
 // script/fuzz builds one program, which links the mailer's values as a library, where SwiftPM links executables into tests.
 if Context.environment["EMAILMCP_FUZZ"] != nil {
   let kept: Set<String> = [
-    "CNghttp2", "COpenSSL", "CLibPQ", "CLibCurl", "CZlib", "CLinux", "WireCodec", "StrictJSON", "CivilTime", "EventLoop",
-    "TLSSession", "HTTP2Session", "Transport", "RPCRuntime", "HTTPServer", "PostgresClient", "ServiceContracts",
+    "CNghttp2", "COpenSSL", "CLibPQ", "CLibCurl", "CZlib", "CLinux", "WireCodec", "StrictJSON", "CivilTime", "MailSyntax",
+    "EventLoop", "TLSSession", "HTTP2Session", "Transport", "RPCRuntime", "HTTPServer", "PostgresClient", "ServiceContracts",
   ]
   package.products = []
   package.targets.removeAll { !kept.contains($0.name) }
   package.targets += [
     .target(
-      name: "MailerService", dependencies: ["CivilTime", "StrictJSON", "WireCodec", "TLSSession"],
-      path: "Sources/MailerService/Domain", sources: ["Address", "Message", "MIME", "UUIDv7.swift"],
+      name: "MailerService", dependencies: ["CivilTime", "MailSyntax", "StrictJSON", "WireCodec", "TLSSession"],
+      path: "Sources/MailerService/Domain", sources: ["Message", "MIME", "UUIDv7.swift"],
       swiftSettings: settings),
     .executableTarget(
       name: "fuzz", dependencies: fuzzed, path: "Tests/FuzzTests", exclude: ["Corpus", "corpora.py"],

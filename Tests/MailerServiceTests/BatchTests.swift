@@ -1,5 +1,6 @@
 import CivilTime
 import EventLoop
+import MailSyntax
 import PostgresClient
 import RPCRuntime
 import ServiceContracts

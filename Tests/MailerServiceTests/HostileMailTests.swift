@@ -1,5 +1,6 @@
 import Foundation
 import HTTPSClient
+import MailSyntax
 import StrictJSON
 import TLSSession
 import Testing

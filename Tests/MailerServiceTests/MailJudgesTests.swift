@@ -1,5 +1,6 @@
 import CivilTime
 import Foundation
+import MailSyntax
 import Testing
 
 @testable import MailerService

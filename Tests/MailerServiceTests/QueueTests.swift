@@ -1,5 +1,6 @@
 import CivilTime
 import EventLoop
+import MailSyntax
 import RPCRuntime
 import ServiceContracts
 import TestSupport

@@ -1,4 +1,5 @@
 import ArgumentParser
+import MailSyntax
 
 struct SuppressionCommand: ParsableCommand {
   static let configuration = CommandConfiguration(
@@ -9,8 +10,8 @@ struct SuppressionCommand: ParsableCommand {
     static let configuration = CommandConfiguration(
       abstract: "Suppresses an address, or a domain with all that is below it.")
     @Option(help: "The tenant.") var tenant: String
-    @Option(help: "A note, at most 255 characters.") var reason: String?
-    @Argument(help: "local@domain, or a domain; an internationalised domain as xn--…") var entry: String
+    @Option(help: "A note, at most \(SuppressionNote.maximumLength) characters.") var reason = ""
+    @Argument(help: "local@domain, or a domain.") var entry: String
 
     func run() throws {
       try Suppressions(url: OwnerSettings.databaseURL()).add(tenant, entry, reason: reason)

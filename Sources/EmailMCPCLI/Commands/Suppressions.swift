@@ -1,4 +1,5 @@
 import ArgumentParser
+import MailSyntax
 import PostgresClient
 
 /// A tenant's suppression list, as the owner of the database administers it.
@@ -18,33 +19,28 @@ struct Suppressions {
     let reason: String?
   }
 
-  func add(_ tenant: String, _ entry: String, reason: String?) throws {
-    let entry = entry.lowercased()
-    guard entry.utf8.allSatisfy({ 0x20...0x7E ~= $0 }) else {
-      throw ValidationError("an entry is ASCII; write an internationalised domain as xn--…")
+  func add(_ tenant: String, _ text: String, reason: String = "") throws {
+    let entry: SuppressionEntry
+    do throws(AddressError) {
+      entry = try SuppressionEntry(text)
+    } catch {
+      throw ValidationError(error.description)
     }
-    // As recipients' addresses are compared: without quotes where none are needed. The table checks the domain.
-    let local = entry.split(separator: "@", omittingEmptySubsequences: false).dropLast().joined(separator: "@")
-    guard local.isEmpty || !local.contains(/["@\\]|^\.|\.\.|\.$/) else {
-      throw ValidationError("\"\(entry)\" is no address that a recipient can have; write it without quotes")
-    }
+    guard let note = SuppressionNote(reason) else { throw ValidationError(SuppressionNote.rule) }
     try session.transaction(tenant: tenant) {
       try tenants.requireTenant(tenant)
-      do {
-        let added = try session.execute(
-          """
-          INSERT INTO suppressions (tenant_id, entry, reason, source) VALUES ($1, $2, $3, 'platform')
-          ON CONFLICT DO NOTHING RETURNING entry
-          """, [tenant, entry, reason])
-        if !added.isEmpty { try tenants.audit(tenant, "suppression.added", target: entry) }
-      } catch let error as PostgresError where error.code == .checkViolation {
-        throw ValidationError("\"\(entry)\" is neither an address nor a domain, or the note is too long")
-      }
+      let added = try session.execute(
+        """
+        INSERT INTO suppressions (tenant_id, entry, reason, source) VALUES ($1, $2, $3, 'platform')
+        ON CONFLICT DO NOTHING RETURNING entry
+        """, [tenant, entry.text, note.text])
+      if !added.isEmpty { try tenants.audit(tenant, "suppression.added", target: entry.text) }
     }
   }
 
-  func remove(_ tenant: String, _ entry: String) throws {
-    let entry = entry.lowercased()
+  func remove(_ tenant: String, _ text: String) throws {
+    // What is no entry may be listed all the same: former releases of this command put it there.
+    let entry = (try? SuppressionEntry(text))?.text ?? text
     try session.transaction(tenant: tenant) {
       let removed = try session.execute(
         "DELETE FROM suppressions WHERE tenant_id = $1 AND entry = $2 RETURNING entry", [tenant, entry])

@@ -1,4 +1,5 @@
 import CivilTime
+import MailSyntax
 
 /// The Google account that a user's mail leaves from.
 struct MailAccount: Sendable, Equatable {

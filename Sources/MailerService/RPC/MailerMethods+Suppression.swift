@@ -1,3 +1,4 @@
+import MailSyntax
 import RPCRuntime
 import ServiceContracts
 import TLSSession
@@ -7,8 +8,6 @@ import WireCodec
 extension MailerMethods {
   static let suppressionPage = 1...1000
   static let defaultSuppressionPage = 100
-  /// Characters of a note; the table holds it to the same.
-  static let suppressionReason = 255
 
   func addSuppression(
     _ request: Mailer.AddSuppressionRequest, _ call: ServiceCall
@@ -19,14 +18,12 @@ extension MailerMethods {
     } catch {
       throw RPCError.invalidField("entry", error.description)
     }
-    guard request.reason.unicodeScalars.count <= Self.suppressionReason, HeaderText.isSafe(request.reason) else {
-      throw RPCError.invalidField(
-        "reason", "A note has at most \(Self.suppressionReason) characters and no control characters.")
+    guard let note = SuppressionNote(request.reason) else {
+      throw RPCError.invalidField("reason", SuppressionNote.rule)
     }
     do {
       let (row, isNew) = try await store.suppress(
-        entry, tenantID: call.tenantID, reason: request.reason.isEmpty ? nil : request.reason, source: .platform,
-        actor: call.context.credentialID)
+        entry, tenantID: call.tenantID, reason: note, source: .platform, actor: call.context.credentialID)
       return Mailer.AddSuppressionResponse {
         $0.suppression = row
         $0.added = isNew

@@ -1,6 +1,7 @@
 import CivilTime
 import EventLoop
 import Logging
+import MailSyntax
 import PostgresClient
 import RPCRuntime
 import ServiceContracts

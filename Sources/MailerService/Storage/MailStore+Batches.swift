@@ -1,4 +1,5 @@
 import CivilTime
+import MailSyntax
 import PostgresClient
 import StrictJSON
 

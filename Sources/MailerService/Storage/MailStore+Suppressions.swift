@@ -1,4 +1,5 @@
 import CivilTime
+import MailSyntax
 import PostgresClient
 import ServiceContracts
 import WireCodec
@@ -14,7 +15,8 @@ extension MailStore {
 
   /// Puts an entry on the list. One that is there already stays as it is.
   func suppress(
-    _ entry: SuppressionEntry, tenantID: String, reason: String?, source: Mailer.SuppressionSource, actor: String?
+    _ entry: SuppressionEntry, tenantID: String, reason: SuppressionNote?, source: Mailer.SuppressionSource,
+    actor: String?
   ) async throws -> (row: Mailer.Suppression, isNew: Bool) {
     let rows = try await pool.query(
       """
@@ -28,7 +30,8 @@ extension MailStore {
       SELECT entry, reason, source, created_at, true FROM added
       UNION ALL
       SELECT entry, reason, source, created_at, false FROM suppressions WHERE tenant_id = $1 AND entry = $2
-      """, [.text(tenantID), .text(entry.text), .text(reason), .text(source.word), .text(actor)], tenant: tenantID)
+      """,
+      [.text(tenantID), .text(entry.text), .text(reason?.text), .text(source.word), .text(actor)], tenant: tenantID)
     // Added by another transaction meanwhile: neither half sees a row.
     guard let row = rows.first else { return (Mailer.Suppression { $0.entry = entry.text }, false) }
     return (try Self.suppression(row), try row[4])

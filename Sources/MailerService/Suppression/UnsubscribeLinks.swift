@@ -1,3 +1,4 @@
+import MailSyntax
 import RPCRuntime
 import SecretVault
 import ServiceContracts

@@ -1,4 +1,5 @@
 import CivilTime
+import MailSyntax
 @testable import MailerService
 
 extension FuzzTarget {

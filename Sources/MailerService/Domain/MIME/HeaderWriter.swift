@@ -1,3 +1,5 @@
+import MailSyntax
+
 /// Writes header fields, folded (RFC 5322 §2.2.3) so that no line passes 76 characters where there is a place to fold,
 /// and never 998.
 struct HeaderWriter {

@@ -1,4 +1,5 @@
 import CivilTime
+import MailSyntax
 
 /// Builds the message that Gmail is given: RFC 5322 headers and RFC 2045/2046 parts.
 ///

@@ -1,3 +1,5 @@
+import MailSyntax
+
 /// A MIME content type (RFC 2045 §5.1) for an attachment.
 struct MediaType: Hashable, Sendable {
   static let octetStream = MediaType(type: "application", subtype: "octet-stream", parameters: [])

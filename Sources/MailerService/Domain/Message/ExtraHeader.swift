@@ -1,3 +1,5 @@
+import MailSyntax
+
 /// A header field that a sender may add: its own `X-…`, and those of mailing lists and threads.
 struct ExtraHeader: Hashable, Sendable {
   enum Form: Sendable {

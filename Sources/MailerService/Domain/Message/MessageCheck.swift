@@ -1,4 +1,5 @@
 import CivilTime
+import MailSyntax
 
 /// Applies the rules field by field and collects what is wrong, so that a sender mends everything at once.
 struct MessageCheck {

@@ -1,4 +1,5 @@
 import CivilTime
+import MailSyntax
 
 /// A message that keeps every rule of the API, so that building its MIME cannot fail.
 struct OutgoingMessage: Sendable, Equatable {

@@ -2,34 +2,34 @@
 ///
 /// A value of this type can stand in a header: it has no control characters, its local part is a dot-atom or a quoted
 /// string, and its domain is a fully qualified name in its ASCII form (RFC 5891).
-struct MailAddress: Hashable, Sendable {
+package struct MailAddress: Hashable, Sendable {
   /// RFC 5321 §4.5.3.1.1, in octets.
-  static let maximumLocalPart = 64
+  package static let maximumLocalPart = 64
   /// The longest address that fits an SMTP path (RFC 3696 erratum 1690), in octets.
-  static let maximumLength = 254
+  package static let maximumLength = 254
   /// A name longer than any list shows, in Unicode scalars; bounds the header.
-  static let maximumDisplayName = 255
+  package static let maximumDisplayName = 255
 
   /// In wire form: a dot-atom, or a quoted string with its quotes.
-  let localPart: String
+  package let localPart: String
   /// Lower-case ASCII, internationalised labels as `xn--…`.
-  let domain: String
+  package let domain: String
   /// `nil` when there is none; never empty.
-  let displayName: String?
+  package let displayName: String?
 
   /// `local@domain`, without the display name.
-  var specification: String { "\(localPart)@\(domain)" }
+  package var specification: String { "\(localPart)@\(domain)" }
 
   /// What addresses are counted and compared by: Gmail, like nearly all, ignores case in the local part.
-  var key: String { specification.lowercased() }
+  package var key: String { specification.lowercased() }
 
   /// The same mailbox shown under another name.
-  func named(_ name: String?) throws(AddressError) -> MailAddress {
+  package func named(_ name: String?) throws(AddressError) -> MailAddress {
     MailAddress(localPart: localPart, domain: domain, displayName: try Self.checked(name))
   }
 
   /// Reads `email` (an address alone, or `Name <address>`) and `name`, which wins over a name inside `email`.
-  init(_ email: String, name: String? = nil) throws(AddressError) {
+  package init(_ email: String, name: String? = nil) throws(AddressError) {
     var scanner = MailboxScanner(email)
     let parsed = try scanner.mailbox()
     // RFC 2047 §5 allows no encoded word here, but readers decode one: the mail would go to another address.
@@ -60,12 +60,12 @@ struct MailAddress: Hashable, Sendable {
 }
 
 /// Why a text is not an address that Gmail takes; `description` is a sentence to show.
-enum AddressError: Error, Hashable, Sendable, CustomStringConvertible {
+package enum AddressError: Error, Hashable, Sendable, CustomStringConvertible {
   case empty, noAtSign, controlCharacter, nameTooLong, tooLong, localPartTooLong
   case malformed, severalAddresses, nonASCIILocalPart, encodedLocalPart
   case addressLiteral, unqualifiedDomain, invalidDomain, domainCharacter
 
-  var description: String {
+  package var description: String {
     switch self {
     case .empty: "The address is empty."
     case .noAtSign: "The address has no @ sign."

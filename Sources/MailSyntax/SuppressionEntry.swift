@@ -1,9 +1,9 @@
 /// Whom a tenant may not write to: one address, or a domain with all that is below it. Compared as recipients are
 /// counted: lower case, the domain in ASCII.
-struct SuppressionEntry: Hashable, Sendable {
-  let text: String
+package struct SuppressionEntry: Hashable, Sendable {
+  package let text: String
 
-  init(_ text: String) throws(AddressError) {
+  package init(_ text: String) throws(AddressError) {
     let trimmed = HeaderText.trimmingSpaces(text)
     if trimmed.utf8.contains(UInt8(ascii: "@")) {
       let address = try MailAddress(trimmed)

@@ -1,16 +1,16 @@
 @_spi(_Unicode) import Swift
 
 /// A domain name in the form that DNS and SMTP carry: lower-case letters, digits and hyphens (RFC 5890 A-labels).
-struct MailDomain: Hashable, Sendable {
+package struct MailDomain: Hashable, Sendable {
   /// RFC 1035 §2.3.4, in octets.
   static let maximumLength = 253
   static let maximumLabel = 63
 
-  let ascii: String
+  package let ascii: String
 
   /// Reads a name typed in any script. Non-ASCII labels are lower-cased, brought to NFC and turned into punycode. What
   /// UTS 46 maps to something else besides (full-width letters, ligatures) is refused rather than guessed at.
-  init(_ text: String) throws(AddressError) {
+  package init(_ text: String) throws(AddressError) {
     guard !text.isEmpty else { throw .invalidDomain }
     guard !text.hasPrefix("[") else { throw .addressLiteral }
     var labels: [String] = []

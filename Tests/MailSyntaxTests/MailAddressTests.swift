@@ -1,6 +1,6 @@
 import Testing
 
-@testable import MailerService
+import MailSyntax
 
 @Suite("Mail addresses")
 struct MailAddressTests {

@@ -1,20 +1,20 @@
 /// What may stand in a header (RFC 5322 §2.2, §3.2).
-enum HeaderText {
+package enum HeaderText {
   /// No C0 or C1 control, no DEL, none of the line breaks that only some software knows: the one gate against injected
   /// headers.
-  static func isSafe(_ scalar: Unicode.Scalar) -> Bool {
+  package static func isSafe(_ scalar: Unicode.Scalar) -> Bool {
     switch scalar.value {
     case 0x00...0x1F, 0x7F...0x9F, 0x2028, 0x2029: false
     default: true
     }
   }
 
-  static func isSafe(_ text: String) -> Bool {
+  package static func isSafe(_ text: String) -> Bool {
     text.unicodeScalars.allSatisfy(isSafe)
   }
 
   /// `atext` of RFC 5322 §3.2.3.
-  static func isAtomText(_ scalar: Unicode.Scalar) -> Bool {
+  package static func isAtomText(_ scalar: Unicode.Scalar) -> Bool {
     switch scalar {
     case "a"..."z", "A"..."Z", "0"..."9": true
     case "!", "#", "$", "%", "&", "'", "*", "+", "-", "/", "=", "?", "^", "_", "`", "{", "|", "}", "~": true
@@ -23,7 +23,7 @@ enum HeaderText {
   }
 
   /// `token` of RFC 2045 §5.1.
-  static func isToken(_ text: some StringProtocol) -> Bool {
+  package static func isToken(_ text: some StringProtocol) -> Bool {
     !text.isEmpty
       && text.unicodeScalars.allSatisfy { scalar in
         guard scalar.value > 0x20, scalar.value < 0x7F else { return false }
@@ -34,12 +34,12 @@ enum HeaderText {
       }
   }
 
-  static func isPrintableASCII(_ text: some StringProtocol) -> Bool {
+  package static func isPrintableASCII(_ text: some StringProtocol) -> Bool {
     text.utf8.allSatisfy { 0x20...0x7E ~= $0 }
   }
 
   /// A quoted string (RFC 5322 §3.2.4) with its quotes.
-  static func quoted(_ text: String) -> String {
+  package static func quoted(_ text: String) -> String {
     var result = "\""
     for scalar in text.unicodeScalars {
       if scalar == "\"" || scalar == "\\" { result.unicodeScalars.append("\\") }
@@ -49,7 +49,7 @@ enum HeaderText {
     return result
   }
 
-  static func trimmingSpaces(_ text: String) -> String {
+  package static func trimmingSpaces(_ text: String) -> String {
     guard text.utf8.first == 0x20 || text.utf8.last == 0x20 else { return text }
     var slice = text.unicodeScalars[...]
     while slice.first == " " { slice.removeFirst() }
