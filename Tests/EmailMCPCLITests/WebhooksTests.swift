@@ -43,4 +43,33 @@ import Testing
     #expect(
       try database.execute("SELECT target FROM audit_events WHERE action = 'webhook.removed'") == [[id]])
   }
+
+  @Test("what was given up is counted to 100,000, and told again piece by piece, as the tenant would do it")
+  func manyDead() async throws {
+    let database = try await PostgresFixture.database()
+    try Tenants(url: database.url(.owner)).create("acme")
+    let webhooks = try Webhooks(url: database.url(.owner))
+    let seal = ColumnSeal(Keyring(generating: "k"))
+    let id = try webhooks.add("acme", "https://crm.example", finalOnly: true, seal: seal).id
+    try database.execute(
+      """
+      INSERT INTO webhook_deliveries (tenant_id, endpoint_id, id, subject, type, payload, state, attempts, done_at)
+      SELECT 'acme', '\(id)', 'msg_' || n, 's' || n, 't', '{}', 'dead', 9, now() FROM generate_series(1, 100001) n
+      """)
+    func counts() throws -> [String?] { Array(try webhooks.list("acme")[0][4...5]) }
+    #expect(try counts() == ["0", "100000"])
+    try database.execute("DELETE FROM webhook_deliveries WHERE seq > 5001")
+    #expect(try webhooks.replay("acme", id, event: nil) == 5001)
+    #expect(try counts() == ["5001", "0"])
+    #expect(
+      try database.execute("SELECT count(*) FROM webhook_deliveries GROUP BY xmin::text ORDER BY min(seq)")
+        == [["2000"], ["2000"], ["1001"]])
+    #expect(try webhooks.replay("acme", id, event: nil) == 0)
+    try database.execute("UPDATE webhook_deliveries SET state = 'delivered', done_at = now() WHERE seq < 3")
+    #expect(try webhooks.replay("acme", id, event: "msg_2") == 1)
+    #expect(try webhooks.replay("acme", id, event: "msg_2") == 0)
+    #expect(
+      try database.execute("SELECT id FROM webhook_deliveries WHERE state = 'delivered'") == [["msg_1"]])
+    #expect(try database.execute("SELECT FROM audit_events WHERE action = 'webhook.replayed'").count == 2)
+  }
 }

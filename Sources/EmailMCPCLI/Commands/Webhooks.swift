@@ -39,28 +39,17 @@ struct Webhooks {
       try session.execute(
         """
         SELECT e.id, e.url, CASE WHEN e.final_only THEN 'final' ELSE 'all' END,
-          CASE WHEN e.disabled_at IS NULL THEN 'enabled' ELSE 'disabled' END,
-          (SELECT count(*) FROM (SELECT FROM webhook_deliveries d WHERE d.tenant_id = e.tenant_id
-            AND d.endpoint_id = e.id AND d.state = 'pending' LIMIT 100000) AS pending),
-          (SELECT count(*) FROM (SELECT FROM webhook_deliveries d WHERE d.tenant_id = e.tenant_id
-            AND d.endpoint_id = e.id AND d.state = 'dead' LIMIT 100000) AS dead)
-        FROM webhook_endpoints e WHERE e.tenant_id = $1 AND e.removed_at IS NULL ORDER BY e.created_at, e.id
+          CASE WHEN e.disabled_at IS NULL THEN 'enabled' ELSE 'disabled' END, d.pending, d.dead
+        FROM webhook_endpoints e CROSS JOIN LATERAL emailmcp.count_deliveries(e.tenant_id, e.id) AS d
+        WHERE e.tenant_id = $1 AND e.removed_at IS NULL ORDER BY e.created_at, e.id
         """, [tenant])
     }
   }
 
-  /// The row stays until a mailer purges it: to delete it would wait for those who tell it, and they for that.
   func remove(_ tenant: String, _ id: String) throws {
     try session.transaction(tenant: tenant) {
-      guard
-        try !session.execute(
-          """
-          UPDATE webhook_endpoints SET removed_at = now(), disabled_at = coalesce(disabled_at, now()),
-            secret_sealed = '', previous_sealed = NULL, previous_until = NULL
-          WHERE tenant_id = $1 AND id = $2 AND removed_at IS NULL RETURNING id
-          """, [tenant, id]
-        ).isEmpty
-      else { throw Self.unknown(tenant, id) }
+      let isRemoved = try session.execute("SELECT emailmcp.remove_webhook($1, $2)", [tenant, id])[0][0] == "t"
+      guard isRemoved else { throw Self.unknown(tenant, id) }
       try tenants.audit(tenant, "webhook.removed", target: id)
     }
   }
@@ -112,20 +101,23 @@ struct Webhooks {
     }
   }
 
-  /// Tells again what is dead (all of it, or one event in whatever state); answers how many.
+  /// Tells again what is dead (all of it, or one event in whatever state); answers how many. Many are many transactions,
+  /// the first of which is audited for all.
   func replay(_ tenant: String, _ id: String, event: String?) throws -> Int {
-    try session.transaction(tenant: tenant) {
-      try require(tenant, id)
-      let replayed = try session.execute(
-        """
-        UPDATE webhook_deliveries SET state = 'pending', attempts = 0, next_at = now(), done_at = NULL
-        WHERE tenant_id = $1 AND endpoint_id = $2 AND state <> 'pending' AND ($3::text IS NULL AND state = 'dead' OR id = $3)
-        RETURNING 1
-        """, [tenant, id, event]
-      ).count
-      if replayed > 0 { try tenants.audit(tenant, "webhook.replayed", target: id) }
-      return replayed
+    var total = 0
+    var last: String? = "0"
+    try session.transaction(tenant: tenant) { try require(tenant, id) }
+    while let after = last {
+      try session.transaction(tenant: tenant) {
+        let chunk = try session.execute(
+          "SELECT replayed, last FROM emailmcp.replay_deliveries($1, $2, $3, $4::bigint)", [tenant, id, event, after])
+        let replayed = Int(chunk[0][0]!)!
+        if total == 0, replayed > 0 { try tenants.audit(tenant, "webhook.replayed", target: id) }
+        total += replayed
+        last = chunk[0][1]
+      }
     }
+    return total
   }
 
   private func require(_ tenant: String, _ id: String) throws {

@@ -9,9 +9,6 @@ import WireCodec
 /// A tenant's endpoints and their deliveries, as the tenant itself administers them. Each change leaves an audit event.
 /// A removed endpoint's row stays until it is purged, and is none to anybody here.
 final class WebhookAdministration {
-  /// Deliveries that one transaction of a replay takes.
-  static let replayChunk = 2000
-
   private let pool: PostgresPool
   private let seal: ColumnSeal
   /// For development: endpoints on this very machine, plain http included.
@@ -72,12 +69,8 @@ final class WebhookAdministration {
     try await pool.queryApart(
       """
       SELECT e.id, e.url, e.final_only, e.disabled_at IS NULL, e.created_at,
-        CASE WHEN e.previous_until > now() THEN e.previous_until END,
-        (SELECT count(*) FROM (SELECT FROM webhook_deliveries d WHERE d.tenant_id = e.tenant_id
-          AND d.endpoint_id = e.id AND d.state = 'pending' LIMIT 100000) AS pending),
-        (SELECT count(*) FROM (SELECT FROM webhook_deliveries d WHERE d.tenant_id = e.tenant_id
-          AND d.endpoint_id = e.id AND d.state = 'dead' LIMIT 100000) AS dead)
-      FROM webhook_endpoints e
+        CASE WHEN e.previous_until > now() THEN e.previous_until END, d.pending, d.dead
+      FROM webhook_endpoints e CROSS JOIN LATERAL emailmcp.count_deliveries(e.tenant_id, e.id) AS d
       WHERE e.tenant_id = $1 AND ($2::text IS NULL OR e.id = $2) AND e.removed_at IS NULL ORDER BY e.created_at, e.id
       """, [.text(tenantID), .text(id)], tenant: tenantID
     ).map { row in
@@ -121,16 +114,10 @@ final class WebhookAdministration {
     return isThere ? secret : nil
   }
 
-  /// False: there is no such endpoint. The row and its deliveries are left to the purge: to delete them here would wait
-  /// for those who tell it, and they for that.
+  /// False: there is no such endpoint.
   func remove(_ id: String, by actor: Actor) async throws -> Bool {
     try await change(
-      "webhook.removed", id, by: actor,
-      """
-      UPDATE webhook_endpoints SET removed_at = now(), disabled_at = coalesce(disabled_at, now()), secret_sealed = '',
-        previous_sealed = NULL, previous_until = NULL
-      WHERE tenant_id = $1 AND id = $2 AND removed_at IS NULL RETURNING id
-      """, [])
+      "webhook.removed", id, by: actor, "SELECT $2 AS id WHERE emailmcp.remove_webhook($1, $2)", [])
   }
 
   /// The id of the event that will be told; nil when the endpoint is disabled.
@@ -178,55 +165,28 @@ final class WebhookAdministration {
     }
   }
 
-  /// Tells again what is dead, or one event in whatever state; answers how many.
+  /// Tells again what is dead, or one event in whatever state; answers how many. Many are many transactions, the first of
+  /// which is audited for all.
   func replay(_ id: String, event: String?, by actor: Actor) async throws -> Int64 {
-    if let event { return try await replay(id, event: event, by: actor) }
     var total: Int64 = 0
-    var last: Int64 = 0
-    while true {
-      // What dies again meanwhile is behind `last`. The first of the transactions is audited for all.
+    var last: Int64? = 0
+    while let after = last {
       let row = try await pool.queryApart(
         """
-        WITH chosen AS MATERIALIZED (
-          SELECT ARRAY(
-            SELECT seq FROM webhook_deliveries
-            WHERE tenant_id = $1 AND endpoint_id = $2 AND state = 'dead' AND seq > $4 ORDER BY seq LIMIT $5) AS seqs
-        ), replayed AS (
-          UPDATE webhook_deliveries SET state = 'pending', attempts = 0, next_at = now(), done_at = NULL
-          WHERE tenant_id = $1 AND endpoint_id = $2 AND state = 'dead'
-            AND seq = ANY ((SELECT seqs FROM chosen)::bigint[])
-          RETURNING 1
-        ), audited AS (
+        WITH replay AS MATERIALIZED (SELECT * FROM emailmcp.replay_deliveries($1, $2, $4, $5)), audited AS (
           INSERT INTO audit_events (tenant_id, actor, action, target)
-          SELECT $1, $3, 'webhook.replayed', $2 WHERE $6 AND EXISTS (SELECT FROM replayed)
+          SELECT $1, $3, 'webhook.replayed', $2 FROM replay WHERE $6 AND replayed > 0
         )
-        SELECT (SELECT count(*) FROM replayed), cardinality(seqs), coalesce(seqs[cardinality(seqs)], 0) FROM chosen
+        SELECT replayed, last FROM replay
         """,
         [
-          .text(actor.tenantID), .text(id), .text(actor.credentialID), .int8(last), .int(Self.replayChunk),
-          .bool(total == 0),
+          .text(actor.tenantID), .text(id), .text(actor.credentialID), .text(event), .int8(after), .bool(total == 0),
         ], tenant: actor.tenantID
       ).only()
       total += try row.column(0, as: Int64.self)
-      guard try row.column(1, as: Int.self) == Self.replayChunk else { return total }
-      last = try row[2]
+      last = try row[1]
     }
-  }
-
-  private func replay(_ id: String, event: String, by actor: Actor) async throws -> Int64 {
-    try await pool.queryApart(
-      """
-      WITH replayed AS (
-        UPDATE webhook_deliveries SET state = 'pending', attempts = 0, next_at = now(), done_at = NULL
-        WHERE tenant_id = $1 AND endpoint_id = $2 AND state <> 'pending' AND id = $4
-        RETURNING 1
-      ), audited AS (
-        INSERT INTO audit_events (tenant_id, actor, action, target)
-        SELECT $1, $3, 'webhook.replayed', $2 WHERE EXISTS (SELECT FROM replayed)
-      )
-      SELECT count(*) FROM replayed
-      """, [.text(actor.tenantID), .text(id), .text(actor.credentialID), .text(event)], tenant: actor.tenantID
-    ).only()[0]
+    return total
   }
 
   // MARK: Parts
