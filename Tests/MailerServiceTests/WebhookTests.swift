@@ -398,6 +398,30 @@ struct WebhookTests {
     #expect(try database.execute("SELECT count(*) FROM webhook_deliveries")[0][0] == "3")
   }
 
+  @Test("What was given up and is kept costs a purge nothing")
+  func keptDead() async throws {
+    let database = try await PostgresFixture.database()
+    try database.createTenant("acme")
+    try database.execute(
+      """
+      SELECT emailmcp.add_webhook('acme', 'we_0123456789abcdef', 'https://x.example/', true, '');
+      INSERT INTO webhook_deliveries (tenant_id, endpoint_id, id, subject, type, payload, state, done_at)
+      SELECT 'acme', 'we_0123456789abcdef', 'msg', 's', 't', '{}', 'dead',
+        now() - make_interval(days => CASE n WHEN 1 THEN 31 ELSE 10 END)
+      FROM generate_series(1, 20000) n
+      """)
+    // The first in a session reads the catalogue.
+    let plan = try database.execute(
+      """
+      SELECT emailmcp.purge_webhooks();
+      EXPLAIN (ANALYZE, BUFFERS, TIMING OFF) SELECT emailmcp.purge_webhooks()
+      """, as: .service)
+    let line = try #require(plan.compactMap { $0[0] }.first { $0.contains("Buffers: shared") })
+    let pages = line.split(separator: " ").compactMap { $0.hasPrefix("hit=") ? Int($0.dropFirst(4)) : nil }
+    #expect(try #require(pages.first) < 100, "\(line)")
+    #expect(try database.execute("SELECT FROM webhook_deliveries").count == 19_999)
+  }
+
   @Test("Without the development flag nothing goes to this machine, by no way to write it")
   func serverSideRequests() async throws {
     try await MailerHarness.run { harness in

@@ -58,5 +58,50 @@ BEGIN
   END IF;
 END $$;
 
+-- What was given up is kept for 30 days. In the index by time alone it stood before what was delivered and may go, so that
+-- every purge read all of it.
+CREATE INDEX webhook_deliveries_ended ON webhook_deliveries (state, done_at) WHERE state <> 'pending';
+DROP INDEX webhook_deliveries_done;
+
+-- Removes up to `p_limit` of each: what was delivered more than 3 days ago and what was given up more than 30 days ago
+-- (until then it can be told again); what removed endpoints have, waiting or done; removed endpoints that have nothing
+-- any more. Those stay for a minute, so that nobody who had seen them before waits for their rows. Answers how many in
+-- all: at least `p_limit` when there may be more.
+CREATE OR REPLACE FUNCTION emailmcp.purge_webhooks(p_limit integer DEFAULT 5000) RETURNS bigint
+LANGUAGE plpgsql SECURITY DEFINER
+SET search_path = public, pg_temp
+AS $$
+DECLARE
+  outer_scope text := coalesce(current_setting('emailmcp.scope', true), '');
+  removed bigint := 0;
+  n bigint;
+BEGIN
+  PERFORM set_config('emailmcp.scope', 'purge', true);
+  DELETE FROM webhook_deliveries WHERE ctid = ANY (ARRAY(
+    SELECT ctid FROM webhook_deliveries WHERE state = 'delivered' AND done_at < now() - interval '3 days'
+    ORDER BY done_at LIMIT p_limit FOR UPDATE SKIP LOCKED));
+  GET DIAGNOSTICS n = ROW_COUNT; removed := removed + n;
+  DELETE FROM webhook_deliveries WHERE ctid = ANY (ARRAY(
+    SELECT ctid FROM webhook_deliveries WHERE state = 'dead' AND done_at < now() - interval '30 days'
+    ORDER BY done_at LIMIT p_limit FOR UPDATE SKIP LOCKED));
+  GET DIAGNOSTICS n = ROW_COUNT; removed := removed + n;
+  -- Endpoint by endpoint, each by its key: there are few, and the table of deliveries is large.
+  DELETE FROM webhook_deliveries WHERE ctid = ANY (ARRAY(
+    SELECT d.place FROM webhook_endpoints e CROSS JOIN LATERAL (
+      SELECT ctid AS place FROM webhook_deliveries
+      WHERE tenant_id = e.tenant_id AND endpoint_id = e.id LIMIT p_limit FOR UPDATE SKIP LOCKED) AS d
+    WHERE e.removed_at IS NOT NULL LIMIT p_limit));
+  GET DIAGNOSTICS n = ROW_COUNT; removed := removed + n;
+  DELETE FROM webhook_endpoints WHERE ctid = ANY (ARRAY(
+    SELECT e.ctid FROM webhook_endpoints e
+    WHERE e.removed_at < now() - interval '1 minute'
+      AND (SELECT d.seq FROM webhook_deliveries d
+        WHERE d.tenant_id = e.tenant_id AND d.endpoint_id = e.id LIMIT 1) IS NULL
+    LIMIT p_limit));
+  GET DIAGNOSTICS n = ROW_COUNT; removed := removed + n;
+  PERFORM set_config('emailmcp.scope', outer_scope, true);
+  RETURN removed;
+END $$;
+
 REVOKE ALL ON ALL FUNCTIONS IN SCHEMA emailmcp FROM PUBLIC;
 GRANT EXECUTE ON ALL FUNCTIONS IN SCHEMA emailmcp TO emailmcp_service;
