@@ -105,6 +105,42 @@ struct QueueTests {
     }
   }
 
+  @Test("Under retry a mail that Gmail only told to wait can be taken back, and has all its tries before it")
+  func cancelledAfterRefusal() async throws {
+    try await MailerHarness.run { harness in
+      harness.gmail.script = { _, _ in
+        .status(429, reason: "userRateLimitExceeded", headers: "Retry-After: 3600\r\n")
+      }
+      let mail = try await harness.send {
+        $0.onAmbiguous = .retry
+        $0.wait = ProtobufDuration(.zero)
+      }
+      let tried = "SELECT attempts || ' ' || ambiguous_tries FROM send_jobs WHERE lease_until IS NULL"
+      #expect(try await harness.eventually { try harness.value(tried) == "1 0" })
+      _ = try await harness.call(Mailer.cancelMessage, Mailer.CancelMessageRequest { $0.id = mail.id })
+      #expect(try await harness.get(mail.id).status == .cancelled)
+    }
+  }
+
+  @Test("A try of unknown fate is counted once, though the database is told twice")
+  func requeuedTwice() async throws {
+    try await MailerHarness.run(mailers: 0) { harness in
+      let now = Timestamp(milliseconds: Timestamp.now().milliseconds)
+      let key = MailKey(tenantID: "acme", userID: "ann", id: UUIDv7(at: now, random: (1, 1)))
+      try await harness.abandon(key, hasIntent: true, policy: .retry)
+      let requeue = SendAttempt.Requeue(
+        reason: .ambiguous, at: now + .seconds(600), isFailure: false, pausesMailbox: false)
+      try await harness.withStore { store in
+        for _ in 0..<2 {
+          let isMine = try await store.requeue(
+            requeue, of: key, epoch: 1, googleSub: "sub-ann", attempts: 1, payload: nil)
+          #expect(isMine)
+        }
+      }
+      #expect(try harness.value("SELECT attempts || ' ' || ambiguous_tries FROM send_jobs") == "1 1")
+    }
+  }
+
   @Test("A lapsed lease without intent is queued again and sent; with intent the fate is unknown")
   func recovered() async throws {
     try await MailerHarness.run(users: ["ann", "bea"]) { harness in
@@ -133,15 +169,16 @@ struct QueueTests {
       let key = MailKey(tenantID: "acme", userID: "ann", id: UUIDv7(at: now, random: (1, 1)))
       try await harness.abandon(key, hasIntent: true, policy: .retry)
       try await harness.withStore { store in
-        for tries in 1...SendAttempt.ambiguousTries {
+        for tries in 1...SendAttempt.mostAmbiguousTries {
           try harness.expireLeases()
           try await store.wakeLapsed()
           let mail = try #require(try await store.claim(worker: "dies too", limit: 1).first)
-          #expect(mail.attempts == tries)
+          #expect(mail.attempts == tries && mail.ambiguousTries == tries)
           var attempt = SendAttempt(
-            lease: Lease(epoch: mail.epoch, until: .seconds(15)), attempts: mail.attempts, policy: mail.policy,
-            failingSince: nil, awaitedUntil: nil, hasIntent: mail.hasIntent)
-          #expect((attempt.claimed(time: now) == .obtainToken) == (tries < SendAttempt.ambiguousTries))
+            lease: Lease(epoch: mail.epoch, until: .seconds(15)), attempts: mail.attempts,
+            ambiguousTries: mail.ambiguousTries, policy: mail.policy, failingSince: nil, awaitedUntil: nil,
+            hasIntent: mail.hasIntent)
+          #expect((attempt.claimed(time: now) == .obtainToken) == (tries < SendAttempt.mostAmbiguousTries))
         }
       }
       try harness.expireLeases()

@@ -229,10 +229,8 @@ final class Courier {
     if requeue.pausesProject {
       pause.pause(until: .current() + (requeue.at - .now()), isCut: requeue.reason == .projectRate)
     }
-    var mail = work.delivery.mail
-    let isKept = work.delivery.isPayloadStored && mail.mayHaveBeenSent == work.attempt.mayHaveBeenSent
-    mail.mayHaveBeenSent = work.attempt.mayHaveBeenSent
-    let payload = isKept ? nil : try seal.seal(mail, of: work.delivery.key)
+    let payload =
+      work.delivery.isPayloadStored ? nil : try seal.seal(work.delivery.mail, of: work.delivery.key)
     let isMine = try await store.requeue(
       requeue, of: work.delivery.key, epoch: work.attempt.lease.epoch, googleSub: work.delivery.googleSub,
       attempts: work.attempt.attempts, payload: payload, story: work.story)

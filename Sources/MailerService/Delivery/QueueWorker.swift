@@ -139,8 +139,9 @@ final class QueueWorker {
 
   private func carry(_ mail: MailStore.ClaimedMail, askedAt: Duration) async {
     var attempt = SendAttempt(
-      lease: Courier.lease(epoch: mail.epoch, askedAt: askedAt), attempts: mail.attempts, policy: mail.policy,
-      failingSince: mail.failingSince, awaitedUntil: nil, hasIntent: mail.hasIntent)
+      lease: Courier.lease(epoch: mail.epoch, askedAt: askedAt), attempts: mail.attempts,
+      ambiguousTries: mail.ambiguousTries, policy: mail.policy, failingSince: mail.failingSince, awaitedUntil: nil,
+      hasIntent: mail.hasIntent)
     var first = attempt.claimed(time: .now())
     do {
       // Nothing is opened of a mail that will not be sent.
@@ -150,7 +151,6 @@ final class QueueWorker {
         guard let stored else { return }
         do throws(SealError) {
           payload = try seal.open(stored, of: mail.key)
-          attempt.payloadOpened(mayHaveBeenSent: payload.mayHaveBeenSent)
         } catch {
           first = attempt.payloadUnreadable(time: .now(), jitter: .random(in: 0..<1))
           logger.error(

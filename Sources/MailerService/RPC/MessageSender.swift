@@ -305,7 +305,7 @@ final class MessageSender {
   ) async throws -> Mailer.SendMessageResponse {
     let key = mail.acceptance.key
     var attempt = SendAttempt(
-      lease: lease, attempts: 0, policy: order.policy, failingSince: nil,
+      lease: lease, attempts: 0, ambiguousTries: 0, policy: order.policy, failingSince: nil,
       awaitedUntil: Courier.clock() + (order.deadline - .current()), hasIntent: true)
     let first = attempt.acceptedForSending(now: Courier.clock())
     let delivery = Delivery(

@@ -8,18 +8,16 @@ struct MailPayload: Sendable, Equatable {
   var threadID: String?
   /// The addresses that reports count.
   var recipients: [String]
-  /// An earlier request with this mail may have been taken (see `SendAttempt.mayHaveBeenSent`).
-  var mayHaveBeenSent = false
 
   // MARK: Bytes
 
   private static let version: UInt8 = 1
-  /// The same, of a mail that may have been sent.
+  /// The same, as an earlier release wrote it of a mail that may have been sent.
   private static let versionMayHaveBeenSent: UInt8 = 2
 
   /// Version, thread id, recipients, mail; lengths in four bytes, big-endian.
   func bytes() -> [UInt8] {
-    var output: [UInt8] = [mayHaveBeenSent ? Self.versionMayHaveBeenSent : Self.version]
+    var output: [UInt8] = [Self.version]
     output.reserveCapacity(mail.count + recipients.reduce(64) { $0 + $1.utf8.count + 4 })
     Self.append(threadID ?? "", to: &output)
     Self.append(UInt32(recipients.count), to: &output)
@@ -45,7 +43,6 @@ struct MailPayload: Sendable, Equatable {
       guard let recipient = Self.text(bytes, &position) else { return nil }
       recipients.append(recipient)
     }
-    mayHaveBeenSent = version == Self.versionMayHaveBeenSent
     threadID = thread.isEmpty ? nil : thread
     mail = Array(bytes[position...])
   }

@@ -149,6 +149,7 @@ final class MailStore {
     var key: MailKey
     var googleSub: String
     var attempts: Int
+    var ambiguousTries: Int
     var policy: SendAttempt.AmbiguityPolicy
     var epoch: Int64
     var hasIntent: Bool
@@ -164,7 +165,7 @@ final class MailStore {
     let rows = try await pool.query(
       """
       SELECT tenant_id, user_id, id, mailbox, attempts, on_ambiguous, epoch, intent, payload, coalesce(payload_bytes, 0),
-        failing_since
+        failing_since, ambiguous_tries
       FROM emailmcp.claim_jobs($1, $2, make_interval(secs => $3), $4, $5, $6)
       """,
       [
@@ -178,7 +179,8 @@ final class MailStore {
   func claimLost(worker: String, limit: Int) async throws -> [ClaimedMail] {
     try await pool.query(
       """
-      SELECT tenant_id, user_id, id, mailbox, attempts, on_ambiguous, epoch, intent, NULL::bytea, 0, failing_since
+      SELECT tenant_id, user_id, id, mailbox, attempts, on_ambiguous, epoch, intent, NULL::bytea, 0, failing_since,
+        ambiguous_tries
       FROM emailmcp.claim_lost($1, $2, make_interval(secs => $3))
       """, [.text(worker), .int4(Int32(limit)), .seconds(Lease.duration)]
     ).map(Self.claimed)
@@ -188,7 +190,8 @@ final class MailStore {
     let id: UniqueID = try row[2]
     return ClaimedMail(
       key: MailKey(tenantID: try row[0], userID: try row[1], id: UUIDv7(id)), googleSub: try row[3],
-      attempts: try row[4], policy: try SendAttempt.AmbiguityPolicy(rawValue: row[5]) ?? .hold, epoch: try row[6],
+      attempts: try row[4], ambiguousTries: try row[11],
+      policy: try SendAttempt.AmbiguityPolicy(rawValue: row[5]) ?? .hold, epoch: try row[6],
       hasIntent: try row[7], payload: try row[8], payloadBytes: try row[9], failingSince: try row[10])
   }
 

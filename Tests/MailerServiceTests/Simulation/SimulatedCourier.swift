@@ -51,11 +51,11 @@ final class SimulatedCourier {
         ended(isMine ? status : nil)
       }
     case .requeue(let requeue):
-      let (runAt, attempts, maybe) = (mailer.nanoseconds(requeue.at), attempt.attempts, attempt.mayHaveBeenSent)
+      let (runAt, attempts) = (mailer.nanoseconds(requeue.at), attempt.attempts)
       step {
         $0.requeue(
           id, epoch, runAt: runAt, attempts: attempts, freeAt: requeue.pausesMailbox ? runAt : nil,
-          mayHaveBeenSent: maybe)
+          wasSent: requeue.reason == .ambiguous)
       } then: { [self] _ in
         attempt.ended()
         ended(nil)

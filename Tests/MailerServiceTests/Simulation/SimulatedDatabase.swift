@@ -15,11 +15,11 @@ struct SimulatedDatabase {
     var mailbox: Int
     var runAt: Int64
     var attempts = 0
+    var ambiguousTries = 0
     var policy: SendAttempt.AmbiguityPolicy
     var epoch: Int64
     var leaseUntil: Int64?
     var intent = false
-    var mayHaveBeenSent = false
   }
 
   struct Mailbox {
@@ -86,7 +86,10 @@ struct SimulatedDatabase {
       var job = first
       if flaw != .leaseWithoutEpoch { job.epoch += 1 }
       job.leaseUntil = now + Self.lease
-      if job.intent { job.attempts += 1 }
+      if job.intent {
+        job.attempts += 1
+        job.ambiguousTries += 1
+      }
       jobs[id] = job
       hold(mailbox, id, now)
       claimed.append(Claimed(id: id, job: job))
@@ -159,14 +162,14 @@ struct SimulatedDatabase {
   }
 
   mutating func requeue(
-    _ id: Int, _ epoch: Int64, runAt: Int64, attempts: Int, freeAt: Int64?, mayHaveBeenSent: Bool
+    _ id: Int, _ epoch: Int64, runAt: Int64, attempts: Int, freeAt: Int64?, wasSent: Bool
   ) -> Bool {
     guard var job = mine(id, epoch) else { return false }
+    if job.intent, wasSent, flaw != .failedAfterUnknown { job.ambiguousTries += 1 }
     job.leaseUntil = nil
     job.intent = false
     job.runAt = runAt
     job.attempts = attempts
-    if mayHaveBeenSent, flaw != .failedAfterUnknown { job.mayHaveBeenSent = true }
     jobs[id] = job
     log[id] = .queued
     release(job.mailbox, id, freeAt: freeAt ?? 0)
@@ -175,7 +178,7 @@ struct SimulatedDatabase {
 
   mutating func cancel(_ id: Int, now: Int64) -> Bool {
     guard let job = jobs[id], !job.intent, (job.leaseUntil ?? 0) <= now else { return false }
-    guard job.policy == .hold || job.attempts == 0 || flaw == .cancelledAfterUnknown else { return false }
+    guard job.ambiguousTries == 0 || flaw == .cancelledAfterUnknown else { return false }
     jobs[id] = nil
     log[id] = .cancelled
     return true

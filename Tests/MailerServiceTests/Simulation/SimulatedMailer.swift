@@ -91,10 +91,9 @@ final class SimulatedMailer {
     let mail = simulation.mails[claimed.id]
     let policy = simulation.flaw == .retryAfterUnknown ? .retry : job.policy
     var attempt = SendAttempt(
-      lease: Courier.lease(epoch: job.epoch, askedAt: askedAt), attempts: job.attempts, policy: policy,
-      failingSince: nil, awaitedUntil: nil, hasIntent: job.intent)
+      lease: Courier.lease(epoch: job.epoch, askedAt: askedAt), attempts: job.attempts,
+      ambiguousTries: job.ambiguousTries, policy: policy, failingSince: nil, awaitedUntil: nil, hasIntent: job.intent)
     let first = attempt.claimed(time: time)
-    if first == .obtainToken { attempt.payloadOpened(mayHaveBeenSent: job.mayHaveBeenSent) }
     carry(mail, attempt, first) { [self] _ in if !isDraining { hint() } }
   }
 

@@ -79,8 +79,8 @@ struct SimulatedPlatform {
       case .send(let epoch):
         let policy = simulation.flaw == .retryAfterUnknown ? .retry : mail.policy
         var attempt = SendAttempt(
-          lease: Courier.lease(epoch: epoch, askedAt: asked), attempts: 0, policy: policy, failingSince: nil,
-          awaitedUntil: mailer.clock + MessageSender.defaultWait, hasIntent: true)
+          lease: Courier.lease(epoch: epoch, askedAt: asked), attempts: 0, ambiguousTries: 0, policy: policy,
+          failingSince: nil, awaitedUntil: mailer.clock + MessageSender.defaultWait, hasIntent: true)
         let first = attempt.acceptedForSending(now: mailer.clock)
         mailer.letGo(mail.id)
         mailer.carry(mail, attempt, first) { status in

@@ -81,8 +81,8 @@ struct SendAttempt: Sendable, Equatable {
   static let tokenInterval: Duration = .seconds(5)
   /// How soon to look again at a mail that does not open: its key is the operator's to give back.
   static let unreadableInterval: Duration = .seconds(60)
-  /// Tries under `retry` before an unknown fate is recorded after all.
-  static let ambiguousTries = 5
+  /// Requests of unknown fate under `retry` before that is recorded after all.
+  static let mostAmbiguousTries = 5
   /// How long an ending that the database does not take is kept and tried again: it is known here and nowhere else.
   static let recordPatience: Duration = .seconds(60)
 
@@ -90,14 +90,13 @@ struct SendAttempt: Sendable, Equatable {
   private(set) var lease: Lease
   /// Requests so far that may have reached Gmail, and failures to reach it.
   private(set) var attempts: Int
+  /// Those of them whose fate nobody knows, here or in other workers' hands.
+  private(set) var ambiguousTries: Int
   let policy: AmbiguityPolicy
   /// The first of the failures in a row before this try.
   let failingSince: Timestamp?
   /// Until then somebody waits for the outcome, and a lost grant is told as a failure instead of parking the mail.
   let awaitedUntil: Duration?
-  /// A request whose fate nobody knows went before, here or in another worker's hands: from then on the mail can be
-  /// `success` or `unknown`, and never `failed`.
-  private(set) var mayHaveBeenSent = false
   private var hasIntent: Bool
   private var hasRenewedToken = false
   private var hasRepeatedUnprocessed = false
@@ -109,16 +108,20 @@ struct SendAttempt: Sendable, Equatable {
 
   /// - Parameter hasIntent: recorded already: together with the acceptance, or by a worker that died.
   init(
-    lease: Lease, attempts: Int, policy: AmbiguityPolicy, failingSince: Timestamp?, awaitedUntil: Duration?,
-    hasIntent: Bool
+    lease: Lease, attempts: Int, ambiguousTries: Int, policy: AmbiguityPolicy, failingSince: Timestamp?,
+    awaitedUntil: Duration?, hasIntent: Bool
   ) {
     self.lease = lease
     self.attempts = attempts
+    self.ambiguousTries = ambiguousTries
     self.policy = policy
     self.failingSince = failingSince
     self.awaitedUntil = awaitedUntil
     self.hasIntent = hasIntent
   }
+
+  /// From then on the mail can be `success` or `unknown`, and never `failed`.
+  private var mayHaveBeenSent: Bool { ambiguousTries > 0 }
 
   // MARK: Beginnings
 
@@ -128,23 +131,18 @@ struct SendAttempt: Sendable, Equatable {
   }
 
   /// The mail was claimed from the queue. Intent without outcome means that a worker died with it: its fate is unknown.
-  /// That try is among `attempts`: the claim has counted it.
+  /// That try is among `ambiguousTries`: the claim has counted it.
   mutating func claimed(time: Timestamp) -> Action {
-    if hasIntent {
-      mayHaveBeenSent = true
-      guard policy == .retry, attempts < Self.ambiguousTries else { return finish(.unknown(.outcomeUnknown)) }
-    }
+    if hasIntent, !mayTryAgain { return finish(.unknown(.outcomeUnknown)) }
     state = .obtainingToken
     return .obtainToken
   }
 
-  /// What the queue keeps with the mail was read.
-  mutating func payloadOpened(mayHaveBeenSent wasSent: Bool) { mayHaveBeenSent = mayHaveBeenSent || wasSent }
+  /// After a request of unknown fate.
+  private var mayTryAgain: Bool { policy == .retry && ambiguousTries < Self.mostAmbiguousTries }
 
   /// What the queue keeps does not open, for want of its key: the mailbox goes on without it.
   mutating func payloadUnreadable(time: Timestamp, jitter: Double) -> Action {
-    // Whether it may have been sent is written inside, or could not be written there now.
-    if policy == .retry, attempts > 0 { mayHaveBeenSent = true }
     let since = failingSince ?? time
     guard !mayHaveBeenSent, time - since < Self.patience else { return finish(.failed(.unreadable)) }
     let at = time + Self.unreadableInterval * (0.8 + 0.4 * jitter)
@@ -250,9 +248,9 @@ struct SendAttempt: Sendable, Equatable {
       return requeue(.notSent, at: time + delay, isFailure: true, time: time)
     case .unknown(_, let retryAt):
       attempts += 1
-      mayHaveBeenSent = true
-      guard policy == .retry, attempts < Self.ambiguousTries else { return finish(.unknown(.outcomeUnknown)) }
-      let delay = RetryDelay.rateLimit.delay(failures: attempts, jitter: jitter)
+      ambiguousTries += 1
+      guard mayTryAgain else { return finish(.unknown(.outcomeUnknown)) }
+      let delay = RetryDelay.rateLimit.delay(failures: ambiguousTries, jitter: jitter)
       let soonest = max(time + delay, retryAt ?? time)
       return giveBack(Requeue(reason: .ambiguous, at: soonest, isFailure: false, pausesMailbox: false))
     }
