@@ -222,6 +222,44 @@ struct BatchTests {
     }
   }
 
+  @Test(
+    "A large mail that small ones have passed for a day is next: they wait until there is room for it",
+    arguments: [23, 25])
+  func putOffForADay(hours: Int) async throws {
+    try await MailerHarness.run(dailyRecipients: 3) { harness in
+      #expect(try await harness.send().status == .success)
+      let large = try await harness.send {
+        $0.cc = ["cat", "dan"].map { name in Mailer.Address { $0.email = "\(name)@example.com" } }
+        $0.wait = ProtobufDuration(.zero)
+      }
+      let isPutOff = try await harness.eventually {
+        try harness.value("SELECT put_off_at > now() - interval '1 min' FROM send_jobs") == "t"
+      }
+      #expect(isPutOff)
+      try harness.database.execute("UPDATE send_jobs SET put_off_at = now() - interval '\(hours) h'")
+      let small = try await harness.send { $0.wait = ProtobufDuration(.zero) }
+      guard hours > 24 else {
+        #expect(try await harness.eventually { try await harness.get(small.id).status == .success })
+        return
+      }
+      let waits = try await harness.eventually {
+        try harness.value("SELECT paused_reason FROM mailboxes WHERE next_free_at > now() + interval '23 h'")
+          == "daily_limit"
+      }
+      #expect(waits)
+      let urgent = try await harness.send { $0.wait = ProtobufDuration(.milliseconds(100)) }
+      #expect(urgent.status == .queued && harness.gmail.requests.count == 1)
+      // A day later the hours have left the window.
+      try harness.database.execute(
+        """
+        UPDATE mailboxes SET usage_hour = usage_hour - interval '25 h', next_free_at = now(), wake_at = now();
+        DELETE FROM mailbox_usage
+        """)
+      #expect(try await harness.eventually { try await harness.get(large.id).status == .success })
+      #expect(try await harness.get(small.id).status == .queued && harness.gmail.requests.count == 2)
+    }
+  }
+
   @Test("Large mails that the day has no room for keep no small one behind them waiting")
   func manyTooLargeForToday() async throws {
     try await MailerHarness.run(dailyRecipients: 3) { harness in

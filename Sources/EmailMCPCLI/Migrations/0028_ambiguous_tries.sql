@@ -6,6 +6,11 @@ ALTER TABLE send_jobs ADD COLUMN ambiguous_tries integer NOT NULL DEFAULT 0;  --
 SELECT set_config('emailmcp.scope', 'queue', true);
 UPDATE send_jobs SET ambiguous_tries = attempts WHERE on_ambiguous = 'retry' AND attempts > 0;
 
+-- A mail with more recipients than its mailbox's day had room for was put off again and again while small ones kept using
+-- the room up. After a day of that the room is kept for it.
+ALTER TABLE send_jobs ADD COLUMN put_off_at timestamptz;      -- since when it has waited for its mailbox's day
+CREATE INDEX send_jobs_put_off ON send_jobs (mailbox, put_off_at) WHERE put_off_at IS NOT NULL;
+
 -- Leases up to `p_limit` due jobs for `p_worker`, at most one a mailbox: interactive mail and lapsed leases first, with
 -- every ninth place for the rest; tenants in turn; oldest first within one. The session remembers the turns
 -- (`emailmcp.turn` of bulk, `emailmcp.urgent_turn` of interactive mail) and the places since the last of bulk mail
@@ -14,7 +19,8 @@ UPDATE send_jobs SET ambiguous_tries = attempts WHERE on_ambiguous = 'retry' AND
 -- true means that its outcome is unknown and that it must not simply be sent. Its recipients are counted already, and
 -- so is the try that it lapsed in: counted by who claims it, it would be forgotten when that one dies too.
 -- A mail with more recipients than its mailbox's day has room for is put off by itself; a mailbox whose day is used up
--- sleeps until it has room.
+-- sleeps until it has room. A mail that has been put off for 24 hours comes before all of its mailbox but lapsed leases, and
+-- the mailbox sleeps until it has room for it.
 -- `failing_since`: null where the mail was due for an hour and nobody tried it; what comes then is a row of its own.
 -- A payload over `p_inline_bytes` comes as null: read it by itself.
 DROP FUNCTION emailmcp.claim_jobs(text, integer, interval, double precision, integer, integer, integer);
@@ -78,8 +84,12 @@ BEGIN
   ), head AS MATERIALIZED (
     SELECT r.google_sub, j.tenant_id, j.user_id, j.id, j.run_at, j.recipients, j.rank = 0 AS lapsed,
            j.class % 2 <> 0 AND j.rank > 0 AS is_bulk,
-           emailmcp.day_room(m.usage_before + m.usage_now, p_day_limit, m.day_limit, m.day_limit_until, moment) AS room
+           -- The room is kept for a mail that has waited for it: without enough for that there is none.
+           CASE WHEN j.rank = 1 AND j.recipients > d.room THEN d.room - j.recipients + 1 ELSE d.room END AS room
     FROM unnest(ready) AS r (google_sub) JOIN mailboxes m ON m.google_sub = r.google_sub COLLATE "C"
+    CROSS JOIN LATERAL (
+      SELECT emailmcp.day_room(m.usage_before + m.usage_now, p_day_limit, m.day_limit, m.day_limit_until, moment) AS room
+      OFFSET 0) AS d
     CROSS JOIN LATERAL (
       SELECT * FROM (
         SELECT * FROM (
@@ -90,14 +100,20 @@ BEGIN
         UNION ALL
         SELECT * FROM (
           SELECT 1, s.tenant_id, s.user_id, s.id, s.run_at, s.class, s.recipients FROM send_jobs s
-          WHERE s.mailbox = r.google_sub COLLATE "C" AND s.class IN (0, 2) AND s.lease_until IS NULL
-            AND s.run_at <= moment
-          ORDER BY s.run_at LIMIT 1 FOR UPDATE SKIP LOCKED) AS b
+          WHERE s.mailbox = r.google_sub COLLATE "C" AND s.put_off_at <= moment - interval '24 hours'
+            AND s.lease_until IS NULL AND s.run_at < 'infinity'
+          ORDER BY s.put_off_at LIMIT 1 FOR UPDATE SKIP LOCKED) AS b
         UNION ALL
         SELECT * FROM (
           SELECT 2, s.tenant_id, s.user_id, s.id, s.run_at, s.class, s.recipients FROM send_jobs s
-          WHERE s.mailbox = r.google_sub COLLATE "C" AND s.lease_until IS NULL AND s.run_at <= moment
+          WHERE s.mailbox = r.google_sub COLLATE "C" AND s.class IN (0, 2) AND s.lease_until IS NULL
+            AND s.run_at <= moment
           ORDER BY s.run_at LIMIT 1 FOR UPDATE SKIP LOCKED) AS c
+        UNION ALL
+        SELECT * FROM (
+          SELECT 3, s.tenant_id, s.user_id, s.id, s.run_at, s.class, s.recipients FROM send_jobs s
+          WHERE s.mailbox = r.google_sub COLLATE "C" AND s.lease_until IS NULL AND s.run_at <= moment
+          ORDER BY s.run_at LIMIT 1 FOR UPDATE SKIP LOCKED) AS d
       ) AS any_of ORDER BY rank LIMIT 1
     ) AS j
   ), fitting AS MATERIALIZED (
@@ -136,7 +152,7 @@ BEGIN
       FROM chosen c WHERE m.google_sub = c.google_sub
   )
   UPDATE send_jobs s
-    SET epoch = s.epoch + 1, lease_owner = p_worker, lease_until = moment + p_lease,
+    SET epoch = s.epoch + 1, lease_owner = p_worker, lease_until = moment + p_lease, put_off_at = NULL,
         attempts = s.attempts + s.intent::integer, ambiguous_tries = s.ambiguous_tries + s.intent::integer
     FROM chosen c WHERE s.tenant_id = c.tenant_id AND s.user_id = c.user_id AND s.id = c.id
   RETURNING s.tenant_id, s.user_id, s.id, s.created_at, s.mailbox, s.class, s.run_at, s.attempts, s.on_ambiguous,
@@ -271,6 +287,40 @@ BEGIN
       AND id = p_id;
   RETURN CASE WHEN found_status IS NULL THEN 'not_found' WHEN found_status = 'cancelled' THEN 'cancelled'
     ELSE 'too_late' END;
+END $$;
+
+-- Puts off what the day has no room for, of mailboxes that the caller has locked. Of a mailbox with room only that mail
+-- waits, and with it those of the next 64 that are too large likewise, so that what fits need not wait for a look at each
+-- of them.
+CREATE OR REPLACE FUNCTION emailmcp.put_off(p_heads emailmcp.queue_head[], p_moment timestamptz) RETURNS void
+LANGUAGE plpgsql SECURITY INVOKER
+AS $$
+DECLARE
+  this_hour timestamptz := date_bin('1 hour', p_moment, 'epoch');
+BEGIN
+  WITH narrow AS MATERIALIZED (
+    SELECT * FROM unnest(p_heads) AS h WHERE h.place IS NULL AND h.room > 0
+  ), large AS MATERIALIZED (
+    SELECT n.tenant_id, n.user_id, n.id, n.google_sub, n.recipients - n.room AS missing FROM narrow n
+    UNION
+    SELECT q.tenant_id, q.user_id, q.id, n.google_sub, q.recipients - n.room FROM narrow n CROSS JOIN LATERAL (
+      SELECT s.tenant_id, s.user_id, s.id, s.recipients FROM send_jobs s
+      WHERE s.mailbox = n.google_sub AND s.lease_until IS NULL AND s.run_at <= p_moment
+      ORDER BY s.run_at LIMIT 64 FOR UPDATE SKIP LOCKED) AS q
+    WHERE q.recipients > n.room
+  )
+  UPDATE send_jobs s
+    SET run_at = emailmcp.day_frees_at(l.google_sub, this_hour, l.missing),
+        put_off_at = coalesce(s.put_off_at, p_moment),
+        -- The one that looks whether the account is back stays the one that looks.
+        parked = CASE WHEN s.parked = 'reauth_required' THEN s.parked ELSE 'daily_limit' END
+    FROM large l WHERE s.tenant_id = l.tenant_id AND s.user_id = l.user_id AND s.id = l.id;
+  UPDATE mailboxes m
+    SET (next_free_at, wake_at, urgent_at, wake_tenant) = (
+          SELECT f, t.wake, t.urgent, t.tenant FROM emailmcp.day_frees_at(h.google_sub, this_hour, 1 - h.room) AS f
+          CROSS JOIN LATERAL emailmcp.next_turn(m.google_sub, f) AS t),
+        paused_reason = 'daily_limit', waiting = true
+    FROM unnest(p_heads) AS h WHERE m.google_sub = h.google_sub AND h.place IS NULL AND h.room <= 0;
 END $$;
 
 REVOKE ALL ON ALL FUNCTIONS IN SCHEMA emailmcp FROM PUBLIC;
