@@ -90,6 +90,27 @@ struct BatchTests {
     }
   }
 
+  @Test("Recording an intent waits for no mailbox, its user's account being back or not")
+  func intentsLockNoMailbox() async throws {
+    try await MailerHarness.run(mailers: 0) { harness in
+      let now = Timestamp(milliseconds: Timestamp.now().milliseconds)
+      let keys = (1...2).map { MailKey(tenantID: "acme", userID: "ann", id: UUIDv7(at: now, random: (1, $0))) }
+      try await harness.abandon(keys[0], hasIntent: false)
+      try harness.database.execute(
+        """
+        UPDATE send_jobs SET parked = 'reauth_required';
+        INSERT INTO send_jobs (tenant_id, user_id, id, created_at, mailbox, class, run_at, parked, payload)
+        SELECT 'acme', 'ann', '\(keys[1].id)', now(), 'sub-ann', 1, 'infinity', 'reauth_required', 'x'
+        """)
+      try await harness.withStore { store in
+        try await harness.holding(mailbox: "sub-ann") {
+          let isMine = try await store.recordIntent(.init(key: keys[0], googleSub: "sub-ann", epoch: 1))
+          #expect(isMine)
+        }
+      }
+    }
+  }
+
   @Test("A mail that the database refuses takes no other along; two with one key are one")
   func apart() async throws {
     try await MailerHarness.run(users: ["ann", "bea", "cid"]) { harness in

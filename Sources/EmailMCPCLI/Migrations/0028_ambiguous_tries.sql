@@ -31,7 +31,7 @@ RETURNS TABLE (
   tenant_id text, user_id text, id uuid, created_at timestamptz, mailbox text, class smallint, run_at timestamptz,
   attempts integer, on_ambiguous text, recipients integer, epoch bigint, lease_until timestamptz, intent boolean,
   intent_at timestamptz, cancel_requested boolean, payload_bytes integer, payload bytea, failing_since timestamptz,
-  ambiguous_tries integer)
+  ambiguous_tries integer, parked text)
 LANGUAGE plpgsql SECURITY DEFINER
 SET search_path = public, pg_temp
 AS $$
@@ -158,7 +158,7 @@ BEGIN
   RETURNING s.tenant_id, s.user_id, s.id, s.created_at, s.mailbox, s.class, s.run_at, s.attempts, s.on_ambiguous,
     s.recipients, s.epoch, s.lease_until, s.intent, s.intent_at, s.cancel_requested, octet_length(s.payload),
     CASE WHEN octet_length(s.payload) <= p_inline_bytes THEN s.payload END,
-    CASE WHEN s.run_at > moment - interval '1 hour' THEN s.failing_since END, s.ambiguous_tries;
+    CASE WHEN s.run_at > moment - interval '1 hour' THEN s.failing_since END, s.ambiguous_tries, s.parked;
   IF EXISTS (SELECT FROM unnest(heads) AS h WHERE h.place IS NULL) THEN
     PERFORM emailmcp.put_off(heads, moment);
   END IF;
@@ -222,7 +222,7 @@ END $$;
 -- so its recipients count against the mailbox's day, and the try against those that it may have; asked again, because the
 -- answer was lost, it counts none twice.
 -- A mail that waits for its account to be connected again makes the rest of that user's due mail wait for it: one mail looks
--- now and then whether the account is back, the others cost nothing until then (record_intents, unpark_jobs). It goes on
+-- now and then whether the account is back, the others cost nothing until then (unpark_jobs). It goes on
 -- doing so until it has had a token.
 CREATE OR REPLACE FUNCTION emailmcp.requeue_job(
   p_tenant_id text, p_user_id text, p_id uuid, p_created_at timestamptz, p_epoch bigint, p_google_sub text,
@@ -321,6 +321,39 @@ BEGIN
           CROSS JOIN LATERAL emailmcp.next_turn(m.google_sub, f) AS t),
         paused_reason = 'daily_limit', waiting = true
     FROM unnest(p_heads) AS h WHERE m.google_sub = h.google_sub AND h.place IS NULL AND h.room <= 0;
+END $$;
+
+-- Records that the first bytes of these mails are about to leave; answers with those whose lease is still the caller's.
+-- It locks jobs alone. It also freed other mail of users whose account was back, one after another, and so held one mailbox
+-- while it waited for the next: it and a batch of those mailboxes could wait for each other. Who has a token frees them now
+-- (unpark_jobs), in a transaction of its own.
+-- Asked again under the same lease, because the answer was lost, it answers the same and tells the log nothing new.
+CREATE OR REPLACE FUNCTION emailmcp.record_intents(
+  p_tenant_id text, p_timeline jsonb, p_user_ids text[], p_ids uuid[], p_created_ats timestamptz[], p_epochs bigint[])
+RETURNS uuid[]
+LANGUAGE plpgsql SECURITY INVOKER
+AS $$
+DECLARE
+  moment timestamptz := clock_timestamp();
+  mine uuid[];
+BEGIN
+  PERFORM emailmcp.begin_batch(p_tenant_id);
+  WITH meant AS (
+    UPDATE send_jobs s SET intent = true, intent_at = moment
+      FROM (SELECT p_tenant_id AS tenant_id, * FROM unnest(p_user_ids, p_ids, p_created_ats, p_epochs)
+        AS u (user_id, id, created_at, epoch) ORDER BY user_id COLLATE "C", id OFFSET 0) AS m
+      WHERE s.tenant_id = m.tenant_id COLLATE "C" AND s.user_id = m.user_id COLLATE "C" AND s.id = m.id
+        AND s.epoch = m.epoch AND s.lease_until > moment
+      RETURNING s.tenant_id, s.user_id, s.id, m.created_at
+  ), logged AS (
+    UPDATE email_logs l
+      SET status = 'sending', error_code = NULL, error_message = NULL, timeline = l.timeline || p_timeline
+      FROM meant m
+      WHERE l.tenant_id = m.tenant_id AND l.user_id = m.user_id AND l.created_at = m.created_at
+        AND l.id = m.id AND l.status <> 'sending'
+  )
+  SELECT coalesce(array_agg(id), '{}') INTO mine FROM meant;
+  RETURN mine;
 END $$;
 
 REVOKE ALL ON ALL FUNCTIONS IN SCHEMA emailmcp FROM PUBLIC;

@@ -168,6 +168,8 @@ final class Courier {
         return work.attempt.tokenFailed(.otherAccount, now: Self.clock(), time: .now(), jitter: 0)
       }
       work.delivery.token = token
+      // Upkeep has another mail look where this fails.
+      if work.delivery.looksForAccount { _ = try? await store.unpark(work.delivery.user) }
       return work.attempt.tokenObtained(now: Self.clock())
     } catch {
       let failure: SendAttempt.TokenFailure = error == .unavailable ? .unavailable : .reauthRequired

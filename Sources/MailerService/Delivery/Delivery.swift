@@ -9,6 +9,8 @@ struct Delivery {
   var token: AccessToken?
   /// Whether the database has the payload too.
   var isPayloadStored: Bool
+  /// The user's other mail waits for it to get a token.
+  var looksForAccount = false
 
   var user: UserKey { UserKey(tenantID: key.tenantID, userID: key.userID) }
 }

@@ -159,7 +159,8 @@ final class QueueWorker {
         }
       }
       let delivery = Delivery(
-        key: mail.key, googleSub: mail.googleSub, mail: payload, token: nil, isPayloadStored: mail.payloadBytes > 0)
+        key: mail.key, googleSub: mail.googleSub, mail: payload, token: nil, isPayloadStored: mail.payloadBytes > 0,
+        looksForAccount: mail.looksForAccount)
       _ = await courier.carry(delivery, attempt, first)
     } catch {
       // The lease lapses and the mail is tried again.

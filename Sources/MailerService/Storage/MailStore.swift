@@ -158,6 +158,8 @@ final class MailStore {
     var payloadBytes: Int
     /// The first of the failures in a row until now.
     var failingSince: Timestamp?
+    /// The one of its user's mails that looks whether the account is back.
+    var looksForAccount = false
   }
 
   /// Leases due mail, at most one a mailbox, tenants taking turns.
@@ -165,7 +167,7 @@ final class MailStore {
     let rows = try await pool.query(
       """
       SELECT tenant_id, user_id, id, mailbox, attempts, on_ambiguous, epoch, intent, payload, coalesce(payload_bytes, 0),
-        failing_since, ambiguous_tries
+        failing_since, ambiguous_tries, parked = 'reauth_required'
       FROM emailmcp.claim_jobs($1, $2, make_interval(secs => $3), $4, $5, $6)
       """,
       [
@@ -180,7 +182,7 @@ final class MailStore {
     try await pool.query(
       """
       SELECT tenant_id, user_id, id, mailbox, attempts, on_ambiguous, epoch, intent, NULL::bytea, 0, failing_since,
-        ambiguous_tries
+        ambiguous_tries, false
       FROM emailmcp.claim_lost($1, $2, make_interval(secs => $3))
       """, [.text(worker), .int4(Int32(limit)), .seconds(Lease.duration)]
     ).map(Self.claimed)
@@ -192,7 +194,8 @@ final class MailStore {
       key: MailKey(tenantID: try row[0], userID: try row[1], id: UUIDv7(id)), googleSub: try row[3],
       attempts: try row[4], ambiguousTries: try row[11],
       policy: try SendAttempt.AmbiguityPolicy(rawValue: row[5]) ?? .hold, epoch: try row[6],
-      hasIntent: try row[7], payload: try row[8], payloadBytes: try row[9], failingSince: try row[10])
+      hasIntent: try row[7], payload: try row[8], payloadBytes: try row[9], failingSince: try row[10],
+      looksForAccount: try row.column(12, as: Bool?.self) ?? false)
   }
 
   func payload(of key: MailKey) async throws -> [UInt8]? {
