@@ -106,7 +106,7 @@ final class MailerGraph: ServiceGraph {
     let workerName = "mailer-\(UInt32.random(in: 0 ... .max))-\(loop.index)"
     worker = QueueWorker(
       reactor: reactor, store: store, courier: courier, seal: seal, pause: shared.pause, name: workerName,
-      logger: logger)
+      looksForLost: loop.isFirst, logger: logger)
     bell = QueueBell(reactor: reactor, pool: pool)
     worker.onCrowded = { [bell] in bell.ring() }
     let unsent = UnsentLimit(reactor: reactor, store: store, limit: configuration.maxUnsent)

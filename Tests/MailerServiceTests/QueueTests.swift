@@ -205,6 +205,23 @@ struct QueueTests {
     }
   }
 
+  @Test("A dead worker's mail that only wants its fate told wakes no mailbox, and takes no turn of the queue's")
+  func lostWakesNobody() async throws {
+    try await MailerHarness.run(mailers: 0) { harness in
+      let now = Timestamp(milliseconds: Timestamp.now().milliseconds)
+      let key = MailKey(tenantID: "acme", userID: "ann", id: UUIDv7(at: now, random: (1, 1)))
+      try await harness.abandon(key, hasIntent: true)
+      try harness.expireLeases()
+      try await harness.withStore { store in
+        #expect(try harness.value("SELECT emailmcp.wake_lapsed()") == "0")
+        try harness.makeDue()
+        let queued = try await store.claim(worker: "w", limit: 8)
+        let lost = try await store.claimLost(worker: "w", limit: 8)
+        #expect(queued.isEmpty && lost.map(\.epoch) == [2])
+      }
+    }
+  }
+
   @Test("A mail that waited for days is not given up at its first failure, and its failures are counted while in a row")
   func patience() async throws {
     try await MailerHarness.run { harness in

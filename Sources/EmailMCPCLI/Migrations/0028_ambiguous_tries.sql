@@ -17,7 +17,8 @@ CREATE INDEX send_jobs_put_off ON send_jobs (mailbox, put_off_at) WHERE put_off_
 -- (`emailmcp.since_bulk`), so that many small claims share as one large one does.
 -- A job whose lease lapsed is claimed again with the next epoch; it comes with `intent` as the last worker left it:
 -- true means that its outcome is unknown and that it must not simply be sent. Its recipients are counted already, and
--- so is the try that it lapsed in: counted by who claims it, it would be forgotten when that one dies too.
+-- so is the try that it lapsed in: counted by who claims it, it would be forgotten when that one dies too. Under `hold` such
+-- a job is for claim_lost.
 -- A mail with more recipients than its mailbox's day has room for is put off by itself; a mailbox whose day is used up
 -- sleeps until it has room. A mail that has been put off for 24 hours comes before all of its mailbox but lapsed leases, and
 -- the mailbox sleeps until it has room for it.
@@ -80,7 +81,7 @@ BEGIN
   WITH lapsed AS MATERIALIZED (
     -- Few, and found by their leases: looked for by mailbox they would cost the mailbox's whole queue.
     SELECT s.mailbox, s.tenant_id, s.user_id, s.id FROM send_jobs s
-    WHERE s.lease_until <= moment ORDER BY s.lease_until LIMIT 2000
+    WHERE s.lease_until <= moment AND NOT (s.intent AND s.on_ambiguous = 'hold') ORDER BY s.lease_until LIMIT 2000
   ), head AS MATERIALIZED (
     SELECT r.google_sub, j.tenant_id, j.user_id, j.id, j.run_at, j.recipients, j.rank = 0 AS lapsed,
            j.class % 2 <> 0 AND j.rank > 0 AS is_bulk,
@@ -354,6 +355,34 @@ BEGIN
   )
   SELECT coalesce(array_agg(id), '{}') INTO mine FROM meant;
   RETURN mine;
+END $$;
+
+-- Wakes the mailboxes whose worker has let a lease lapse, before all bulk mail; answers how many. A worker runs this once
+-- a second, and leaves to the next time what another transaction holds, and to claim_lost what that takes.
+CREATE OR REPLACE FUNCTION emailmcp.wake_lapsed() RETURNS bigint
+LANGUAGE plpgsql SECURITY DEFINER
+SET search_path = public, pg_temp
+AS $$
+DECLARE
+  outer_scope text := coalesce(current_setting('emailmcp.scope', true), '');
+  moment timestamptz := clock_timestamp();
+  woken bigint;
+BEGIN
+  PERFORM emailmcp.plan_by_index();
+  PERFORM set_config('emailmcp.scope', 'queue', true);
+  WITH lapsed AS MATERIALIZED (
+    SELECT DISTINCT mailbox FROM send_jobs
+      WHERE lease_until <= moment AND NOT (intent AND on_ambiguous = 'hold') LIMIT 10000
+  ), free AS MATERIALIZED (
+    SELECT m.google_sub FROM mailboxes m JOIN lapsed l ON l.mailbox = m.google_sub
+    WHERE m.in_flight_until <= moment AND (m.urgent_at IS NULL OR m.urgent_at > moment)
+    FOR NO KEY UPDATE OF m SKIP LOCKED
+  )
+  UPDATE mailboxes m SET wake_at = least(m.wake_at, moment), urgent_at = moment, waiting = true
+    FROM free WHERE m.google_sub = free.google_sub;
+  GET DIAGNOSTICS woken = ROW_COUNT;
+  PERFORM set_config('emailmcp.scope', outer_scope, true);
+  RETURN woken;
 END $$;
 
 REVOKE ALL ON ALL FUNCTIONS IN SCHEMA emailmcp FROM PUBLIC;

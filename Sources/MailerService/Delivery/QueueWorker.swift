@@ -19,6 +19,7 @@ final class QueueWorker {
   private let seal: PayloadSeal
   private let pause: ProjectPause
   private let name: String
+  private let looksForLost: Bool
   private let logger: Logger
   private var loop: Task<Void, any Error>?
   private var inHand = 0
@@ -33,9 +34,10 @@ final class QueueWorker {
   var onCrowded: (() -> Void)?
 
   /// - Parameter name: who leases, for people who read the queue.
+  /// - Parameter looksForLost: also for what dead workers left; one worker of a process is enough.
   init(
     reactor: Reactor, store: MailStore, courier: Courier, seal: PayloadSeal, pause: ProjectPause, name: String,
-    logger: Logger
+    looksForLost: Bool, logger: Logger
   ) {
     self.reactor = reactor
     self.store = store
@@ -43,6 +45,7 @@ final class QueueWorker {
     self.seal = seal
     self.pause = pause
     self.name = name
+    self.looksForLost = looksForLost
     self.logger = logger
     lastWork = .current()
   }
@@ -121,7 +124,7 @@ final class QueueWorker {
 
   /// What a dead worker left without a request to make waits for no room.
   private func lookForLost() async {
-    guard reactor.now - lookedForLostAt >= Upkeep.lapsedInterval else { return }
+    guard looksForLost, reactor.now - lookedForLostAt >= Upkeep.lapsedInterval else { return }
     lookedForLostAt = reactor.now
     let asked = Courier.clock()
     for mail in (try? await store.claimLost(worker: name, limit: Self.batch)) ?? [] { take(mail, askedAt: asked) }
