@@ -298,7 +298,7 @@ struct QueueTests {
   func fenced() async throws {
     try await MailerHarness.run { harness in
       harness.gmail.script = { _, _ in .held }
-      let send = harness.reactor.spawn { try await harness.send { $0.wait = ProtobufDuration(.seconds(3)) } }
+      let send = harness.reactor.spawn { try await harness.send() }
       try await harness.gmail.nextHeld()
       try harness.expireLeases()
       #expect(try await harness.eventually { try harness.value("SELECT status FROM email_logs") == "unknown" })
@@ -306,6 +306,47 @@ struct QueueTests {
       #expect(try await send.value.status == .unknown)
       #expect(try harness.value("SELECT sum(success) || ' ' || sum(unknown) FROM email_stats_15m") == "0 1")
       #expect(harness.gmail.requests.count == 1)
+    }
+  }
+
+  @Test("What a living worker knows is recorded when the database is back, though its lease has lapsed")
+  func databaseAway() async throws {
+    try await MailerHarness.run(mailers: 2) { harness in
+      harness.gmail.script = { _, _ in .held }
+      let send = harness.reactor.spawn { try await harness.send() }
+      try await harness.gmail.nextHeld()
+      let name = harness.database.name
+      try harness.database.execute("ALTER DATABASE \(name) CONNECTION LIMIT 0")
+      // No mailer sees the lapsed lease before its session ends.
+      try harness.database.execute(
+        """
+        UPDATE send_jobs SET lease_until = now() - interval '1 s';
+        UPDATE mailboxes SET in_flight_until = now() - interval '1 s' WHERE in_flight_job IS NOT NULL;
+        SELECT pg_terminate_backend(pid) FROM pg_stat_activity
+          WHERE datname = current_database() AND pid <> pg_backend_pid()
+        """)
+      harness.gmail.release()
+      // As long as each mailer needs to notice.
+      try await harness.reactor.sleep(for: Upkeep.lapsedInterval * 3)
+      try harness.database.execute("ALTER DATABASE \(name) CONNECTION LIMIT -1")
+      #expect(try await send.value.status == .success)
+      #expect(try harness.value("SELECT sum(success) || ' ' || sum(unknown) FROM email_stats_15m") == "1 0")
+    }
+  }
+
+  @Test("A claim can leave lapsed leases alone")
+  func lapsedLeft() async throws {
+    try await MailerHarness.run(mailers: 0) { harness in
+      let now = Timestamp(milliseconds: Timestamp.now().milliseconds)
+      let key = MailKey(tenantID: "acme", userID: "ann", id: UUIDv7(at: now, random: (1, 1)))
+      try await harness.abandon(key, hasIntent: false)
+      try harness.expireLeases()
+      try harness.makeDue()
+      try await harness.withStore { store in
+        let left = try await store.claim(worker: "w", limit: 8, lapsed: false)
+        let taken = try await store.claim(worker: "w", limit: 8)
+        #expect(left.isEmpty && taken.map(\.epoch) == [2])
+      }
     }
   }
 

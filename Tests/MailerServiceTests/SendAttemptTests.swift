@@ -314,15 +314,14 @@ struct SendAttemptTests {
     )
   }
 
-  @Test("An ending that the database does not take is tried again for a minute; any other step is left to the lease")
+  @Test("An ending that the database does not take is tried again until it does; any other step is left to the lease")
   func databaseAway() {
     var attempt = Self.sending()
     let ending = attempt.answered(Self.success, now: .zero, time: Self.time, jitter: 0)
     #expect(attempt.databaseFailed(isTransient: true, now: .seconds(1), jitter: 0.5) == .wait(.milliseconds(50)))
     #expect(attempt.waited() == ending)
-    #expect(attempt.databaseFailed(isTransient: true, now: .seconds(60), jitter: 0.5) == .wait(.milliseconds(100)))
+    #expect(attempt.databaseFailed(isTransient: true, now: .seconds(3600), jitter: 0.5) == .wait(.milliseconds(100)))
     #expect(attempt.waited() == ending)
-    #expect(attempt.databaseFailed(isTransient: true, now: .seconds(61), jitter: 0.5) == .abandon)
 
     var refused = Self.sending()
     let requeue = refused.answered(Self.refusal(.rateLimited), now: .zero, time: Self.time, jitter: 0)
@@ -334,6 +333,19 @@ struct SendAttemptTests {
     _ = renewal.claimed(time: Self.time)
     #expect(renewal.tokenObtained(now: .zero) == .renewLease)
     #expect(renewal.databaseFailed(isTransient: true, now: .zero, jitter: 0) == .abandon)
+  }
+
+  @Test("While the database is away, and a moment longer, lapsed leases are left to who had them")
+  func headStart() {
+    var start = HeadStart()
+    #expect(!start.isOver(now: .seconds(1000)))
+    start.looked(isAnswered: true, now: .zero)
+    #expect(start.isOver(now: HeadStart.length))
+    for second in [10, 19] { start.looked(isAnswered: false, now: .seconds(second)) }
+    #expect(!start.isOver(now: .seconds(1000)))
+    for second in [1000, 1006] { start.looked(isAnswered: true, now: .seconds(second)) }
+    #expect(!start.isOver(now: .seconds(1000) + HeadStart.length - .nanoseconds(1)))
+    #expect(start.isOver(now: .seconds(1000) + HeadStart.length))
   }
 
   @Test("An intent whose answer is lost is recorded again while the lease has its reserve, for no byte has left")
@@ -353,7 +365,6 @@ struct SendAttemptTests {
     #expect(
       late.databaseFailed(isTransient: true, now: .seconds(10) + .nanoseconds(1), jitter: 0.5) == .abandon)
     #expect(attempt.intentRecorded(now: .seconds(10)) == .send)
-    // The minute of an ending begins with its own first failure.
     let ending = attempt.answered(Self.success, now: .seconds(70), time: Self.time, jitter: 0)
     #expect(attempt.databaseFailed(isTransient: true, now: .seconds(70), jitter: 0.5) == .wait(.milliseconds(50)))
     #expect(attempt.waited() == ending)

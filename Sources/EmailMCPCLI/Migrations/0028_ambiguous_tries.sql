@@ -23,11 +23,12 @@ CREATE INDEX send_jobs_put_off ON send_jobs (mailbox, put_off_at) WHERE put_off_
 -- sleeps until it has room. A mail that has been put off for 24 hours comes before all of its mailbox but lapsed leases, and
 -- the mailbox sleeps until it has room for it.
 -- `failing_since`: null where the mail was due for an hour and nobody tried it; what comes then is a row of its own.
+-- `p_lapsed`: false leaves alone what has a lease, lapsed or not.
 -- A payload over `p_inline_bytes` comes as null: read it by itself.
 DROP FUNCTION emailmcp.claim_jobs(text, integer, interval, double precision, integer, integer, integer);
 CREATE FUNCTION emailmcp.claim_jobs(
   p_worker text, p_limit integer, p_lease interval, p_interval double precision, p_burst integer, p_day_limit integer,
-  p_inline_bytes integer DEFAULT 262144)
+  p_inline_bytes integer DEFAULT 262144, p_lapsed boolean DEFAULT true)
 RETURNS TABLE (
   tenant_id text, user_id text, id uuid, created_at timestamptz, mailbox text, class smallint, run_at timestamptz,
   attempts integer, on_ambiguous text, recipients integer, epoch bigint, lease_until timestamptz, intent boolean,
@@ -81,7 +82,8 @@ BEGIN
   WITH lapsed AS MATERIALIZED (
     -- Few, and found by their leases: looked for by mailbox they would cost the mailbox's whole queue.
     SELECT s.mailbox, s.tenant_id, s.user_id, s.id FROM send_jobs s
-    WHERE s.lease_until <= moment AND NOT (s.intent AND s.on_ambiguous = 'hold') ORDER BY s.lease_until LIMIT 2000
+    WHERE p_lapsed AND s.lease_until <= moment AND NOT (s.intent AND s.on_ambiguous = 'hold')
+    ORDER BY s.lease_until LIMIT 2000
   ), head AS MATERIALIZED (
     SELECT r.google_sub, j.tenant_id, j.user_id, j.id, j.run_at, j.recipients, j.rank = 0 AS lapsed,
            j.class % 2 <> 0 AND j.rank > 0 AS is_bulk,

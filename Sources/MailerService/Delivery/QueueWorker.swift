@@ -26,6 +26,7 @@ final class QueueWorker {
   private var isStopping = false
   private var lastWork: Instant
   private var lookedForLostAt = Instant(nanoseconds: 0)
+  private var headStart = HeadStart()
   private var isHinted = false
   /// The project's quota is used up; there will be more in a moment.
   private var isThrottled = false
@@ -112,11 +113,13 @@ final class QueueWorker {
     guard room > 0 else { return false }
     let asked = Courier.clock()
     do {
-      let claimed = try await store.claim(worker: name, limit: room)
+      let claimed = try await store.claim(worker: name, limit: room, lapsed: headStart.isOver(now: asked))
+      headStart.looked(isAnswered: true, now: Courier.clock())
       for mail in claimed { take(mail, askedAt: asked) }
       if !claimed.isEmpty { lastWork = .current() }
       return claimed.count == room
     } catch {
+      headStart.looked(isAnswered: false, now: Courier.clock())
       logger.debug("the queue could not be looked at", metadata: ["error": "\(error)"])
       return false
     }
@@ -127,7 +130,11 @@ final class QueueWorker {
     guard looksForLost, reactor.now - lookedForLostAt >= Upkeep.lapsedInterval else { return }
     lookedForLostAt = reactor.now
     let asked = Courier.clock()
-    for mail in (try? await store.claimLost(worker: name, limit: Self.batch)) ?? [] { take(mail, askedAt: asked) }
+    // Without a head start's end none is taken, but asked all the same: a queue that has no room makes no other look.
+    let limit = headStart.isOver(now: asked) ? Self.batch : 0
+    let lost = try? await store.claimLost(worker: name, limit: limit)
+    headStart.looked(isAnswered: lost != nil, now: Courier.clock())
+    for mail in lost ?? [] { take(mail, askedAt: asked) }
   }
 
   private func take(_ mail: MailStore.ClaimedMail, askedAt: Duration) {

@@ -163,16 +163,17 @@ final class MailStore {
   }
 
   /// Leases due mail, at most one a mailbox, tenants taking turns.
-  func claim(worker: String, limit: Int) async throws -> [ClaimedMail] {
+  /// - Parameter lapsed: also what another worker's lease has lapsed of.
+  func claim(worker: String, limit: Int, lapsed: Bool = true) async throws -> [ClaimedMail] {
     let rows = try await pool.query(
       """
       SELECT tenant_id, user_id, id, mailbox, attempts, on_ambiguous, epoch, intent, payload, coalesce(payload_bytes, 0),
         failing_since, ambiguous_tries, parked = 'reauth_required'
-      FROM emailmcp.claim_jobs($1, $2, make_interval(secs => $3), $4, $5, $6)
+      FROM emailmcp.claim_jobs($1, $2, make_interval(secs => $3), $4, $5, $6, p_lapsed => $7)
       """,
       [
         .text(worker), .int4(Int32(limit)), .seconds(Lease.duration), .seconds(pace.interval), .int4(Int32(pace.burst)),
-        .int4(pace.dailyRecipients),
+        .int4(pace.dailyRecipients), .bool(lapsed),
       ])
     return try rows.map(Self.claimed)
   }

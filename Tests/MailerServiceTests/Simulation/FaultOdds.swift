@@ -108,7 +108,8 @@ extension Simulation {
       disturb("cut off the database", until: now + length)
     }
     some(odds.outages) { [self] _ in
-      let length = random.seconds(0.1, 10)
+      // Longer than a lease at times.
+      let length = random.seconds(0.1, 30)
       databaseDownUntil = now + length
       disturb("database restarts", until: now + length)
     }

@@ -34,6 +34,8 @@ enum Flaw: CaseIterable {
   case cancelledAfterUnknown
   /// Idempotency keys are not kept.
   case keyIsForgotten
+  /// After the database was away whoever comes first takes the mail of those who cannot have told.
+  case noHeadStart
   /// Nobody looks for the mail of dead workers.
   case lapsedLeasesAreLeft
   /// A lease is not renewed while a token is asked for.

@@ -107,6 +107,7 @@ final class SimulatedCourier {
       guard number == requests else { return }
       requests += 1
       let verdict = corrupted(GmailVerdict(observation, now: mailer.time))
+      if case .success = verdict { simulation.answered(id) }
       perform(attempt.answered(verdict, now: mailer.clock, time: mailer.time, jitter: simulation.random.unit()))
     }
   }

@@ -67,14 +67,14 @@ struct SimulatedDatabase {
     var job: Job
   }
 
-  mutating func claim(limit: Int, now: Int64) -> [Claimed] {
+  mutating func claim(limit: Int, lapsed: Bool, now: Int64) -> [Claimed] {
     var claimed: [Claimed] = []
     for mailbox in mailboxes.indices where claimed.count < limit {
       guard mailboxes[mailbox].nextFree <= now, mailboxes[mailbox].inFlightUntil <= now else { continue }
       let due = jobs.filter { _, job in
         guard job.mailbox == mailbox, job.runAt <= now else { return false }
         guard let until = job.leaseUntil else { return true }
-        return until <= now && flaw != .lapsedLeasesAreLeft
+        return lapsed && until <= now && flaw != .lapsedLeasesAreLeft
       }
       // A total order: a dictionary has none of its own.
       guard

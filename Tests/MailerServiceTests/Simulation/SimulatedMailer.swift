@@ -19,6 +19,7 @@ final class SimulatedMailer {
   private(set) var inHand: [Int: Int] = [:]
   private let clockOrigin: Int64
   private let civil: Timestamp
+  private var headStart = HeadStart()
   private var isLooking = false
   private var isHinted = false
 
@@ -49,6 +50,7 @@ final class SimulatedMailer {
     incarnation += 1
     isAlive = false
     (isLooking, isHinted) = (false, false)
+    headStart = HeadStart()
     pausedUntil = 0
     for id in inHand.keys { simulation.excuse(id) }
     inHand = [:]
@@ -68,10 +70,12 @@ final class SimulatedMailer {
       guard !isLooking, !isDraining else { return }
       (isLooking, isHinted) = (true, false)
       let asked = clock
+      let lapsed = headStart.isOver(now: asked) || simulation.flaw == .noHeadStart
       step(of: nil) { [simulation] in
-        $0.claim(limit: QueueWorker.batch, now: simulation.databaseNow)
+        $0.claim(limit: QueueWorker.batch, lapsed: lapsed, now: simulation.databaseNow)
       } then: { [self] claimed, _ in
         isLooking = false
+        headStart.looked(isAnswered: claimed != nil, now: clock)
         for mail in claimed ?? [] { take(mail, askedAt: asked) }
         if claimed?.isEmpty == false || isHinted {
           hint()
@@ -141,7 +145,8 @@ final class SimulatedMailer {
     // The network's and the server's: they go on when the replica is dead.
     simulation.after(delay, nil) { [self] in
       guard simulation.databaseDownUntil <= simulation.now else {
-        simulation.excuse(mail)
+        // One who knows what Gmail did tells it as soon as there is somebody to tell.
+        if !simulation.isAnswered(mail) { simulation.excuse(mail) }
         simulation.after(simulation.trip(), self, incarnation: asker) {
           if !isAnswered { then(nil, simulation.random.chance(0.5)) }
           isAnswered = true

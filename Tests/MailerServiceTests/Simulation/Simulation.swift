@@ -44,6 +44,8 @@ final class Simulation {
   private var takenBack: Set<Int> = []
   /// Mails that something happened to after which "unknown" is the honest answer.
   private var excused: Set<Int> = []
+  /// Mails that Gmail has told a replica of that it took them.
+  private var answered: Set<Int> = []
   private var sentByKey: [Int: Int] = [:]
   /// When the last fault stopped having an effect.
   private var calmSince: Int64 = 0
@@ -151,6 +153,12 @@ final class Simulation {
     acknowledged(id)
     if database.log[id] != status { violated("mail \(id) was told as \(status) and is \(database.log[id]!)") }
   }
+
+  /// A replica is told that Gmail took a mail: as long as it lives and reaches the database before others do, that is what
+  /// is recorded. A request of unknown fate that went before excuses the mail by itself.
+  func answered(_ id: Int) { answered.insert(id) }
+
+  func isAnswered(_ id: Int?) -> Bool { id.map(answered.contains) ?? false }
 
   /// A fault that may make the fate of this mail unknown.
   func excuse(_ id: Int?) { if let id { excused.insert(id) } }

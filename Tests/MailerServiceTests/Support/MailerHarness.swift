@@ -170,9 +170,10 @@ final class MailerHarness {
     }
   }
 
-  /// Looks again until it holds, for at most ten seconds: for what happens in its own time.
+  /// Looks again until it holds, for at most twenty seconds: for what happens in its own time, such as what a mailer does with
+  /// lapsed leases (`HeadStart`).
   func eventually(_ condition: () async throws -> Bool) async throws -> Bool {
-    let deadline = Instant.current() + .seconds(10)
+    let deadline = Instant.current() + .seconds(20)
     while Instant.current() < deadline {
       if try await condition() { return true }
       try await reactor.sleep(for: .milliseconds(10))

@@ -83,8 +83,6 @@ struct SendAttempt: Sendable, Equatable {
   static let unreadableInterval: Duration = .seconds(60)
   /// Requests of unknown fate under `retry` before that is recorded after all.
   static let mostAmbiguousTries = 5
-  /// How long an ending that the database does not take is kept and tried again: it is known here and nowhere else.
-  static let recordPatience: Duration = .seconds(60)
 
   private(set) var state: State = .ready
   private(set) var lease: Lease
@@ -104,7 +102,6 @@ struct SendAttempt: Sendable, Equatable {
   private var ending: Action?
   private var intentFailures = 0
   private var recordFailures = 0
-  private var recordingSince: Duration?
 
   /// - Parameter hasIntent: recorded already: together with the acceptance, or by a worker that died.
   init(
@@ -204,8 +201,9 @@ struct SendAttempt: Sendable, Equatable {
     return .abandon
   }
 
-  /// The database did not take the last step, or its answer was lost. An ending is kept and tried again, and so is an
-  /// intent while the lease allows a request; anything else is left to the lease.
+  /// The database did not take the last step, or its answer was lost. An ending is known here and nowhere else: it is tried
+  /// again until the database answers, and so is an intent while the lease allows a request. Anything else is left to the
+  /// lease.
   /// - Parameter isTransient: the same step may well succeed later.
   mutating func databaseFailed(isTransient: Bool, now: Duration, jitter: Double) -> Action {
     // Left to the lease, an intent that was recorded would make a mail unknown of which no byte has left.
@@ -213,9 +211,7 @@ struct SendAttempt: Sendable, Equatable {
       intentFailures += 1
       return .wait(RetryDelay.database.delay(failures: intentFailures, jitter: jitter))
     }
-    let since = recordingSince ?? now
-    recordingSince = since
-    guard state == .recording, isTransient, now - since < Self.recordPatience else { return leaseLost() }
+    guard state == .recording, isTransient else { return leaseLost() }
     recordFailures += 1
     return .wait(RetryDelay.database.delay(failures: recordFailures, jitter: jitter))
   }
