@@ -196,7 +196,8 @@ struct LogTests {
       for partition in partitions { try harness.database.execute("VACUUM ANALYZE \(partition[0]!)") }
       try await harness.withStore { store in
         let filter = MailStore.ChangeFilter(tenantID: "acme", userID: user, ids: nil)
-        let (sql, parameters) = MailStore.changes(filter, since: .now() - .seconds(86_400 - 49_990), limit: 1000)
+        let (sql, parameters) = MailStore.changes(
+          filter, after: .init(at: .now() - .seconds(86_400 - 49_990)), pending: true, limit: 1000)
         let plan = try await store.pool.query(
           Statement(composed: "EXPLAIN (ANALYZE, BUFFERS, TIMING OFF) \(sql)"), parameters, tenant: "acme")
         let lines: [String] = try plan.map { try $0[0] }
@@ -204,6 +205,43 @@ struct LogTests {
         let pages = line.split(whereSeparator: { " =".contains($0) }).compactMap { Int($0) }.reduce(0, +)
         #expect(pages < 150, "\(lines.joined(separator: "\n"))")
       }
+    }
+  }
+
+  @Test("A watch tells of every change, however many come between two looks, and of each once")
+  func watchMany() async throws {
+    try await MailerHarness.run { harness in
+      let call = try harness.stream(Mailer.watchMessages, Mailer.WatchMessagesRequest())
+      var events = call.makeAsyncIterator()
+      guard case .started = try await events.next()?.event else {
+        Issue.record("the first event is not the start")
+        return
+      }
+      let count = 2 * MessageWatches.batch + 500
+      // Of each kind, many at the same moment.
+      try harness.database.execute(
+        """
+        INSERT INTO email_logs (tenant_id, user_id, created_at, id, from_email, status, sent_at, cancelled_at)
+        SELECT 'acme', 'ann', now() - interval '1 day', gen_random_uuid(), 'a@example.com',
+          CASE WHEN n % 2 = 0 THEN 'success' ELSE 'cancelled' END, CASE WHEN n % 2 = 0 THEN now() END,
+          CASE WHEN n % 2 <> 0 THEN now() END
+        FROM generate_series(1, \(2 * count)) AS n
+        """)
+      let timer = harness.reactor.schedule(after: .seconds(20)) { call.cancel() }
+      var told: Set<String> = []
+      while told.count < 2 * count {
+        guard case .message(let record)? = try await events.next()?.event else { break }
+        #expect(told.insert(record.id).inserted, "told twice")
+      }
+      #expect(told.count == 2 * count)
+      let last = try await harness.send()
+      guard case .message(let record)? = try await events.next()?.event else {
+        Issue.record("nothing more is told")
+        return
+      }
+      #expect(record.id == last.id)
+      timer.cancel()
+      call.cancel()
     }
   }
 

@@ -12,6 +12,7 @@ struct MessageRow {
     l.id, l.user_id, l.created_at, l.from_email, l.to_emails, l.cc_emails, l.bcc_emails, l.subject, l.status,
     l.message_id, l.thread_id, l.error_code, l.error_message, l.attempts, l.send_at, l.sent_at, l.metadata, l.timeline
     """
+  static let columnCount = 18
 
   let id: UUIDv7
   let userID: String
