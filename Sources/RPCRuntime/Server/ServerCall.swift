@@ -256,7 +256,6 @@ final class ServerCall: CallStream {
         _ = metadata.appendReceived(name: block.name(index), value: block.value(index))
       }
     }
-    let trace = span?.context
     // The trace begins here: what came is of none, or of one whose `traceparent` is malformed.
     if trace != nil, !metadata.isEmpty, block?.first("traceparent").flatMap({ TraceContext($0) }) == nil {
       metadata.remove(.tracestate)

@@ -32,7 +32,7 @@ public final class Span {
   public var name: String
   public var attributes: [String: Value] = [:]
   public let kind: Kind
-  private let parentID: UInt64?
+  let parentID: UInt64?
   private let start: UInt64
   private var tracer: Tracer?
 
