@@ -133,7 +133,7 @@ package final class Connection {
     // Memory that is warm: growing into fresh one costs a large message more than its copy.
     if output.outgrows(adding: bytes.count), let spare = reactor.takeSpareBuffer() { output.move(to: spare) }
     output.append(bytes)
-    if bufferedBytes >= limits.highWater { isAboveHighWater = true }
+    compareWithMarks()
     if !isProducing { setNeedsFlush() }
   }
 
@@ -308,9 +308,15 @@ extension Connection: ReadinessHandler, Flushable {
     if let spare = output.takeSpare() { reactor.giveSpareBuffer(spare) }
     if isClosingAfterFlush, phase == .open, bufferedBytes == 0 { startLinger() }
     updateInterest()
-    // Encrypted, the same bytes are a few more: also that turns `isWritable` false.
-    if bufferedBytes >= limits.highWater { isAboveHighWater = true }
-    if isAboveHighWater, bufferedBytes < limits.lowWater {
+    compareWithMarks()
+  }
+
+  /// Whenever output has come, been encrypted (which adds some), or left: whoever may have found `isWritable` false hears
+  /// that it has drained.
+  private func compareWithMarks() {
+    if bufferedBytes >= limits.highWater {
+      isAboveHighWater = true
+    } else if isAboveHighWater, bufferedBytes < limits.lowWater {
       isAboveHighWater = false
       delegate?.drained()
     }
