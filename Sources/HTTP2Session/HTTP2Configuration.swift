@@ -58,6 +58,9 @@ package struct HTTP2Configuration: Sendable {
   /// Nanoseconds that a stream's data may wait for a window that the peer does not open: a server's, whose answers nobody
   /// reads. Nil: for ever. A client waits for a slow server as long as the call's deadline lets it.
   package var windowStallTimeout: UInt64? = 60_000_000_000
+  /// Body bytes that may wait on all streams: a server's answers. Above it streams are given up, see `resetStalled`. Nil:
+  /// any number; a client's own requests are its owner's matter.
+  package var maxPendingBytes: Int? = 32 * 1024 * 1024
   /// Nanoseconds that a peer which broke a limit has to take its GOAWAY.
   package var farewellTimeout: UInt64 = 2_000_000_000
 

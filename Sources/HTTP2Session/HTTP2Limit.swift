@@ -29,7 +29,7 @@ package enum HTTP2Limit: String, Sendable, CaseIterable {
   case runningHandlers = "running_handlers"
   /// Requests that are not taken hold too much memory: the owner's count.
   case requestBytes = "request_bytes"
-  /// Answers that the peer does not take hold too much memory: the owner's count.
+  /// Answers that the peer does not take hold too much memory; ends the stream only.
   case responseBytes = "response_bytes"
   /// A message that the peer has begun comes too slowly: the owner's clock.
   case requestRate = "request_rate"

@@ -75,7 +75,9 @@ extension HTTP2Session {
     if count >= Self.directPayload, dataSink != nil {
       flags.pointee |= NGHTTP2_DATA_FLAG_NO_COPY.rawValue  // `sendData` takes them at once
     } else {
-      stream.takePending(count) { UnsafeMutableRawPointer(buffer).copyMemory(from: $0.baseAddress!, byteCount: count) }
+      takePending(count, of: stream) {
+        UnsafeMutableRawPointer(buffer).copyMemory(from: $0.baseAddress!, byteCount: count)
+      }
     }
     if stream.drainMark > 0, left < stream.drainMark {
       stream.drainMark = 0
@@ -110,7 +112,7 @@ extension HTTP2Session {
     lastOutput = now
     madeProgress = true
     var hasRoom = true
-    stream.takePending(length) {
+    takePending(length, of: stream) {
       hasRoom = dataSink.takeData(UnsafeRawBufferPointer(start: header, count: Self.frameHeaderLength), $0)
     }
     return hasRoom ? 0 : NGHTTP2_ERR_PAUSE.rawValue

@@ -280,7 +280,7 @@ extension HTTP2Session {
     if !stream.isClosed {
       stream.isClosed = true
       stream.neverSent = true
-      stream.dropPending()
+      dropPending(of: stream)
       record(.closed(stream, stream.resetByOwner ? .cancel : .refusedStream))
     }
     return 0
@@ -293,7 +293,7 @@ extension HTTP2Session {
     if stream.remoteEnded || stream.resetByPeer { guards.opened.finish(id) }
     guard !stream.isClosed else { return 0 }
     stream.isClosed = true
-    stream.dropPending()
+    dropPending(of: stream)
     record(.closed(stream, code))
     return 0
   }

@@ -49,23 +49,27 @@ extension HTTP2Session {
     guard !stream.isClosed, stream.outgoing == .open || stream.outgoing == .idle, bytes.count > 0 else { return }
     if stream.pendingBytes == 0 { stream.progress = now }
     stream.appendPending(bytes)
-    resume(stream)
+    queued(bytes.count, on: stream)
   }
 
   /// Queues body bytes, without a copy when nothing is pending.
   package func write(_ stream: HTTP2Stream, _ bytes: consuming [UInt8]) {
     guard !stream.isClosed, stream.outgoing == .open || stream.outgoing == .idle, !bytes.isEmpty else { return }
-    if stream.pendingBytes == 0 {
-      stream.progress = now
-      if bytes.count > stream.pending.capacity {
-        stream.pending = bytes
-        stream.pendingHead = 0
-        resume(stream)
-        return
-      }
+    let count = bytes.count
+    if stream.pendingBytes == 0 { stream.progress = now }
+    if stream.pendingBytes == 0, count > stream.pending.capacity {
+      stream.pending = bytes
+      stream.pendingHead = 0
+    } else {
+      bytes.withUnsafeBytes { stream.appendPending($0) }
     }
-    bytes.withUnsafeBytes { stream.appendPending($0) }
+    queued(count, on: stream)
+  }
+
+  private func queued(_ count: Int, on stream: HTTP2Stream) {
+    pendingBytes += count
     resume(stream)
+    limitPending()
   }
 
   /// END_STREAM after what is pending.
@@ -92,7 +96,7 @@ extension HTTP2Session {
     guard !stream.isClosed, failure == nil else { return }
     stream.resetByOwner = true
     stream.outgoing = .ended
-    stream.dropPending()
+    dropPending(of: stream)
     nghttp2_submit_rst_stream(session, UInt8(NGHTTP2_FLAG_NONE.rawValue), stream.id, code.rawValue)
   }
 

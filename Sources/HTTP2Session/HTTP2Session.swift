@@ -41,6 +41,8 @@ package final class HTTP2Session {
   @exclusivity(unchecked) var live: [HTTP2Stream] = []
   /// Client: requests whose HEADERS have not left, in order.
   @exclusivity(unchecked) var unsent: [HTTP2Stream] = []
+  /// Body bytes that wait on all streams.
+  @exclusivity(unchecked) package internal(set) var pendingBytes = 0
   @exclusivity(unchecked) var failure: HTTP2FatalError?
   @exclusivity(unchecked) var scratch: [nghttp2_nv] = []
   /// The stream that the last callback looked up, which `live` holds.
@@ -134,12 +136,14 @@ package final class HTTP2Session {
     }
     if !wantsOutput { lastOutput = now }
     madeProgress = false
-    guard let limit = configuration.windowStallTimeout else { return }
-    for stream in live
-    where stream.pendingBytes > 0 && stream.outgoing != .idle && now &- stream.progress > limit {
-      record(.limit(.windowStall))
-      reset(stream, .cancel)
+    if let limit = configuration.windowStallTimeout {
+      for stream in live
+      where stream.pendingBytes > 0 && stream.outgoing != .idle && now &- stream.progress > limit {
+        record(.limit(.windowStall))
+        reset(stream, .cancel)
+      }
     }
+    limitPending()
   }
 
   /// A section whose last frame has begun, and does not end. One that is refused or passed over, which nghttp2 never
@@ -225,7 +229,7 @@ package final class HTTP2Session {
     for stream in live where !stream.isClosed {
       nghttp2_session_set_stream_user_data(session, stream.id, nil)
       stream.isClosed = true
-      stream.dropPending()
+      dropPending(of: stream)
       // A request that never left was certainly not processed.
       stream.neverSent = unsent.contains { $0 === stream }
       record(.closed(stream, stream.neverSent ? .refusedStream : code))

@@ -392,7 +392,7 @@ struct HostilePeerTests {
     let waiting = peer.server.pendingBytes
     #expect(waiting > 18_100 && waiting < 100_000)
     func reset() throws -> [Int32] {
-      while peer.server.resetStalled() {}
+      peer.server.resetStalled(downTo: 0)
       try peer.send([])
       return peer.frames.filter { $0.type == 3 }.map(\.stream)
     }
@@ -404,7 +404,25 @@ struct HostilePeerTests {
     peer.now = 5_000_000_002
     try peer.send(RawFrame.settings)
     #expect(try reset() == [5, 3, 7, 1])
-    #expect(peer.server.pendingBytes == 0 && peer.limits.isEmpty)
+    #expect(peer.server.pendingBytes == 0 && peer.limits == Array(repeating: .responseBytes, count: 4))
+  }
+
+  @Test("What waits is bounded; at the bound nothing is given up, and above it what has no window")
+  func pendingBound() throws {
+    var configuration = HTTP2Configuration()
+    configuration.maxPendingBytes = 10_000
+    let peer = try RawPeer(configuration)
+    try peer.send(RawFrame.frame(4, 0, stream: 0, [0, 4, 0, 0, 0, 0]))
+    for id in [1, 3] as [UInt32] { try peer.send(RawFrame.headers(id)) }
+    for (stream, size) in zip(peer.server.streams.sorted { $0.id < $1.id }, [4000, 6000]) {
+      peer.server.submitResponse(stream, response(), endStream: false)
+      peer.server.write(stream, [UInt8](repeating: 1, count: size))
+    }
+    try peer.send([])
+    #expect(peer.server.pendingBytes == 10_000 && peer.limits.isEmpty)
+    peer.server.write(try #require(peer.server.streams.first { $0.id == 1 }), [1])
+    try peer.send([])
+    #expect(peer.server.pendingBytes == 4001 && peer.limits == [.responseBytes])
   }
 
   @Test("Without that limit data waits as long as the window is closed")

@@ -31,6 +31,7 @@ final class ClientConnection: RPCConnection {
     configuration.initialStreamWindow = Int32(clamping: channel.configuration.streamWindowBytes)
     configuration.connectionWindow = Int32(clamping: channel.configuration.connectionWindowBytes)
     configuration.windowStallTimeout = nil
+    configuration.maxPendingBytes = nil
     // `settingsTimer` is exact.
     configuration.handshakeTimeout = .max
     configuration.maxHeaderListSize = channel.configuration.maxMetadataBytes + 4096

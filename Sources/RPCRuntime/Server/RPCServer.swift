@@ -85,6 +85,7 @@ public final class RPCServer {
     session.headerTimeout = session.handshakeTimeout
     session.stallTimeout = configuration.stallTimeout.sessionNanoseconds
     session.windowStallTimeout = session.stallTimeout
+    session.maxPendingBytes = configuration.maxUnsentBytesPerConnection
     sessionConfiguration = session
     var fields = HTTP2FieldList()
     fields.append(":status", "200")
@@ -179,7 +180,7 @@ public final class RPCServer {
   private func tick() {
     ticker = reactor.schedule(after: .seconds(1)) { [self] in
       for connection in connections.values { connection.upkeep() }
-      limitAnswers()
+      limitUnsentBytes(of: Array(connections.values), to: configuration.maxUnsentBytes)
       startQueued()
       tick()
     }
@@ -293,22 +294,6 @@ public final class RPCServer {
     while budget.isExceeded, let greediest = connections.values.max(by: { $0.budget.held < $1.budget.held }),
       greediest.refuseForRoom()
     {}
-  }
-
-  /// Answers hold no more than the loop's share; those connections give way first that hold most.
-  private func limitAnswers() {
-    var waiting = connections.values.map { (connection: $0, bytes: $0.session.pendingBytes) }
-    var sum = waiting.reduce(0) { $0 + $1.bytes }
-    guard sum > configuration.maxUnsentBytes else { return }
-    waiting.sort { $0.bytes > $1.bytes }
-    for (connection, bytes) in waiting {
-      var left = bytes
-      while sum > configuration.maxUnsentBytes, connection.dropAnswer() {
-        let now = connection.session.pendingBytes
-        sum -= left - now
-        left = now
-      }
-    }
   }
 
   // MARK: Calls

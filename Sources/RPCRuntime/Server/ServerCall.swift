@@ -257,11 +257,9 @@ final class ServerCall: CallStream {
       }
     }
     // The trace begins here: what came is of none, or of one whose `traceparent` is malformed.
-    if trace != nil, !metadata.isEmpty, block?.first("traceparent").flatMap({ TraceContext($0) }) == nil {
-      metadata.remove(.tracestate)
-    }
-    guard deadline != nil || !metadata.isEmpty || trace != nil else { return nil }
-    return CallScope(deadline: deadline, metadata: metadata, trace: trace)
+    if let span, span.parentID == nil, !metadata.isEmpty { metadata.remove(.tracestate) }
+    guard deadline != nil || !metadata.isEmpty || span != nil else { return nil }
+    return CallScope(deadline: deadline, metadata: metadata, trace: span?.context)
   }
 
   private func handlerEnded(_ error: (any Error)?) {
@@ -316,16 +314,6 @@ final class ServerCall: CallStream {
   override func send(_ message: some WireMessage, compress: Bool) {
     sendHeaders()
     super.send(message, compress: compress)
-    if isWriteBlocked { answerWaits() }
-  }
-
-  override func sendFrame(_ frame: [UInt8]) {
-    super.sendFrame(frame)
-    if isWriteBlocked { answerWaits() }
-  }
-
-  private func answerWaits() {
-    if let connection { unsafeDowncast(connection, to: ServerConnection.self).limitAnswers() }
   }
 
   override func beginSending() { sendHeaders() }

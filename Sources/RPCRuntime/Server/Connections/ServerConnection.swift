@@ -65,7 +65,6 @@ final class ServerConnection: RPCConnection {
       limitExceeded(.requestRate)
       call.cancel(RPCError(.deadlineExceeded, "the request comes too slowly"))
     }
-    limitAnswers()
     let time = policy.keepaliveTime
     switch keepalive.check(now: now, lastReceived: lastReceivedAt, time: time, timeout: policy.keepaliveTimeout) {
     case .nothing: break
@@ -143,23 +142,6 @@ final class ServerConnection: RPCConnection {
     return budget.held < before
   }
 
-  // MARK: What answers hold
-
-  /// A large answer waits, or time has passed.
-  func limitAnswers() {
-    while session.pendingBytes > server.configuration.maxUnsentBytesPerConnection, dropAnswer() {}
-  }
-
-  /// Gives up the answer that gives way.
-  ///
-  /// - Returns: false when the client is about to take all of them.
-  func dropAnswer() -> Bool {
-    guard session.resetStalled() else { return false }
-    limitExceeded(.responseBytes)
-    setNeedsFlush()
-    return true
-  }
-
   override func limitExceeded(_ limit: HTTP2Limit) {
     server.limitExceeded(limit, by: transport, isNews: logged.insert(limit).inserted)
   }
@@ -167,5 +149,14 @@ final class ServerConnection: RPCConnection {
   override func ended(_ error: (any Error)?) {
     if error as? TransportError == .handshakeTimedOut { limitExceeded(.handshakeTimeout) }
     server.connectionEnded(self)
+  }
+}
+
+extension ServerConnection: AnswerHolder {
+  var unsentBytes: Int { session.pendingBytes }
+
+  func dropAnswers(downTo limit: Int) {
+    session.resetStalled(downTo: limit)
+    setNeedsFlush()
   }
 }
