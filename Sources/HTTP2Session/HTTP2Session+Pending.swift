@@ -32,7 +32,7 @@ extension HTTP2Session {
   /// A window that is shut before anything was sent was never opened; one that is shut later may be about to open.
   private func isStalled(_ stream: HTTP2Stream) -> Bool {
     guard stream.pendingBytes > 0, !stream.isClosed else { return false }
-    return now &- stream.progress > Self.stallGrace || stream.pendingHead == 0 && sendWindow(of: stream) <= 0
+    return now &- stream.progress > Self.stallGrace || !stream.hasMoved && sendWindow(of: stream) <= 0
   }
 
   /// Nanoseconds without `leastProgress` after which a stream may be called stalled: a slow line with many of them serves

@@ -56,6 +56,8 @@ package final class HTTP2Stream {
 
   @exclusivity(unchecked) var pending: [UInt8] = []
   @exclusivity(unchecked) var pendingHead = 0
+  /// Some of what was written has left.
+  @exclusivity(unchecked) var hasMoved = false
   @exclusivity(unchecked) var outgoing = Outgoing.idle
   @exclusivity(unchecked) var deferred = false
   @exclusivity(unchecked) var trailers = HTTP2FieldList()
@@ -96,6 +98,7 @@ package final class HTTP2Stream {
     blockStarted = nil
     dropPending()
     if pending.capacity > Self.keptPending { pending = [] }
+    hasMoved = false
     outgoing = .idle
     deferred = false
     trailers = HTTP2FieldList()  // the list is often shared between streams: emptying it would copy it first
@@ -122,6 +125,7 @@ package final class HTTP2Stream {
   /// Lends the first `count` pending bytes and forgets them.
   func takePending(_ count: Int, _ body: (UnsafeRawBufferPointer) -> Void) {
     guard count > 0 else { return }
+    hasMoved = true
     pending.withUnsafeBytes { body(UnsafeRawBufferPointer(rebasing: $0[pendingHead..<pendingHead + count])) }
     pendingHead += count
     if pendingHead == pending.count { dropPending() }

@@ -407,6 +407,21 @@ struct HostilePeerTests {
     #expect(peer.server.pendingBytes == 0 && peer.limits == Array(repeating: .responseBytes, count: 4))
   }
 
+  /// What had left was forgotten when the buffer was empty, or moved up for what followed.
+  @Test("A stream that has moved is not without a window when that is used up", arguments: [0, 30_000])
+  func usedUpWindow(more: Int) throws {
+    let peer = try RawPeer()
+    try peer.send(RawFrame.headers(1))
+    let stream = try #require(peer.server.streams.first)
+    peer.server.submitResponse(stream, response(), endStream: false)
+    peer.server.write(stream, [UInt8](repeating: 1, count: 65_535 + more))
+    try peer.send([])
+    #expect(stream.pendingBytes == more && peer.server.sendWindow(of: stream) == 0)
+    peer.server.write(stream, [UInt8](repeating: 1, count: 100_000))
+    peer.server.resetStalled(downTo: 0)
+    #expect(stream.pendingBytes == 100_000 + more)
+  }
+
   @Test("What waits is bounded; at the bound nothing is given up, and above it what has no window")
   func pendingBound() throws {
     var configuration = HTTP2Configuration()
