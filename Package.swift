@@ -104,7 +104,7 @@ let package = Package(
     tests("WireCodec"), tests("StrictJSON"), tests("CivilTime"), tests("MailSyntax"), tests("EventLoop"), tests("TLSSession"), tests("HTTP2Session", ["CNghttp2"]),
     tests("Transport", ["EventLoop", "TLSSession"]),
     tests("RPCRuntime", ["WireCodec", "EventLoop", "TLSSession", "HTTP2Session", "Transport", log, metrics]),
-    tests("HTTPServer", ["EventLoop", "TLSSession", "Transport", httpTypes]),
+    tests("HTTPServer", ["EventLoop", "HTTP2Session", "TLSSession", "Transport", httpTypes]),
     tests("HTTPSClient", ["EventLoop", "CLibCurl", "TLSSession", httpTypes]),
     tests("PostgresClient", ["TestSupport", "EventLoop"]),
     tests("SecretVault", ["TestSupport", "EventLoop", "PostgresClient", "HTTPSClient", "TLSSession"]),

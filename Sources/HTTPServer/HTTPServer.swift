@@ -102,9 +102,12 @@ package final class HTTPServer {
       let now = reactor.now
       let elapsed = now - lastSweep
       for connection in Array(connections.values) { connection.check(now: now, elapsed: elapsed) }
+      limitAnswers()
       if !connections.isEmpty { scheduleSweep() }
     }
   }
+
+  func limitAnswers() { limitUnsentBytes(of: Array(connections.values), to: configuration.maxUnsentBytes) }
 
   // MARK: For the connections
 
@@ -121,7 +124,7 @@ package final class HTTPServer {
 }
 
 /// What the server asks of its connections.
-protocol ServedConnection: AnyObject {
+protocol ServedConnection: AnyObject, AnswerHolder {
   /// Looks at the time limits; `elapsed` since the last look.
   func check(now: Instant, elapsed: Duration)
   /// Finish what is in flight, take nothing new, close.

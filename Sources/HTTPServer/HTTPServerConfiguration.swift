@@ -17,6 +17,9 @@ package struct HTTPServerConfiguration: Sendable {
   /// Output of which hardly anything leaves in this time (`OutputWatch.minRate`) ends the connection: the client does not
   /// read.
   package var stallTimeout = Duration.seconds(60)
+  /// Bytes of answers that wait on all connections of a loop: those give way that hold most and whose client takes nothing.
+  /// `http2.maxPendingBytes` bounds one connection; over HTTP/1.1 it holds one answer.
+  package var maxUnsentBytes = 48 * 1024 * 1024
   /// Open connections of one loop; further ones are closed at once.
   package var maxConnections = 10_000
   /// Body bytes held for a handler that does not read them; then the client is made to wait.

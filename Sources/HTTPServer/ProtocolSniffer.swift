@@ -47,6 +47,9 @@ final class ProtocolSniffer: ConnectionDelegate, ServedConnection {
 
   func abort() { connection.close() }
 
+  var unsentBytes: Int { 0 }
+  func dropAnswers(downTo limit: Int) {}
+
   private func handOver(toHTTP2: Bool) {
     let next: any ConnectionDelegate & ServedConnection =
       toHTTP2 ? HTTP2ServerConnection(connection, server: server) : HTTP1Connection(connection, server: server)

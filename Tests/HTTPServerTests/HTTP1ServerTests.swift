@@ -176,6 +176,44 @@ extension ServerTests {
       await site.stop()
     }
 
+    @Test("A client that asks for more than it takes has one answer wait, and gets all in the end")
+    func pipelinedLargeAnswers() async throws {
+      let site = try await TestSite()
+      let client = try RawClient(port: site.port, receiveBuffer: 4096)
+      client.send(String(repeating: "GET /large HTTP/1.1\r\nHost: h\r\n\r\n", count: 12))
+      try await eventually { await site.waitingBytes > 0 }
+      var (received, peak) = (0, 0)
+      while received < 12 << 20, let part = client.receive(1 << 20), !part.isEmpty {
+        received += part.count { $0 == UInt8(ascii: "x") }
+        peak = max(peak, await site.waitingBytes)
+      }
+      #expect(received == 12 << 20)
+      #expect(peak < 3 << 19)
+      await site.stop()
+    }
+
+    @Test("When answers hold too much, those go whose client has taken hardly anything for five seconds")
+    func unsentBytes() async throws {
+      let site = try await TestSite {
+        $0.sweepInterval = .seconds(1_000_000)
+        $0.stallTimeout = .seconds(1_000_000)
+        $0.maxUnsentBytes = 100_000
+      }
+      let client = try RawClient(port: site.port, receiveBuffer: 4096)
+      client.send("GET /stream HTTP/1.1\r\nHost: h\r\n\r\n")
+      try await eventually { await site.waitingBytes > 100_000 }
+      await site.check(after: .zero)
+      let sent = await site.sentBytes
+      while await site.sentBytes < sent + 320, client.receive() != nil {}
+      try await eventually { await site.waitingBytes > 100_000 }
+      await site.check(after: .seconds(1000))
+      #expect(site.limits.withLock { $0 }.isEmpty)
+      await site.check(after: .seconds(2000))
+      #expect(site.limits.withLock { $0 } == ["response_bytes"])
+      #expect(await site.waitingBytes == 0)
+      await site.stop()
+    }
+
     @Test("Drain finishes what is in flight, ends idle connections and takes no new ones")
     func drain() async throws {
       let site = try await TestSite()

@@ -1,5 +1,6 @@
 import EventLoop
 import Foundation
+import HTTP2Session
 import HTTPTypes
 import Synchronization
 import TLSSession
@@ -92,6 +93,26 @@ extension ServerTests {
       _ = client.receiveAll()
       try await eventually { site.limits.withLock { $0.contains("http2_peer_resets") } }
       #expect(try await run("curl", ["-sS", "http://127.0.0.1:\(site.port)/hello"]).output == "hello http11\n")
+      await site.stop()
+    }
+
+    @Test(
+      "Answers that a client opens no window for hold no more than a connection may, and than a loop may",
+      arguments: [true, false])
+    func unsentBytes(onConnection: Bool) async throws {
+      let site = try await TestSite {
+        $0.http2.maxPendingBytes = onConnection ? 4 << 20 : nil
+        $0.maxUnsentBytes = onConnection ? .max : 4 << 20
+      }
+      let client = try RawClient(port: site.port)
+      // INITIAL_WINDOW_SIZE 0.
+      client.send(Array("PRI * HTTP/2.0\r\n\r\nSM\r\n\r\n".utf8) + [0, 0, 6, 4, 0, 0, 0, 0, 0, 0, 4, 0, 0, 0, 0])
+      let block: [UInt8] = [0x82, 0x86, 0x04, 0x06] + Array("/large".utf8) + [0x41, 0x01, 0x61]
+      for id in 0..<12 as Range<UInt8> {
+        client.send([0, 0, UInt8(block.count), 1, 5, 0, 0, 0, id * 2 + 1] + block)
+      }
+      try await eventually { site.limits.withLock { $0.count } == 8 }
+      #expect(site.limits.withLock { $0.allSatisfy { $0 == "http2_response_bytes" } })
       await site.stop()
     }
 

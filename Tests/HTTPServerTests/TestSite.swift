@@ -71,6 +71,7 @@ final class TestSite: Sendable {
   func check(after time: Duration) async {
     await loop.run { reactor in
       for connection in self.connections { connection.check(now: reactor.now + time, elapsed: .zero) }
+      self.holder.server?.limitAnswers()
     }
   }
 
@@ -107,6 +108,7 @@ final class TestSite: Sendable {
       site.value.withLock { $0?.begun.withLock { $0 += 1 } }
       try await reactor.sleep(for: .milliseconds(1500))  // a busy machine begins a drain late
       return .text(.ok, "soon")
+    case "/large": return HTTPServerResponse(.ok, body: [UInt8](repeating: UInt8(ascii: "x"), count: 1 << 20))
     case "/stream":
       return HTTPServerResponse(.ok, headers: [.contentType: "text/plain"]) { writer in
         for _ in 0..<1000 { try await writer.write([UInt8](repeating: UInt8(ascii: "x"), count: 10_000)) }

@@ -18,8 +18,8 @@ import time
 import pytest
 from conftest import start
 from peer import (
-    CONTINUATION, DATA, END_HEADERS, END_STREAM, HEADERS, INITIAL_WINDOW_SIZE, PING, PREFACE, PRIORITY, Closed, Peer,
-    frame, priority, rst_stream, settings, window_update)
+    CONTINUATION, DATA, END_HEADERS, END_STREAM, HEADERS, INITIAL_WINDOW_SIZE, PING, PREFACE, PRIORITY, RST_STREAM,
+    SETTINGS, Closed, Peer, frame, priority, rst_stream, settings, window_update)
 
 MEMORY = 64 << 20
 # How often an attacker comes again after it was thrown out.
@@ -434,20 +434,32 @@ def test_zero_window(victim, siege):
         siege.risen(*limits(victim, "window_stall"))
 
 
-def test_zero_window_on_all_streams(attacked, siege):
-    """Half a gigabyte of answers, if they waited for the time to be up."""
-    target = attacked.target("rpc")
+def test_zero_window_on_all_streams(victim, siege):
+    """Half a gigabyte of answers of the gRPC server, an eighth of the other, if they waited for the time to be up."""
     with siege:
-        peer = Peer(target.port, first_settings=settings((INITIAL_WINDOW_SIZE, 0)))
+        peer = Peer(victim.port, first_settings=settings((INITIAL_WINDOW_SIZE, 0)))
         for number in range(128):
-            peer.headers(2 * number + 1, large(target))
+            peer.headers(2 * number + 1, large(victim))
             peer.send(frame(DATA, END_STREAM, 2 * number + 1, LARGE))
-        ended = set()
-        while len(ended) < 128:
-            came = peer.read()
-            if came.kind == 3:
-                ended.add(came.stream)
-        siege.risen(*limits(target, "response_bytes"))
+            if number % 8 == 7:  # not so many at once that the handlers' own memory counts
+                peer.send(settings())
+                while peer.read().kind != SETTINGS:
+                    pass
+        while len({came.stream for came in peer.frames if came.kind == RST_STREAM}) < 128:
+            peer.read()
+        siege.risen(*limits(victim, "response_bytes"))
+
+
+def test_pipelined_requests_of_a_client_that_never_reads(attacked, siege):
+    """Almost a gigabyte of answers, if each request were answered when it comes."""
+    target = attacked.target("http")
+    with siege:
+        clients = [socket.create_connection(("127.0.0.1", target.port)) for _ in range(4)]
+        for client in clients:
+            client.sendall(b"GET /large HTTP/1.1\r\nHost: localhost\r\n\r\n" * 200)
+        siege.risen(*limits(target, "write_stall"), by=len(clients))
+        for client in clients:
+            client.close()
 
 
 def test_a_client_that_never_reads(victim, siege):

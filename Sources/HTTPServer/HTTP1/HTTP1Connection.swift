@@ -36,6 +36,11 @@ final class HTTP1Connection: ConnectionDelegate, ServedConnection {
   private var idleSince: Instant
   private var writable: Waiter<Void>?
   private var outputWatch = OutputWatch()
+  private var answerWatch = OutputWatch()
+  /// The client has hardly taken anything for a while.
+  private var isStuck = false
+  /// How long that is: as over HTTP/2.
+  private static let stallGrace = Duration.seconds(5)
 
   init(_ connection: Connection, server: HTTPServer) {
     self.connection = connection
@@ -180,9 +185,11 @@ final class HTTP1Connection: ConnectionDelegate, ServedConnection {
       case .none: break
       }
     }
+    // The next answer does not join one that is not taken. Whoever ends the wait says so in what is looked at next.
+    if keepAlive { try? await waitUntilWritable() }
     exchange.isAnswered = true
-    guard !isClosing else { return }
-    guard keepAlive else { return close() }
+    guard !isClosing, self.exchange === exchange else { return }
+    guard keepAlive, !exchange.isBroken else { return close() }
     if exchange.requestIsComplete {
       exchangeEnded()
       processPipelined()
@@ -283,7 +290,15 @@ final class HTTP1Connection: ConnectionDelegate, ServedConnection {
     connection.close()
   }
 
-  // MARK: Time limits
+  // MARK: Limits
+
+  var unsentBytes: Int { connection.bufferedBytes }
+
+  func dropAnswers(downTo limit: Int) {
+    guard isStuck, unsentBytes > limit else { return }
+    server.configuration.onLimit("response_bytes")
+    abort()
+  }
 
   func check(now: Instant, elapsed: Duration) {
     let configuration = server.configuration
@@ -293,6 +308,8 @@ final class HTTP1Connection: ConnectionDelegate, ServedConnection {
       configuration.onLimit("write_stall")
       return abort()
     }
+    isStuck = answerWatch.isStalled(
+      waiting: connection.bufferedBytes, sent: connection.sentBytes, now: now, limit: Self.stallGrace)
     guard !isClosing else { return }
     guard let exchange else {
       if let headStarted {

@@ -149,4 +149,11 @@ final class HTTP2ServerConnection: ConnectionDelegate, ServedConnection {
   }
 
   func abort() { connection.close() }
+
+  var unsentBytes: Int { session.pendingBytes }
+
+  func dropAnswers(downTo limit: Int) {
+    session.resetStalled(downTo: limit)
+    connection.setNeedsFlush()
+  }
 }
