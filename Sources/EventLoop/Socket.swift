@@ -109,6 +109,13 @@ package struct Socket: Sendable, Hashable {
   /// Sends small writes at once: the loop gathers them itself, one write a tick.
   package func disableNagle() { _ = clinux_set_option(descriptor, Int32(IPPROTO_TCP), TCP_NODELAY, 1) }
 
+  /// Has the kernel give the connection up, with ETIMEDOUT, when the peer acknowledges nothing of what was sent, or keeps its
+  /// window shut, for so long.
+  package func limitSilence(to time: Duration) {
+    let milliseconds = Int32(clamping: max(1, time.wholeNanoseconds / 1_000_000))
+    _ = clinux_set_option(descriptor, Int32(IPPROTO_TCP), TCP_USER_TIMEOUT, milliseconds)
+  }
+
   /// `.bytes(0)` is the peer's orderly end.
   package func receive(into buffer: UnsafeMutableRawBufferPointer) throws(SystemError) -> Transfer {
     while true {

@@ -145,6 +145,12 @@ package final class Connection {
   /// The owner produces output, which is written right after.
   @exclusivity(unchecked) private var isProducing = false
 
+  /// How long a peer may neither acknowledge what was sent nor make room for it: then it is gone without a word, which a
+  /// kernel would else find out after a quarter of an hour. Of TCP only; the other end of a Unix socket is on this host.
+  package func limitSilence(to time: Duration) {
+    if peer.family != .unix { socket.limitSilence(to: time) }
+  }
+
   // MARK: Reading
 
   /// Stops reading, so that the peer's window fills: back-pressure.

@@ -38,6 +38,7 @@ final class ClientConnection: RPCConnection {
     super.init(
       transport: transport, role: .client, configuration: configuration, frames: channel.frames,
       memory: channel.sessionMemory)
+    if let configuration = channel.keepalive { transport.limitSilence(to: configuration.timeout) }
     settingsTimer = reactor.schedule(at: dueAt) { [weak self] in
       self?.close(because: "the server's SETTINGS did not come in time")
     }

@@ -67,6 +67,33 @@ struct HostilePeerTests {
     }
   }
 
+  @Test("A client that does not read is named also when the kernel is the first to give it up")
+  func shutTCPWindow() async throws {
+    try await onLoop { reactor in
+      let notes = LogNotes()
+      var configuration = ServerConfiguration()
+      configuration.connections.keepaliveTimeout = .seconds(1)
+      let server = RPCServer(on: reactor, configuration: configuration, logger: notes.logger)
+      server.handle(Notes.count) { _, writer, _ in
+        while true { try await writer.write(Note("", data: [UInt8](repeating: 1, count: 64 << 10))) }
+      }
+      var client = ChannelConfiguration()
+      client.streamWindowBytes = 1 << 30
+      client.connectionWindowBytes = 1 << 30
+      let channel = RPCChannel(
+        to: try ChannelTarget("ipv4:\(try await server.listen(on: "127.0.0.1:0"))"), on: reactor, configuration: client)
+      let call = try channel.call(Notes.count, Note(""))
+      _ = try await call.responses.next()
+      channel.connections.first?.transport.pauseReading()
+      try await reactor.wait(until: { server.connections.isEmpty })
+      let lines = notes.lines.filter { $0.message == "a peer exceeded a limit" }
+      #expect(lines.map { $0.metadata["limit"] } == ["write_stall"])
+      call.cancel()
+      channel.close()
+      await server.drain(within: .seconds(2))
+    }
+  }
+
   @Test("A channel's log names a server that floods it, and the channel goes on with another connection")
   func server() async throws {
     try await onLoop { reactor in

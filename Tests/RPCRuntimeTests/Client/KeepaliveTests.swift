@@ -1,5 +1,7 @@
 import EventLoop
+import Glibc
 import Testing
+import Transport
 
 @testable import RPCRuntime
 
@@ -30,6 +32,43 @@ struct KeepaliveTests {
       channel.close()
     }
     await server.stop { $0.stop() }
+  }
+
+  /// gRPC A18. Else a client with a call under way would wait for a host that is gone for a quarter of an hour.
+  @Test("The kernel gives up what is not acknowledged when keepalive would", arguments: [true, false])
+  func userTimeout(clientHasKeepalive: Bool) async throws {
+    var server = ServerConfiguration()
+    server.connections.keepaliveTimeout = .seconds(7)
+    var client = ChannelConfiguration()
+    if clientHasKeepalive { client.keepalive = KeepaliveConfiguration(time: .seconds(30), timeout: .seconds(8)) }
+    try await withPair(server: server, channel: client) {
+      $0.handle(Notes.echo) { request, _ in request }
+    } _: { channel, _ in
+      _ = try await channel.call(Notes.echo, Note(""))
+      let peer = try #require(channel.connections.first?.transport)
+      let ends = (try #require(peer.local).port, peer.peer.port)
+      #expect(Self.userTimeout(from: ends.0, to: ends.1) == (clientHasKeepalive ? 8000 : 0))
+      #expect(Self.userTimeout(from: ends.1, to: ends.0) == 7000)
+    }
+  }
+
+  /// Of this process's socket with these ports, in milliseconds.
+  private static func userTimeout(from local: UInt16, to peer: UInt16) -> Int32? {
+    func port(_ name: (UnsafeMutablePointer<sockaddr>, UnsafeMutablePointer<socklen_t>) -> Int32) -> UInt16? {
+      var address = sockaddr_in()
+      var length = socklen_t(MemoryLayout<sockaddr_in>.size)
+      let answer = withUnsafeMutablePointer(to: &address) {
+        $0.withMemoryRebound(to: sockaddr.self, capacity: 1) { name($0, &length) }
+      }
+      return answer == 0 ? UInt16(bigEndian: address.sin_port) : nil
+    }
+    for descriptor in 0..<1024 as Range<Int32>
+    where port({ getsockname(descriptor, $0, $1) }) == local && port({ getpeername(descriptor, $0, $1) }) == peer {
+      var (value, length) = (Int32(-1), socklen_t(MemoryLayout<Int32>.size))
+      getsockopt(descriptor, Int32(IPPROTO_TCP), 18, &value, &length)  // TCP_USER_TIMEOUT
+      return value
+    }
+    return nil
   }
 
   @Test("A quiet client that answers the server's pings keeps its connection")

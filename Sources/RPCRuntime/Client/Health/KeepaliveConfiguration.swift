@@ -1,11 +1,13 @@
 /// How a channel finds out that a connection is dead though nobody closed it: it pings a peer that is silent.
 ///
-/// Spec: gRPC proposal A8.
+/// Spec: gRPC proposals A8 and A18.
 public struct KeepaliveConfiguration: Sendable, Hashable {
   /// After so long without a byte from the server a PING goes. At least 10 s; doubled when the server says that these are
   /// too many.
   public let time: Duration
-  /// Without any byte for so long after a PING the connection is closed, and its calls end with UNAVAILABLE.
+  /// Without any byte for so long after a PING the connection is closed, and its calls end with UNAVAILABLE; so they do when
+  /// TCP's acknowledgement of whatever was sent takes as long (TCP_USER_TIMEOUT), or room for it at a server that does not
+  /// read.
   public let timeout: Duration
   /// Whether to ping while no call is in flight. The server must allow it.
   public let permitWithoutCalls: Bool

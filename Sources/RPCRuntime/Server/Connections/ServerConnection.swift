@@ -1,4 +1,5 @@
 import EventLoop
+import Glibc
 import HTTP2Session
 import Transport
 
@@ -24,6 +25,7 @@ final class ServerConnection: RPCConnection {
     super.init(
       transport: transport, role: .server, configuration: server.sessionConfiguration, frames: server.frames,
       memory: server.sessionMemory)
+    transport.limitSilence(to: server.configuration.connections.keepaliveTimeout)
   }
 
   /// GOAWAY in two steps; calls in flight go on, the transport closes after the last.
@@ -148,6 +150,8 @@ final class ServerConnection: RPCConnection {
 
   override func ended(_ error: (any Error)?) {
     if error as? TransportError == .handshakeTimedOut { limitExceeded(.handshakeTimeout) }
+    // The kernel was the first to find that the client takes nothing.
+    if (error as? SystemError)?.number == ETIMEDOUT { limitExceeded(.writeStall) }
     server.connectionEnded(self)
   }
 }
