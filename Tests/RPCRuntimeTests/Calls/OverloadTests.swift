@@ -141,27 +141,6 @@ struct OverloadTests {
     }
   }
 
-  /// Any number of them lasted beside the limit.
-  @Test("A health watch counts among the calls, and checks are answered beside it")
-  func watchesCount() async throws {
-    var configuration = ServerConfiguration()
-    configuration.concurrency.maxCalls = 1
-    let registry = HealthRegistry()
-    registry.setAll(.serving)
-    try await withPair(server: configuration) {
-      $0.serveHealth(of: registry)
-    } _: { channel, _ in
-      let first = try channel.call(Health.watch, HealthCheckRequest())
-      #expect(try await first.responses.next()?.status == .serving)
-      let second = try channel.call(Health.watch, HealthCheckRequest())
-      let refusal = await failure { _ = try await second.responses.next() }
-      #expect(refusal?.code == .resourceExhausted)
-      #expect(try await channel.call(Health.check, HealthCheckRequest()).status == .serving)
-      registry.setAll(.notServing)
-      #expect(try await first.responses.next()?.status == .notServing)
-    }
-  }
-
   @Test("A call that has waited too long is turned away")
   func queueTime() async throws {
     var configuration = ServerConfiguration()

@@ -127,7 +127,8 @@ struct HealthTests {
     }
   }
 
-  @Test("A health watch that the server has no room for finds it unwell, until there is room")
+  /// Any number of watches lasted beside the limit.
+  @Test("Health watches count among the calls: one that there is no room for finds the server unwell, until there is")
   func refusedWatch() async throws {
     var configuration = ServerConfiguration()
     configuration.concurrency.maxCalls = 2
@@ -139,6 +140,10 @@ struct HealthTests {
     } _: { channel, _ in
       let watches = try (0..<2).map { _ in try channel.call(Health.watch, HealthCheckRequest()) }
       for watch in watches { #expect(try await watch.responses.next()?.status == .serving) }
+      let third = try channel.call(Health.watch, HealthCheckRequest())
+      let refusal = await failure { _ = try await third.responses.next() }
+      #expect(refusal?.code == .resourceExhausted)
+      #expect(try await channel.call(Health.check, HealthCheckRequest()).status == .serving)
       var configuration = ChannelConfiguration()
       configuration.backoff = Backoff(initial: .milliseconds(5), limit: .milliseconds(20))
       configuration.service.balancing = .roundRobin
