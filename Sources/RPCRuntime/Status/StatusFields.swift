@@ -30,7 +30,7 @@ enum StatusFields {
     let encoded = PercentCoding.encode(message)
     if encoded.count <= room {
       if !encoded.isEmpty { fields.append("grpc-message", encoded) }
-    } else if let cut = cut(message, to: room - 3) {
+    } else if let cut = cut(message, to: room - 5) {  // "...", and two more for a space at the beginning
       fields.append("grpc-message", PercentCoding.encode(cut + "..."))
     }
   }

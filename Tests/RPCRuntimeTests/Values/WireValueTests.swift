@@ -1,3 +1,4 @@
+import HTTP2Session
 import Testing
 
 @testable import RPCRuntime
@@ -136,5 +137,12 @@ struct WireValueTests {
     received.nanos = nanos
     let passedOn = ProtobufDuration(received.duration)
     #expect(passedOn.seconds == (seconds < 0 ? .min : .max))
+  }
+
+  @Test("A message that is cut keeps within its room, also behind a space", arguments: ["", " "])
+  func cutMessage(beginning: String) {
+    var fields = HTTP2FieldList()
+    StatusFields.write(message: beginning + String(repeating: "m", count: 200), to: &fields, atMost: 144)
+    #expect(fields.sectionSize > 140 && fields.sectionSize <= 144)
   }
 }
