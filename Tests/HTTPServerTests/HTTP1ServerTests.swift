@@ -192,6 +192,18 @@ extension ServerTests {
       await site.stop()
     }
 
+    @Test("An upload that stops while its answer is streamed ends the connection after the answer")
+    func stoppedUpload() async throws {
+      let site = try await TestSite { $0.bodyWindow = .milliseconds(100) }
+      let client = try RawClient(port: site.port, receiveBuffer: 4096)
+      client.send("POST /stream HTTP/1.1\r\nHost: h\r\nContent-Length: 10\r\n\r\n")
+      try await eventually { site.limits.withLock { $0 } == ["body_rate"] }
+      let text = client.receiveAll()
+      #expect(text.hasPrefix("HTTP/1.1 200 OK\r\n") && text.hasSuffix("\r\n0\r\n\r\n"))
+      #expect(client.receive() == [])
+      await site.stop()
+    }
+
     @Test("When answers hold too much, those go whose client has taken hardly anything for five seconds")
     func unsentBytes() async throws {
       let site = try await TestSite {
