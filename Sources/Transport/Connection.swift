@@ -33,7 +33,7 @@ package final class Connection {
     package var lowWater = 64 << 10
     /// From accept, or from the end of connect, to the end of the TLS handshake: a peer that dawdles holds a socket.
     package var handshake: Duration = .seconds(10)
-    /// How long `closeAfterFlush` waits for a peer that does not take the output.
+    /// How long `closeAfterFlush` waits for a peer that does not take the output, or hardly (`OutputWatch.minRate`).
     package var flush: Duration = .seconds(30)
     /// How long a closed connection still takes what the peer has under way, so that the last answer is not lost to a
     /// reset (RFC 9112, 9.6).
@@ -172,8 +172,15 @@ package final class Connection {
     guard phase == .open else { return end(nil) }
     guard !isClosingAfterFlush else { return setNeedsFlush() }
     isClosingAfterFlush = true
-    deadline = reactor.schedule(after: limits.flush) { [unowned self] in end(nil) }
+    limitFlush()
     setNeedsFlush()
+  }
+
+  private func limitFlush() {
+    let (sent, least) = (sentBytes, Double(OutputWatch.minRate) * (limits.flush / .seconds(1)))
+    deadline = reactor.schedule(after: limits.flush) { [unowned self] in
+      if Double(sentBytes - sent) < least { end(nil) } else { limitFlush() }
+    }
   }
 
   /// Closes at once; waiting output is dropped.

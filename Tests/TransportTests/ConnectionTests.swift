@@ -133,6 +133,36 @@ func onLoop<T: Sendable>(_ body: @Sendable (Reactor) async throws -> T) async th
     }
   }
 
+  /// Whatever was not gone after the limit was lost, though it was on its way.
+  @Test("a closing connection waits for a peer that takes the output slowly")
+  func slowFarewell() async throws {
+    try await onLoop { reactor in
+      let serverSide = Recorder(reactor)
+      let listener = try Listener(on: reactor, address: SocketAddress(numericHost: "127.0.0.1", port: 0)) {
+        serverSide.adopt($0)
+      }
+      var limits = Connection.Limits()
+      limits.flush = .seconds(1)
+      let client = Recorder(reactor)
+      client.connection = try .connect(to: listener.address, limits: limits, on: reactor, delegate: client)
+      try await client.until { client.isReady }
+      client.connection!.write([UInt8](repeating: 1, count: 32 << 20))
+      client.connection!.closeAfterFlush()
+      while !serverSide.isReadClosed, !serverSide.isClosed {
+        let next = serverSide.received.count + 1 << 20
+        serverSide.connection?.resumeReading()
+        try await serverSide.until {
+          serverSide.received.count >= next || serverSide.isReadClosed || serverSide.isClosed
+        }
+        serverSide.connection?.pauseReading()
+        try await reactor.sleep(for: .milliseconds(100))
+      }
+      #expect(serverSide.received.count == 32 << 20)
+      listener.close()
+      serverSide.connection?.close()
+    }
+  }
+
   @Test(
     "a megabyte crosses whole while the reader pauses, and the writer hears of the marks", arguments: [false, true])
   func backPressure(tls: Bool) async throws {
