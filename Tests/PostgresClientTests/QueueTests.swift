@@ -84,7 +84,9 @@ import Testing
       let id: UniqueID = try first[0]
       #expect(try first[2] == 1)
       try await pool.query(
-        "UPDATE send_jobs SET intent = true, intent_at = now() WHERE id = $1 AND epoch = 1", [.uuid(id)], tenant: "a")
+        """
+        UPDATE send_jobs SET intent = true, intent_at = now(), on_ambiguous = 'retry' WHERE id = $1 AND epoch = 1
+        """, [.uuid(id)], tenant: "a")
       let second = try await pool.query(Self.claim, [.int(5), .double(60)]).only()
       #expect(try second[0] == id)
       #expect(try second[2] == 2)
