@@ -333,6 +333,27 @@ struct LongQueueTests {
     }
   }
 
+  @Test("Behind others' interactive mail a lapsed lease has its tenant's turn, of a mailbox too that never waited")
+  func lapsedTurn() async throws {
+    try await MailerHarness.run(mailers: 0) { harness in
+      try Self.fill(harness.database, mails: 2000)
+      try harness.database.createTenant("third")
+      try harness.database.execute(
+        """
+        UPDATE send_jobs SET class = 0;
+        SELECT emailmcp.repair_wakes();
+        INSERT INTO mailboxes (google_sub) VALUES ('eve');
+        INSERT INTO send_jobs (tenant_id, user_id, id, created_at, mailbox, run_at, payload, epoch, lease_owner, lease_until)
+        VALUES ('third', 'eve', gen_random_uuid(), now(), 'eve', now(), 'x', 1, 'gone', now() - interval '1 s');
+        SELECT emailmcp.wake_lapsed();
+        """)
+      let claim = "SELECT FROM emailmcp.claim_jobs('w', 1, interval '15 s', 0.001, 0, 1000000);"
+      try harness.database.execute(String(repeating: claim, count: 3))
+      let claimed = try harness.database.execute("SELECT epoch FROM send_jobs WHERE tenant_id = 'third'")
+      #expect(claimed == [["2"]])
+    }
+  }
+
   /// Gives back to the queue what was claimed, as it was.
   private static func giveBack(_ harness: MailerHarness) throws {
     try harness.database.execute(

@@ -373,14 +373,14 @@ BEGIN
   PERFORM emailmcp.plan_by_index();
   PERFORM set_config('emailmcp.scope', 'queue', true);
   WITH lapsed AS MATERIALIZED (
-    SELECT DISTINCT mailbox FROM send_jobs
-      WHERE lease_until <= moment AND NOT (intent AND on_ambiguous = 'hold') LIMIT 10000
+    SELECT mailbox, min(tenant_id) AS tenant_id FROM send_jobs
+      WHERE lease_until <= moment AND NOT (intent AND on_ambiguous = 'hold') GROUP BY mailbox LIMIT 10000
   ), free AS MATERIALIZED (
-    SELECT m.google_sub FROM mailboxes m JOIN lapsed l ON l.mailbox = m.google_sub
+    SELECT m.google_sub, l.tenant_id FROM mailboxes m JOIN lapsed l ON l.mailbox = m.google_sub
     WHERE m.in_flight_until <= moment AND (m.urgent_at IS NULL OR m.urgent_at > moment)
     FOR NO KEY UPDATE OF m SKIP LOCKED
   )
-  UPDATE mailboxes m SET wake_at = least(m.wake_at, moment), urgent_at = moment, waiting = true
+  UPDATE mailboxes m SET wake_at = least(m.wake_at, moment), urgent_at = moment, wake_tenant = free.tenant_id, waiting = true
     FROM free WHERE m.google_sub = free.google_sub;
   GET DIAGNOSTICS woken = ROW_COUNT;
   PERFORM set_config('emailmcp.scope', outer_scope, true);
