@@ -125,10 +125,11 @@ let package = Package(
     .target(name: "InteropSchema", dependencies: ["RPCRuntime", "WireCodec", "TLSSession", "EventLoop"], path: "Tests/Interop/Schema", swiftSettings: settings),
     .executableTarget(name: "interop-server", dependencies: ["InteropSchema", "RPCRuntime", "WireCodec", "EventLoop", "TLSSession"], path: "Tests/Interop/Server", swiftSettings: settings),
     .executableTarget(name: "interop-client", dependencies: ["InteropSchema", "RPCRuntime", "WireCodec", "EventLoop", "TLSSession"], path: "Tests/Interop/Client", swiftSettings: settings),
-    // What Examples/Package.swift builds too: here they are compiled with everything else, and tested by Tests/Interop.
-    .target(name: "InventorySchema", dependencies: ["RPCRuntime", "WireCodec"], path: "Examples/Sources/InventorySchema", resources: [.embedInCode("inventory.proto")], swiftSettings: settings),
-    .executableTarget(name: "inventory-server", dependencies: ["InventorySchema", "RPCRuntime", "WireCodec", "EventLoop"], path: "Examples/Sources/InventoryServer", swiftSettings: settings),
-    .executableTarget(name: "inventory-client", dependencies: ["InventorySchema", "RPCRuntime", "WireCodec", "EventLoop"], path: "Examples/Sources/InventoryClient", swiftSettings: settings),
+    // What Examples/Package.swift builds too: here they are compiled with everything else, and tested by Tests/Interop,
+    // without a view of what is `package`, as a stranger's package has none.
+    .target(name: "InventorySchema", dependencies: ["RPCRuntime", "WireCodec"], path: "Examples/Sources/InventorySchema", resources: [.embedInCode("inventory.proto")], packageAccess: false, swiftSettings: settings),
+    .executableTarget(name: "inventory-server", dependencies: ["InventorySchema", "RPCRuntime", "WireCodec", "EventLoop"], path: "Examples/Sources/InventoryServer", packageAccess: false, swiftSettings: settings),
+    .executableTarget(name: "inventory-client", dependencies: ["InventorySchema", "RPCRuntime", "WireCodec", "EventLoop"], path: "Examples/Sources/InventoryClient", packageAccess: false, swiftSettings: settings),
     .executableTarget(name: "protocol-target", dependencies: ["InteropSchema", "RPCRuntime", "HTTPServer", "HTTP2Session", "ServiceKit", "Transport", "EventLoop", "TLSSession", httpTypes, metrics], path: "Tests/Protocol/Target", swiftSettings: settings),
   ]
 )
