@@ -70,11 +70,36 @@ def our_tls_server(tmp_path_factory):
 
 
 @pytest.fixture(scope="session")
-def python_server():
-    """The port of a server on PyPI's grpcio."""
+def python_servers(tmp_path_factory):
+    """The ports of a server on PyPI's grpcio, plain and under TLS, and the file of the authority behind the latter."""
+    folder = tmp_path_factory.mktemp("grpcio")
+    ca, ca_key, leaf, key = (folder / name for name in ("ca.pem", "ca.key", "leaf.pem", "leaf.key"))
+    for words in [
+        ("-subj", "/CN=interop", "-keyout", ca_key, "-out", ca),
+        ("-subj", "/CN=localhost", "-addext", "subjectAltName=DNS:localhost", "-addext", "basicConstraints=CA:FALSE",
+         "-CA", ca, "-CAkey", ca_key, "-keyout", key, "-out", leaf),
+    ]:
+        subprocess.run(
+            ["openssl", "req", "-x509", "-newkey", "ec", "-pkeyopt", "ec_paramgen_curve:P-256", "-nodes", "-days", "2",
+             *words], check=True, capture_output=True)
     process = subprocess.Popen(
-        [sys.executable, HERE / "python_server.py"], stdin=subprocess.PIPE, stdout=subprocess.PIPE, text=True)
-    yield int(read_line(process))
+        [sys.executable, HERE / "python_server.py", leaf, key], stdin=subprocess.PIPE, stdout=subprocess.PIPE,
+        text=True)
+    yield [int(word) for word in read_line(process).split()], ca
+    stop(process)
+
+
+@pytest.fixture(scope="session")
+def python_server(python_servers):
+    return python_servers[0][0]
+
+
+@pytest.fixture(scope="session")
+def liars():
+    """The port of each server that lies, by name."""
+    process = subprocess.Popen(
+        [sys.executable, HERE / "lying_servers.py"], stdin=subprocess.PIPE, stdout=subprocess.PIPE, text=True)
+    yield dict(pair.split(":") for pair in read_line(process).split())
     stop(process)
 
 

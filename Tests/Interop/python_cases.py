@@ -5,7 +5,7 @@ import queue
 import grpc
 
 from schema import (
-    INITIAL, TRAILING, BoolValue, EchoStatus, Empty, InputRequest, OutputRequest, SimpleRequest, stub, zeros)
+    INITIAL, TRAILING, BoolValue, EchoStatus, Empty, InputRequest, OutputRequest, SimpleRequest, as_it_came, stub, zeros)
 
 REQUESTS, RESPONSES = [27_182, 8, 1_828, 45_904], [31_415, 9, 2_653, 58_979]
 GZIP, PLAIN = grpc.Compression.Gzip, grpc.Compression.NoCompression
@@ -163,13 +163,6 @@ def client_compressed_unary(channel):
     fits(call(no, compression=PLAIN, timeout=LIMIT).payload, 314_159)
 
 
-def server_compressed_unary(channel):
-    """grpcio does not say whether a response came compressed; that it reads both is what this shows."""
-    for value in (True, False):
-        request = large(response_compressed=BoolValue(value=value))
-        fits(stub(channel, "UnaryCall")(request, timeout=LIMIT).payload, 314_159)
-
-
 def client_compressed_streaming(channel):
     """grpcio compresses all messages of a call or none."""
     call = stub(channel, "StreamingInputCall")
@@ -179,14 +172,30 @@ def client_compressed_streaming(channel):
     assert call(iter([first, second]), compression=GZIP, timeout=LIMIT).aggregated_payload_size == 73_086
 
 
-def server_compressed_streaming(channel):
-    request = OutputRequest()
-    for size, compressed in [(31_415, True), (92_653, False)]:
+REQUEST_CASES = [client_compressed_unary, client_compressed_streaming]
+
+
+# Each of these runs on a usual channel, where grpcio inflates what comes, and on one with AS_THEY_CAME, which tells what
+# was compressed.
+
+
+def server_compressed_unary(channel, as_they_came):
+    for value in (True, False):
+        request = large(response_compressed=BoolValue(value=value))
+        fits(stub(channel, "UnaryCall")(request, timeout=LIMIT).payload, 314_159)
+        response, is_compressed = stub(as_they_came, "UnaryCall", reader=as_it_came)(request, timeout=LIMIT)
+        fits(response.payload, 314_159)
+        assert is_compressed == value
+
+
+def server_compressed_streaming(channel, as_they_came):
+    request, wanted = OutputRequest(), [(31_415, True), (92_653, False)]
+    for size, compressed in wanted:
         request.response_parameters.add(size=size, compressed=BoolValue(value=compressed))
-    responses = list(stub(channel, "StreamingOutputCall")(request, timeout=LIMIT))
-    assert [len(response.payload.body) for response in responses] == [31_415, 92_653]
+    responses = stub(channel, "StreamingOutputCall")(request, timeout=LIMIT)
+    assert [len(response.payload.body) for response in responses] == [size for size, _ in wanted]
+    responses = stub(as_they_came, "StreamingOutputCall", reader=as_it_came)(request, timeout=LIMIT)
+    assert [(len(response.payload.body), compressed) for response, compressed in responses] == wanted
 
 
-COMPRESSION_CASES = [
-    client_compressed_unary, server_compressed_unary, client_compressed_streaming, server_compressed_streaming,
-]
+RESPONSE_CASES = [server_compressed_unary, server_compressed_streaming]

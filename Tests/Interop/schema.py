@@ -3,6 +3,7 @@
 Not by generated modules: a package named `grpc.testing` would stand in the way of grpcio's own.
 """
 
+import gzip
 import subprocess
 import sys
 import tempfile
@@ -44,6 +45,8 @@ OutputResponse = message("StreamingOutputCallResponse")
 BoolValue = message("BoolValue")
 
 SERVICE = "grpc.testing.TestService"
+# With this option grpcio hands messages on as they came. It never says otherwise which were compressed.
+AS_THEY_CAME = ("grpc.per_message_decompression", 0)
 INITIAL, TRAILING = "x-grpc-test-echo-initial", "x-grpc-test-echo-trailing-bin"
 
 # name → (kind of grpcio's, request, response)
@@ -61,16 +64,26 @@ def zeros(size):
     return Payload(body=bytes(size))
 
 
-def stub(channel, name, service=SERVICE):
+def as_it_came(message):
+    """Reads a message of a channel or server with AS_THEY_CAME: the message, and whether it was compressed. No message
+    begins with gzip's two bytes: the first would be a tag of a wire type that there is not."""
+
+    def read(data):
+        is_compressed = data.startswith(b"\x1f\x8b")
+        return message.FromString(gzip.decompress(data) if is_compressed else data), is_compressed
+
+    return read
+
+
+def stub(channel, name, service=SERVICE, reader=lambda message: message.FromString):
     kind, request, response = METHODS.get(name, ("unary_unary", Empty, Empty))
     return getattr(channel, kind)(
-        f"/{service}/{name}", request_serializer=request.SerializeToString,
-        response_deserializer=response.FromString)
+        f"/{service}/{name}", request_serializer=request.SerializeToString, response_deserializer=reader(response))
 
 
 def handlers(servicer):
     return grpc.method_handlers_generic_handler(SERVICE, {
         name: getattr(grpc, f"{kind}_rpc_method_handler")(
-            getattr(servicer, name), request_deserializer=request.FromString,
+            getattr(servicer, name), request_deserializer=as_it_came(request),
             response_serializer=response.SerializeToString)
         for name, (kind, request, response) in METHODS.items()})
