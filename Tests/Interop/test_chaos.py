@@ -4,11 +4,11 @@ import os
 import signal
 import socket
 import subprocess
-import threading
 import time
 
 import pytest
-from conftest import BIN, read_line, stop, wait_for
+from conftest import BIN, read_line, stop
+from forwarder import Forwarder
 
 # The longer form, for a change of the client: EMAILMCP_CHAOS_RESTARTS=50.
 RESTARTS = int(os.environ.get("EMAILMCP_CHAOS_RESTARTS", "9"))
@@ -49,14 +49,18 @@ def replicas():
         each.stop()
 
 
+def addresses(*ports):
+    return "ipv4:" + ",".join(f"127.0.0.1:{port}" for port in ports)
+
+
 class Load:
     """Our client, eight calls at one time, until it is told to stop."""
 
-    def __init__(self, ports, *flags):
+    def __init__(self, target, *flags, **environment):
         self.process = subprocess.Popen(
-            [BIN / "interop-client", "--target", "ipv4:" + ",".join(f"127.0.0.1:{port}" for port in ports),
-             "--test_case", "load_until_input_ends", *flags],
-            stdin=subprocess.PIPE, stdout=subprocess.PIPE, stderr=subprocess.PIPE, text=True)
+            [BIN / "interop-client", "--target", target, "--test_case", "load_until_input_ends", *flags],
+            stdin=subprocess.PIPE, stdout=subprocess.PIPE, stderr=subprocess.PIPE, text=True,
+            env=os.environ | environment)
         self.goes_on()
 
     def goes_on(self):
@@ -73,7 +77,7 @@ class Load:
 
 
 def test_no_idempotent_call_fails_while_servers_are_restarted_and_killed(replicas):
-    load = Load([each.port for each in replicas])
+    load = Load(addresses(*(each.port for each in replicas)))
     for number in range(RESTARTS):
         replicas[number % 3].restart(signal.SIGTERM)
         load.goes_on()
@@ -85,7 +89,7 @@ def test_no_idempotent_call_fails_while_servers_are_restarted_and_killed(replica
 
 
 def test_a_server_killed_mid_stream_is_unavailable_at_once_and_the_other_calls_go_on(replicas):
-    load = Load([each.port for each in replicas])
+    load = Load(addresses(*(each.port for each in replicas)))
     stream = subprocess.Popen(
         [BIN / "interop-client", "--server_host", "127.0.0.1", "--server_port", str(replicas[0].port),
          "--test_case", "stream_until_lost"], stdout=subprocess.PIPE, stderr=subprocess.PIPE, text=True)
@@ -98,48 +102,9 @@ def test_a_server_killed_mid_stream_is_unavailable_at_once_and_the_other_calls_g
     assert load.end()[1] == 0
 
 
-class BlackHole:
-    """Forwards a port until it is shut: then nothing passes, and nothing is closed."""
-
-    def __init__(self, target):
-        self.target, self.is_shut, self.sockets = target, False, []
-        self.passed = 0  # bytes
-        self.listener = socket.create_server(("127.0.0.1", 0))
-        self.port = self.listener.getsockname()[1]
-        threading.Thread(target=self.accept, daemon=True).start()
-
-    def accept(self):
-        while True:
-            try:
-                client, _ = self.listener.accept()
-            except OSError:
-                return
-            self.sockets.append(client)
-            if self.is_shut:
-                continue
-            server = socket.create_connection(("127.0.0.1", self.target))
-            self.sockets.append(server)
-            for way in ((client, server), (server, client)):
-                threading.Thread(target=self.pump, args=way, daemon=True).start()
-
-    def pump(self, source, sink):
-        try:
-            while data := source.recv(65536):
-                if not self.is_shut:
-                    sink.sendall(data)
-                    self.passed += len(data)
-        except OSError:
-            pass
-
-    def close(self):
-        self.listener.close()
-        for each in self.sockets:
-            each.close()
-
-
 def test_a_connection_into_the_void_is_found_by_keepalive_and_its_calls_go_elsewhere(replicas):
-    hole = BlackHole(replicas[0].port)
-    load = Load([hole.port, replicas[1].port], "--keepalive")
+    hole = Forwarder(replicas[0].port)
+    load = Load(addresses(hole.port, replicas[1].port), "--keepalive")
     deadline = time.monotonic() + 30
     while hole.passed < 10_000:  # calls go by it, not only by the other
         assert time.monotonic() < deadline, hole.passed
@@ -150,3 +115,44 @@ def test_a_connection_into_the_void_is_found_by_keepalive_and_its_calls_go_elsew
     hole.close()
     # Found by keepalive, after 10 s and another, not by the calls' own 30 s: some hung until then, none failed.
     assert failures == 0 and 10_000 <= slowest < 28_000, (calls, failures, slowest)
+
+
+class Name:
+    """A host name of a client's own, by libnss-wrapper, which reads a file in place of /etc/hosts."""
+
+    def __init__(self, folder):
+        self.file, self.environment = folder / "hosts", {
+            "LD_PRELOAD": "libnss_wrapper.so", "NSS_WRAPPER_HOSTS": str(folder / "hosts")}
+
+    def has(self, count):
+        """It stands for so many addresses from now on."""
+        changed = self.file.with_suffix(".new")
+        changed.write_text("".join(f"127.0.0.{number} replicas.test\n" for number in range(1, count + 1)))
+        os.utime(changed, (count, count))  # by its time, in seconds, the file is known to be another
+        changed.rename(self.file)
+
+
+def test_servers_that_are_added_are_found_within_the_refresh_bound_and_take_their_share(replicas, tmp_path):
+    refresh = 4  # seconds; ± 20 %
+    ways = [Forwarder(replicas[0].port)]
+    ways += [Forwarder(each.port, (f"127.0.0.{number}", ways[0].port)) for number, each in enumerate(replicas[1:], 2)]
+    name = Name(tmp_path)
+    name.has(1)
+    load = Load(f"dns:///replicas.test:{ways[0].port}", "--refresh", str(refresh), **name.environment)
+    assert [way.passed > 0 for way in ways] == [True, False, False]
+
+    name.has(3)
+    began = time.monotonic()
+    while not all(way.passed > 1000 for way in ways):
+        # One second for the look-up itself, the connections and a busy machine.
+        assert time.monotonic() - began < refresh * 1.2 + 1, [way.passed for way in ways]
+        time.sleep(0.01)
+
+    before, calls = [way.passed for way in ways], load.goes_on()
+    while load.goes_on() < calls + 3000:
+        pass
+    shares = [way.passed - old for way, old in zip(ways, before)]  # all calls are the same bytes
+    assert all(abs(share / (sum(shares) / 3) - 1) <= 0.1 for share in shares), shares
+    assert load.end()[1] == 0
+    for way in ways:
+        way.close()

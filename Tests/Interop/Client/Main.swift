@@ -11,7 +11,8 @@ import TLSSession
 /// (taken, and without a meaning of its own: the file is what counts). `--test_case list` prints the cases.
 ///
 /// Of our own: `--target NAME` in place of host and port: each of its addresses gets calls in turn, and EmptyCall is
-/// repeated; `--keepalive` finds dead connections after 10 s and another.
+/// repeated; `--refresh SECONDS` looks a name up again that often; `--keepalive` finds dead connections after 10 s and
+/// another.
 @main
 enum InteropClient {
   static func main() async {
@@ -28,8 +29,7 @@ enum InteropClient {
       Array(CommandLine.arguments.dropFirst()),
       known: [
         "server_host", "server_port", "test_case", "use_tls", "use_test_ca", "server_host_override", "ca_file",
-        "target",
-        "keepalive",
+        "target", "refresh", "keepalive",
       ])
     let name = flags["test_case"] ?? ""
     if name == "list" { return say(InteropCases.all.map(\.name).joined(separator: "\n")) }
@@ -57,6 +57,10 @@ enum InteropClient {
       var configuration = ChannelConfiguration()
       configuration.authority = flags["server_host_override"].map { "\($0):\(port)" }
       if flags["target"] != nil { spread(&configuration) }
+      if let seconds = flags["refresh"].flatMap({ Int($0) }) {
+        configuration.resolution.minimumInterval = .seconds(1)
+        configuration.resolution.refreshInterval = .seconds(seconds)
+      }
       if flags.isOn("keepalive") {
         configuration.keepalive = KeepaliveConfiguration(time: .seconds(10), timeout: .seconds(1))
       }
