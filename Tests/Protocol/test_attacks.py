@@ -330,6 +330,7 @@ def test_more_streams_than_allowed(victim, siege):
         for _ in siege.rounds():
             with Peer(victim.port) as peer:
                 flooded(peer, b"".join(opening for _, opening in streams(peer, victim, 5000)))
+        siege.risen(*limits(victim, "protocol_violation"))
 
 
 # -- peers that wait
@@ -635,13 +636,15 @@ def test_slowloris(head, limit, attacked, siege):
         siege.risen(f'http_limits_total{{limit="{limit}"}}')
 
 
-@pytest.mark.parametrize("head", [
-    b"GET /" + b"a" * 100_000 + b" HTTP/1.1\r\nHost: x\r\n\r\n",
-    b"GET / HTTP/1.1\r\nHost: x\r\n" + b"".join(b"x-%d: 1\r\n" % number for number in range(5000)) + b"\r\n",
-    b"GET / HTTP/1.1\r\nHost: x\r\nx: " + b"a" * 1_000_000 + b"\r\n\r\n",
-    b"POST /echo HTTP/1.1\r\nHost: x\r\nTransfer-Encoding: chunked\r\n\r\nffffffffffffffff\r\n",
+@pytest.mark.parametrize("head,limit", [
+    (b"GET /" + b"a" * 100_000 + b" HTTP/1.1\r\nHost: x\r\n\r\n", "target_size"),
+    (b"GET / HTTP/1.1\r\nHost: x\r\n" + b"".join(b"x-%d: 1\r\n" % number for number in range(5000)) + b"\r\n",
+     "header_size"),
+    (b"GET / HTTP/1.1\r\nHost: x\r\nx: " + b"a" * 1_000_000 + b"\r\n\r\n", "header_size"),
+    (b"POST /echo HTTP/1.1\r\nHost: x\r\nTransfer-Encoding: chunked\r\n\r\nffffffffffffffff\r\n",
+     "protocol_violation"),
 ], ids=["target", "fields", "value", "chunk"])
-def test_oversize_http1(head, attacked, siege):
+def test_oversize_http1(head, limit, attacked, siege):
     with siege:
         for _ in siege.rounds():
             with socket.create_connection(("127.0.0.1", attacked.ports["http"]), timeout=60) as connection:
@@ -656,3 +659,4 @@ def test_oversize_http1(head, attacked, siege):
                 except ConnectionResetError:
                     pass
                 assert answer.startswith((b"HTTP/1.1 400", b"HTTP/1.1 413", b"HTTP/1.1 414", b"HTTP/1.1 431")), answer[:80]
+        siege.risen(f'http_limits_total{{limit="http1_{limit}"}}', by=ROUNDS)

@@ -121,6 +121,7 @@ final class HTTP1Connection: ConnectionDelegate, ServedConnection {
   }
 
   private func refuse(_ error: HTTP1ParseError) {
+    server.configuration.onLimit(error.limit)
     if let exchange {
       exchange.isBroken = true
       if exchange.isAnswered { return close() }

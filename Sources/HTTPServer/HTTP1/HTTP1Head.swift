@@ -30,6 +30,15 @@ package struct HTTP1ParseError: Error, Equatable, CustomStringConvertible {
   static func malformed(_ reason: String) -> Self { Self(.badRequest, reason) }
 
   package var description: String { reason }
+
+  /// What `onLimit` is told.
+  var limit: String {
+    switch status {
+    case .uriTooLong: "http1_target_size"
+    case .requestHeaderFieldsTooLarge: "http1_header_size"
+    default: "http1_protocol_violation"
+    }
+  }
 }
 
 /// The sizes a request must keep.
