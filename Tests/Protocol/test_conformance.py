@@ -296,6 +296,28 @@ def s5_3_priorities_may_depend_on_anything(peer, target):
 
 
 @case
+def s5_3_1_a_priority_frame_that_depends_on_itself_is_passed_over(peer, target):
+    """RFC 7540 section 5.3.1 made a stream error of it, which h2spec expects. RFC 9113 section 5.3 has done away with
+    the scheme, and our first SETTINGS say that we take no part in it (NO_RFC7540_PRIORITIES, RFC 9218)."""
+    assert struct.pack(">HI", 9, 1) in peer.frames[0].payload
+    peer.send(priority(1, depends_on=1))
+    request(peer, target)
+    peer.answered(1)
+    peer.send(priority(3, depends_on=3))
+    request(peer, target, 3)
+    peer.answered(3)
+
+
+@case
+def s5_3_1_headers_that_depend_on_themselves_are_an_error(peer, target):
+    """Nobody reads these five bytes of HEADERS either (RFC 9113 section 6.2). libnghttp2 still ends the connection for
+    them, as RFC 7540 allows, and no honest client is hurt by it."""
+    block = peer.block(target.fields())
+    peer.send(frame(HEADERS, END_HEADERS | END_STREAM | WITH_PRIORITY, 1, struct.pack(">IB", 1, 15) + block))
+    fails(peer, 1, PROTOCOL_ERROR)
+
+
+@case
 def s5_4_1_after_a_connection_error_comes_goaway_and_the_end(peer, target):
     peer.send(frame(PING, 0, 0, bytes(6)))
     peer.connection_error(FRAME_SIZE_ERROR)
