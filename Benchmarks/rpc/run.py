@@ -194,13 +194,31 @@ class Bench:
                 ("upload, 1 MiB messages", ("--mode", "upload", "--connections", "1", "--streams", "1", "--bytes", "1048576")),
                 ("download, 1 MiB messages", ("--mode", "download", "--connections", "1", "--streams", "1", "--bytes", "1048576"))):
             before = server.cpu()
-            answer = subprocess.run(
-                ["taskset", "-c", CLIENT_CORE, f"{BINARIES}/echo-client", "--target", f"ipv4:127.0.0.1:{server.port}",
-                 "--seconds", "3", *arguments], capture_output=True, text=True).stdout
-            count = int(re.search(r"s (\d+), per second", answer)[1])
-            line = ", ".join(answer.strip().splitlines())
-            print(f"| {name} | {line}, server {(server.cpu() - before) * 1e6 / max(1, count):.2f} |", flush=True)
+            count, line = self.call(server, "--seconds", "3", *arguments)
+            print(f"| {name} | {line}, server {(server.cpu() - before) * 1e6 / count:.2f} |", flush=True)
         server.stop()
+
+    def call(self, server: Server, *arguments: str) -> tuple[int, str]:
+        """How many right answers echo-client has got, and what it says of them."""
+        answer = subprocess.run(
+            ["taskset", "-c", CLIENT_CORE, f"{BINARIES}/echo-client", "--target", f"ipv4:127.0.0.1:{server.port}",
+             *arguments], capture_output=True, text=True)
+        counted = re.search(r"s (\d+), per second", answer.stdout)
+        if answer.returncode or not counted:
+            sys.exit(f"echo-client {' '.join(arguments)}: {answer.stdout}{answer.stderr}")
+        return int(counted[1]), ", ".join(answer.stdout.strip().splitlines())
+
+    def try_client(self):
+        """Each mode of echo-client for a second, and once by TLS: measures nothing."""
+        plain = self.ours()
+        secure = self.ours("--tls", f"{self.work}/cert.pem", f"{self.work}/key.pem")
+        for server, *arguments in (
+                (plain, "unary"), (plain, "pingpong"), (plain, "upload"), (plain, "download"),
+                (secure, "unary", "--ca", f"{self.work}/cert.pem")):
+            count, _ = self.call(server, "--seconds", "1", "--connections", "2", "--streams", "2", "--mode", *arguments)
+            print(f"echo-client: {arguments[0]}{' by TLS' if server is secure else ''}: {count:,} right answers")
+        plain.stop()
+        secure.stop()
 
     def memory(self):
         """What idle connections and streams cost echo-server."""
@@ -215,16 +233,20 @@ class Bench:
         held = server.memory()
         alive = sum(1 for each in sockets if each.recv(9))
         print(f"{alive} idle connections: {(held - before) / len(sockets) / 1024:.1f} KiB each")
-        # HEADERS without END_STREAM on a hundred streams of each of a hundred connections, as literals of HPACK.
         def literal(name: bytes, value: bytes) -> bytes:
             return b"\0" + bytes([len(name)]) + name + bytes([len(value)]) + value
-        block = b"\x83\x86" + literal(b":path", b"/bench.Echo/Echo") + literal(b":authority", b"localhost") + \
-            literal(b"te", b"trailers") + literal(b"content-type", b"application/grpc")
-        for each in sockets[:100]:
-            each.sendall(b"".join(
-                struct.pack(">I", len(block))[1:] + b"\1\4" + struct.pack(">I", 2 * number + 1) + block for number in range(100)))
-        time.sleep(2)
-        print(f"10,000 idle streams: {(server.memory() - held) / 10_000 / 1024:.1f} KiB each")
+        # HEADERS without END_STREAM on a hundred streams of each of a hundred connections, as literals of HPACK.
+        for used, method, state in ((sockets[:100], b"Echo", "no handler before the message"),
+                                    (sockets[100:200], b"Stream", "a handler that waits in each")):
+            held = server.memory()
+            block = b"\x83\x86" + literal(b":path", b"/bench.Echo/" + method) + literal(b":authority", b"localhost") + \
+                literal(b"te", b"trailers") + literal(b"content-type", b"application/grpc")
+            for each in used:
+                each.sendall(b"".join(
+                    struct.pack(">I", len(block))[1:] + b"\1\4" + struct.pack(">I", 2 * number + 1) + block
+                    for number in range(100)))
+            time.sleep(2)
+            print(f"10,000 idle streams, {state}: {(server.memory() - held) / 10_000 / 1024:.1f} KiB each")
         for each in sockets:
             each.close()
         server.stop()
@@ -281,10 +303,13 @@ def main():
     parser.add_argument("--divide", type=int, default=1, help="so many times fewer calls in a measurement")
     parser.add_argument("--only", choices=sections, action="append")
     parser.add_argument("--gate", action="store_true", help="only count instructions; fail above thresholds.json")
+    parser.add_argument("--try", dest="attempt", action="store_true", help="only see whether echo-client works in each mode")
     parser.add_argument("--dearer", action="store_true", help="with --gate: calls that must fail it")
     options = parser.parse_args()
     bench = Bench(options)
     try:
+        if options.attempt:
+            return bench.try_client()
         if options.gate:
             sys.exit(TOO_DEAR if bench.gate(options.dearer) else 0)
         for section in options.only or sections:

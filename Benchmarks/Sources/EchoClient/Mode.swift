@@ -20,7 +20,7 @@ enum Mode: String, CaseIterable, Sendable {
       while true {
         let start = Instant.current()
         if start > end { return counted }
-        _ = try await channel.call(Echo.echo, message, options: options)
+        try check(try await channel.call(Echo.echo, message, options: options), is: message)
         counted.append((Instant.current() - start).wholeNanoseconds)
       }
     case .pingpong:
@@ -29,7 +29,7 @@ enum Mode: String, CaseIterable, Sendable {
         let start = Instant.current()
         if start > end { break }
         try await call.write(message)
-        guard try await call.responses.next() != nil else { break }
+        try check(try await call.responses.next(), is: message)
         counted.append((Instant.current() - start).wholeNanoseconds)
       }
       call.finishWriting()
@@ -48,12 +48,18 @@ enum Mode: String, CaseIterable, Sendable {
       var request = message
       request.number = .max
       let call = try channel.call(Echo.expand, request, options: options)
-      for try await _ in call {
+      for try await answer in call {
         counted.append(0)
-        if Instant.current() > end { break }
+        guard Instant.current() > end else { continue }
+        try check(answer, is: request)  // the last alone: there are millions
+        break
       }
       call.cancel()
     }
     return counted
+  }
+
+  private func check(_ answer: EchoMessage?, is message: EchoMessage) throws {
+    guard answer == message else { throw RPCError(.dataLoss, "the answer is not the request") }
   }
 }
