@@ -22,6 +22,8 @@ from peer import (
     SETTINGS, Closed, Peer, frame, priority, rst_stream, settings, window_update)
 
 MEMORY = 64 << 20
+# Under a sanitizer memory says nothing: what is freed is kept for a while, and shadows are kept of all.
+SANITIZED = "EMAILMCP_SANITIZER" in os.environ
 # How often an attacker comes again after it was thrown out.
 ROUNDS = 3
 # The time limits of the server under attack, in seconds.
@@ -140,7 +142,7 @@ class Siege:
         grown = memory(self.server, "VmHWM") - self.start
         failures = [reason for begun, reason in self.honest.failures if begun >= self.quiet_since]
         assert not failures, failures
-        assert grown <= MEMORY, f"{grown >> 20} MiB"
+        assert grown <= MEMORY or SANITIZED, f"{grown >> 20} MiB"
         if REPORT:
             self.report(ended, grown)
 
