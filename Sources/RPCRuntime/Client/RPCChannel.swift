@@ -128,7 +128,9 @@ public final class RPCChannel {
       Instant.current() + $0
     }
     if let inherited = scope?.deadline { deadline = min(deadline ?? inherited, inherited) }
-    if let timeout = settings(of: method).configuration.timeout {
+    let settings = settings(of: method)
+    if let mistake = settings.mistake { throw mistake }
+    if let timeout = settings.configuration.timeout {
       let latest = Instant.current() + timeout
       deadline = min(deadline ?? latest, latest)
     }

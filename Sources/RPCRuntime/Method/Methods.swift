@@ -7,8 +7,10 @@ public struct UnaryMethod<Request: WireMessage, Response: WireMessage>: Sendable
   /// - Parameters:
   ///   - service: the service with its package, `emailmcp.mailer.v1.Mailer`.
   ///   - name: the method, `SendMessage`.
-  public init(_ service: String, _ name: String) {
-    descriptor = MethodDescriptor(service: service, name: name, kind: .unary)
+  ///   - isSafe: whether a call may run several times at once and do no harm, as protobuf's `idempotency_level` says it.
+  ///     No other method is hedged.
+  public init(_ service: String, _ name: String, isSafe: Bool = false) {
+    descriptor = MethodDescriptor(service: service, name: name, kind: .unary, isSafe: isSafe)
   }
 }
 

@@ -194,6 +194,34 @@ struct RetryTests {
     }
   }
 
+  @Test("Only a method that is marked safe is hedged: another is called once where its service or all are named")
+  func unmarked() async throws {
+    let careless = UnaryMethod<Note, Note>("test.Notes", "Careless")
+    let json = #"{"methodConfig": [{"name": [NAME], "hedgingPolicy": {"maxAttempts": 3, "hedgingDelay": "0s"}}]}"#
+    func service(_ name: String) throws -> ServiceConfiguration {
+      try ServiceConfiguration(json: json.replacing("NAME", with: name))
+    }
+    for name in ["{}", #"{"service": "test.Notes"}"#, #"{"service": "test.Notes", "method": "Careless"}"#] {
+      var configuration = ChannelConfiguration()
+      configuration.service = try service(name)
+      let attempts = Tally()
+      try await withPair(channel: configuration) {
+        $0.handle(careless) { request, context in
+          attempts.add(1)
+          try await context.reactor.sleep(for: .milliseconds(50))
+          return request
+        }
+      } _: { channel, _ in
+        let error = await failure { _ = try await channel.call(careless, Note("")) }
+        let isNamed = name.contains("Careless")
+        #expect(error?.code == (isNamed ? .internal : nil))
+        #expect(error?.message.contains("test.Notes/Careless") == (isNamed ? true : nil))
+        #expect(attempts.value == (isNamed ? 0 : 1))
+        #expect(channel.settings(of: Notes.echo.descriptor).hedging != nil || isNamed)
+      }
+    }
+  }
+
   @Test("A hedged call ends with its task, and with the last failure")
   func hedgingEnds() async throws {
     let policy = HedgingPolicy(maxAttempts: 3, delay: .milliseconds(1))

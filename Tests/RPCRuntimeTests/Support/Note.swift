@@ -37,7 +37,7 @@ struct Note: WireMessage, Equatable {
 
 /// The methods that the tests call.
 enum Notes {
-  static let echo = UnaryMethod<Note, Note>("test.Notes", "Echo")
+  static let echo = UnaryMethod<Note, Note>("test.Notes", "Echo", isSafe: true)
   static let count = ServerStreamingMethod<Note, Note>("test.Notes", "Count")
   static let join = ClientStreamingMethod<Note, Note>("test.Notes", "Join")
   static let chat = BidirectionalMethod<Note, Note>("test.Notes", "Chat")

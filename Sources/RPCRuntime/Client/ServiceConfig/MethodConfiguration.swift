@@ -8,7 +8,8 @@ public struct MethodConfiguration: Sendable, Hashable {
     case never
     /// Again after a failure.
     case retry(RetryPolicy)
-    /// Several times at once; unary methods alone, others are not repeated.
+    /// Several times at once: unary methods that are marked `isSafe` alone. Others are not repeated where their service or
+    /// the default says this; calls of a method that is named and is not such a one end with INTERNAL.
     case hedge(HedgingPolicy)
   }
 
@@ -35,14 +36,20 @@ final class MethodSettings {
   let metrics: ClientMetrics
   let retry: RetryPolicy?
   let hedging: HedgingPolicy?
+  /// Why calls of the method cannot be made.
+  let mistake: RPCError?
 
   init(_ method: MethodDescriptor, _ service: ServiceConfiguration, target: String) {
     configuration = service.configuration(of: method)
     metrics = ClientMetrics(method: method.fullName, target: target)
+    let mayHedge = method.kind == .unary && method.isSafe
     switch configuration.repetition {
-    case .retry(let policy): (retry, hedging) = (policy, nil)
-    case .hedge(let policy) where method.kind == .unary: (retry, hedging) = (nil, policy)
-    case .never, .hedge: (retry, hedging) = (nil, nil)
+    case .retry(let policy): (retry, hedging, mistake) = (policy, nil, nil)
+    case .hedge(let policy) where mayHedge: (retry, hedging, mistake) = (nil, policy, nil)
+    case .hedge where service.names(method):
+      (retry, hedging) = (nil, nil)
+      mistake = RPCError(.internal, "the service config hedges \(method), which is no unary method that is marked safe")
+    case .never, .hedge: (retry, hedging, mistake) = (nil, nil, nil)
     }
   }
 }

@@ -41,6 +41,9 @@ public struct ServiceConfiguration: Sendable, Hashable {
     if name.isEmpty { defaults = configuration } else { methods[name] = configuration }
   }
 
+  /// Whether an entry is for this method alone.
+  func names(_ method: MethodDescriptor) -> Bool { methods[method.fullName] != nil }
+
   func configuration(of method: MethodDescriptor) -> MethodConfiguration {
     methods[method.fullName] ?? methods["\(method.service)/"] ?? defaults
   }
