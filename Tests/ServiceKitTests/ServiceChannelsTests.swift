@@ -117,7 +117,7 @@ struct ServiceChannelsTests {
       #expect(try await answering() == [10, 11])
       // All of them: callers are told at once.
       for replica in replicas { replica.readiness.drain() }
-      while channel.isReady { try await reactor.sleep(for: .milliseconds(1)) }
+      while channel.state == .ready { try await reactor.sleep(for: .milliseconds(1)) }
       let error = await #expect(throws: RPCError.self) { try await channel.call(Who.call, HealthCheckRequest()) }
       #expect(error?.code == .unavailable)
       channel.close()

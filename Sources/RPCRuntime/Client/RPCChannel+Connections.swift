@@ -29,6 +29,7 @@ extension RPCChannel {
 
   /// The calls that wait learn what has changed.
   func settle() {
+    noteState()
     ready = balancer.ready.compactMap { subchannels[$0]?.connection }
     if let outliers {
       let sound = ready.filter { !outliers.isEjected($0.link) }

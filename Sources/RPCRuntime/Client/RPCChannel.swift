@@ -37,6 +37,7 @@ public final class RPCChannel {
   /// Calls between two attempts, where neither queue nor connection knows them, and hedged calls.
   private(set) var paused: [ObjectIdentifier: any PausedCall] = [:]
   var lastFailure: RPCError?
+  private var stateWaiters: [(old: ChannelState, waiter: Waiter<Void>)] = []
   /// Of the balancer's back-offs, by their key.
   var backoffTimers: [Int: Timer] = [:]
   var staggerTimer: Timer?
@@ -94,13 +95,40 @@ public final class RPCChannel {
   /// Puts an interceptor behind those that are there.
   public func use(_ interceptor: any ClientInterceptor) { interceptors.append(interceptor) }
 
-  /// Whether a connection is open that takes calls.
-  public var isReady: Bool { balancer.state == .ready }
+  /// What calls find now.
+  public var state: ChannelState { balancer.state }
+
+  /// Waits until the channel's state is another than `state`, and gives that one; after `closed` there is none. Waiting
+  /// makes no connection: calls do. What comes and goes between two turns of the loop is not seen.
+  ///
+  /// ```swift
+  /// var state = channel.state
+  /// while state != .closed { state = try await channel.state(after: state) }
+  /// ```
+  ///
+  /// - Throws: `CancellationError` when the task is cancelled.
+  public func state(after state: ChannelState) async throws -> ChannelState {
+    while self.state == state {
+      noteState()
+      try await reactor.wait { stateWaiters.append((state, $0)) }
+    }
+    return self.state
+  }
+
+  /// Tells those who wait for another state, and forgets those who have stopped.
+  func noteState() {
+    stateWaiters.removeAll { old, waiter in
+      guard old != state || !waiter.isPending else { return false }
+      waiter.resume(returning: ())
+      return true
+    }
+  }
 
   /// Ends every call with CANCELLED and closes.
   public func close() {
     guard balancer.state != .closed else { return }
     balancer.close()
+    noteState()
     let closed = RPCError(.cancelled, "the channel was closed")
     // Hedged calls first: their attempts are among the others.
     for call in paused.values { call.end(closed) }

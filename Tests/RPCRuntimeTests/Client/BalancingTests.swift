@@ -92,9 +92,67 @@ struct BalancingTests {
       let channel = try fleet.channel { $0.service.balancing = .pickFirst }
       #expect(try await channel.call(Notes.echo, Note()).text == "0")
       fleet.published = [nobody, fleet.addresses[1]]
-      try await reactor.wait { !channel.isReady }
+      try await reactor.wait { channel.state != .ready }
       #expect(try await channel.call(Notes.echo, Note()).text == "1")
       channel.close()
+      await fleet.stop()
+    }
+  }
+
+  /// It takes the connection and says nothing more.
+  @Test("pick_first goes on to the next address when one does not answer, and lets the silent one go")
+  func happyEyeballs() async throws {
+    let metrics = RecordedMetrics.shared
+    try await onLoop { reactor in
+      let silent = try ScriptedServer(on: reactor) { _, _ in }
+      silent.onConnect = { $0.isSilent = true }
+      let fleet = Fleet(on: reactor)
+      try await fleet.add()
+      let channel = RPCChannel(
+        to: try ChannelTarget("ipv4:\(silent.address),\(fleet.addresses[0])"), on: reactor)
+      let begun = Instant.current()
+      #expect(try await channel.call(Notes.echo, Note()).text == "0")
+      #expect(Instant.current() - begun >= HappyEyeballs.attemptDelay)
+      try await reactor.wait { silent.peers.count == 1 && silent.peers[0].isClosed }
+      // The first attempt did not fail: it was given up, which counts as nothing (proposal A94).
+      func attempts(_ end: String) -> Double {
+        metrics.sum("grpc_subchannel_connection_attempts_\(end)_total", ("grpc_target", channel.target.description))
+      }
+      #expect((attempts("succeeded"), attempts("failed")) == (1, 0))
+      channel.close()
+      silent.stop()
+      await fleet.stop()
+    }
+  }
+
+  @Test("A channel tells its state and each change of it, to whoever waits for one")
+  func states() async throws {
+    try await onLoop { reactor in
+      let fleet = Fleet(on: reactor)
+      fleet.published = [try SocketAddress(numericHost: "127.0.0.1", port: 1)]
+      let channel = try fleet.channel { $0.service.balancing = .pickFirst }
+      #expect(channel.state == .idle)
+      let seen = reactor.spawn {
+        var states = [channel.state]
+        while states.last != .closed { states.append(try await channel.state(after: states.last!)) }
+        return states
+      }
+      let impatient = reactor.spawn { try await channel.state(after: .idle) }
+      for _ in 0..<10 { await reactor.yield() }
+      impatient.cancel()
+      await #expect(throws: CancellationError.self) { try await impatient.value }
+      let error = await failure { _ = try await channel.call(Notes.echo, Note()) }
+      #expect(error?.code == .unavailable)
+      #expect(channel.state == .failing)
+      try await fleet.add()
+      fleet.published = fleet.addresses
+      #expect(try await channel.state(after: .failing) == .ready)
+      channel.checkIdle(now: .current() + .seconds(3600))
+      channel.checkIdle(now: .current() + .seconds(7200))
+      #expect(channel.state == .idle)
+      for _ in 0..<10 { await reactor.yield() }
+      channel.close()
+      #expect(try await seen.value == [.idle, .connecting, .failing, .ready, .idle, .closed])
       await fleet.stop()
     }
   }
@@ -110,9 +168,9 @@ struct BalancingTests {
       let now = Instant.current()
       channel.checkIdle(now: now)
       channel.checkIdle(now: now + .seconds(59))
-      #expect(channel.isReady)
+      #expect(channel.state == .ready)
       channel.checkIdle(now: now + .seconds(60))
-      #expect(!channel.isReady)
+      #expect(channel.state != .ready)
       try await reactor.wait { channel.connections.isEmpty }
       #expect(try await channel.call(Notes.echo, Note()).text == "0")
       channel.close()

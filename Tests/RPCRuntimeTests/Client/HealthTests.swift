@@ -18,7 +18,7 @@ struct HealthTests {
       let error = await failure { _ = try await channel.call(Notes.echo, Note("")) }
       #expect(error?.code == .unavailable)
       #expect(error?.message.contains("keepalive") == true)
-      #expect(!channel.isReady)
+      #expect(channel.state != .ready)
       channel.close()
       server.stop()
     }

@@ -42,6 +42,7 @@ final class ScriptedServer {
     var givesWindow = true
     /// Takes bytes and says nothing more: a connection into the void.
     var isSilent = false
+    private(set) var isClosed = false
 
     init(
       _ transport: Connection, _ configuration: HTTP2Configuration,
@@ -109,6 +110,6 @@ final class ScriptedServer {
     }
 
     func readClosed() { transport.close() }
-    func closed(_ error: (any Error)?) {}
+    func closed(_ error: (any Error)?) { isClosed = true }
   }
 }

@@ -9,16 +9,6 @@ import EventLoop
 ///
 /// Spec: grpc/doc/connectivity-semantics-and-api.md, connection-backoff.md; proposals A61, A62.
 struct Balancer: Equatable {
-  /// The channel as its calls see it.
-  enum State: String, Equatable {
-    case idle
-    case connecting
-    case ready
-    /// Calls that do not wait for readiness fail at once.
-    case failing
-    case closed
-  }
-
   struct Link: Equatable {
     enum Phase: String, Equatable {
       case idle, connecting, ready
@@ -78,7 +68,7 @@ struct Balancer: Equatable {
     freshBackoff = backoff
   }
 
-  var state: State {
+  var state: ChannelState {
     if isClosed { return .closed }
     if links.contains(where: \.isUsable) { return .ready }
     if isBackingOff || hasFailed { return .failing }
