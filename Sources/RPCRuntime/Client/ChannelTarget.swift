@@ -15,6 +15,8 @@ public struct ChannelTarget: Sendable, Hashable, CustomStringConvertible {
   let authority: String
   /// The target as it was written.
   public let description: String
+  /// The same with its scheme: what metrics call it (proposal A66, `grpc.target`).
+  let uri: String
 
   /// What a name without a port means.
   static let defaultPort: UInt16 = 443
@@ -27,6 +29,7 @@ public struct ChannelTarget: Sendable, Hashable, CustomStringConvertible {
         let path = rest.without("//") ?? rest
         kind = .addresses([try SocketAddress(path: path)])
         authority = "localhost"
+        uri = text
       } else if let rest = text.without("ipv4:") ?? text.without("ipv6:") {
         let addresses = try rest.split(separator: ",", omittingEmptySubsequences: false).map {
           let (host, port) = try Self.hostPort(String($0))
@@ -34,6 +37,7 @@ public struct ChannelTarget: Sendable, Hashable, CustomStringConvertible {
         }
         kind = .addresses(addresses)
         authority = "\(addresses[0])"
+        uri = text
       } else {
         var rest = text.without("dns:") ?? text
         if let name = rest.without("//") {
@@ -44,6 +48,7 @@ public struct ChannelTarget: Sendable, Hashable, CustomStringConvertible {
         let (host, port) = try Self.hostPort(rest)
         kind = .name(host: host, port: port)
         authority = rest
+        uri = text.hasPrefix("dns:") ? text : "dns:///\(rest)"
       }
     } catch {
       throw RPCError(.invalidArgument, "\"\(text)\" is no target: \(error)", cause: error)

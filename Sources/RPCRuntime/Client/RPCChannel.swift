@@ -81,8 +81,8 @@ public final class RPCChannel {
     schedule = ResolutionSchedule(configuration.resolution)
     throttle = configuration.service.retryThrottle
     keepalive = configuration.keepalive
-    metrics = SubchannelMetrics(target: target.description)
-    limitMetrics = LimitMetrics("rpc_client_http2_limits_total", [("grpc_target", target.description)])
+    metrics = SubchannelMetrics(target: target.uri)
+    limitMetrics = LimitMetrics("rpc_client_http2_limits_total", [("grpc_target", target.uri)])
     if policy.connectsToAll {
       outliers = configuration.service.outlierDetection.map { OutlierDetector($0, now: .current()) }
     }
@@ -284,7 +284,7 @@ public final class RPCChannel {
 
   func settings(of method: MethodDescriptor) -> MethodSettings {
     if let known = settingsByMethod[ObjectIdentifier(method)] { return known }
-    let settings = MethodSettings(method, configuration.service, target: target.description)
+    let settings = MethodSettings(method, configuration.service, target: target.uri)
     settingsByMethod[ObjectIdentifier(method)] = settings
     return settings
   }

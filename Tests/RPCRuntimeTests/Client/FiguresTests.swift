@@ -9,6 +9,89 @@ import Testing
 struct FiguresTests {
   private let metrics = RecordedMetrics.shared
 
+  /// gRPC's own by proposals A66, A96, A94 and A91, in Prometheus' spelling; the last four are ours.
+  private static let names: [String: [String]] = [
+    "grpc_server_call_started_total": ["grpc_method"],
+    "grpc_server_call_duration_seconds": ["grpc_method", "grpc_status"],
+    "grpc_server_call_sent_total_compressed_message_size_bytes": ["grpc_method", "grpc_status"],
+    "grpc_server_call_rcvd_total_compressed_message_size_bytes": ["grpc_method", "grpc_status"],
+    "grpc_client_attempt_started_total": ["grpc_method", "grpc_target"],
+    "grpc_client_attempt_duration_seconds": ["grpc_method", "grpc_target", "grpc_status"],
+    "grpc_client_attempt_sent_total_compressed_message_size_bytes": ["grpc_method", "grpc_target", "grpc_status"],
+    "grpc_client_attempt_rcvd_total_compressed_message_size_bytes": ["grpc_method", "grpc_target", "grpc_status"],
+    "grpc_client_call_duration_seconds": ["grpc_method", "grpc_target", "grpc_status"],
+    "grpc_client_call_retries_total": ["grpc_method", "grpc_target"],
+    "grpc_client_call_transparent_retries_total": ["grpc_method", "grpc_target"],
+    "grpc_client_call_hedges_total": ["grpc_method", "grpc_target"],
+    "grpc_subchannel_connection_attempts_succeeded_total": ["grpc_target"],
+    "grpc_subchannel_connection_attempts_failed_total": ["grpc_target"],
+    "grpc_subchannel_open_connections": ["grpc_target"],
+    "grpc_subchannel_disconnections_total": ["grpc_target", "grpc_disconnect_error"],
+    "grpc_lb_outlier_detection_ejections_enforced_total": ["grpc_target"],
+    "rpc_server_calls_shed_total": ["grpc_method"],
+    "rpc_server_connections_ended_total": ["reason"],
+    "rpc_http2_limits_total": ["limit"],
+    "rpc_client_http2_limits_total": ["grpc_target", "limit"],
+  ]
+
+  @Test("All that is measured, by its names and those of its labels, and nothing else")
+  func table() async throws {
+    let safe = UnaryMethod<Note, Note>("test.Names", "Safe", isSafe: true)
+    let retried = UnaryMethod<Note, Note>("test.Names", "Retried")
+    let repeated = UnaryMethod<Note, Note>("test.Names", "Repeated")
+    func shows(_ name: String, of method: UnaryMethod<Note, Note>, _ value: Double = 1) {
+      #expect(metrics.sum(name, ("grpc_method", method.descriptor.fullName)) == value, "\(name)")
+    }
+    try await onLoop { reactor in
+      let server = try ScriptedServer(on: reactor) { peer, stream in
+        switch peer.block?.first(":path").map({ String(decoding: $0, as: UTF8.self) }) {
+        case repeated.descriptor.path where peer.requests == 5: return peer.goAwayKnowingNothing()
+        case safe.descriptor.path where peer.requests == 1: return peer.fail(stream, .unavailable)
+        case retried.descriptor.path where peer.requests == 3: return peer.fail(stream, .unavailable)
+        default: break
+        }
+        peer.begin(stream, with: Note(""))
+        peer.end(stream)
+      }
+      var configuration = ChannelConfiguration()
+      configuration.service.configure(
+        safe.descriptor, MethodConfiguration(repetition: .hedge(HedgingPolicy(delay: .seconds(50)))))
+      configuration.service.configure(
+        retried.descriptor, MethodConfiguration(repetition: .retry(RetryPolicy(initialBackoff: .milliseconds(1)))))
+      let nobody = try SocketAddress(numericHost: "127.0.0.1", port: 1)
+      let channel = RPCChannel(
+        to: try ChannelTarget("ipv4:\(nobody),\(server.address)"), on: reactor, configuration: configuration)
+      for method in [safe, retried, repeated] { _ = try await channel.call(method, Note("")) }
+      let transport = try #require(channel.connections.first?.transport)
+      channel.limitExceeded(.pings, by: transport, isNews: false)
+      channel.noteEjections(channel.balancer.links.map(\.id))
+      channel.close()
+      server.stop()
+    }
+    shows("grpc_client_call_hedges_total", of: safe)
+    shows("grpc_client_call_retries_total", of: retried)
+    shows("grpc_client_call_transparent_retries_total", of: repeated)
+    for method in [safe, retried, repeated] {
+      shows("grpc_client_attempt_started_total", of: method, 2)
+      #expect(
+        metrics.values(
+          "grpc_client_call_duration_seconds", ("grpc_method", method.descriptor.fullName), ("grpc_status", "OK")
+        ).count == 1)
+    }
+    try await withPair {
+      $0.handle(retried) { request, _ in request }
+    } _: { channel, server in
+      _ = try await channel.call(retried, Note(""))
+      server.turnedAway(retried.descriptor)
+      server.connectionEnding("age")
+      server.limitExceeded(.pings, by: try #require(server.connections.values.first).transport, isNews: false)
+    }
+    shows("grpc_server_call_started_total", of: retried)
+    shows("rpc_server_calls_shed_total", of: retried)
+    let measured = metrics.labels.filter { $0.key.hasPrefix("grpc_") || $0.key.hasPrefix("rpc_") }
+    #expect(measured == Self.names.mapValues { [$0] })
+  }
+
   @Test("The sizes are those of the messages alone, on both sides")
   func sizes() async throws {
     let echo = BidirectionalMethod<Note, Note>("test.Sizes", "Chat")

@@ -15,6 +15,16 @@ final class RecordedMetrics: MetricsFactory {
   /// What series of this name recorded whose labels contain `labels`.
   func values(_ name: String, _ labels: (String, String)...) -> [Double] { values(name, labels) }
 
+  /// The names of what was recorded, each with the names of its labels.
+  var labels: [String: Set<[String]>] {
+    series.withLock { all in
+      all.values.reduce(into: [:]) { labels, series in
+        guard !series.values.withLock(\.isEmpty) else { return }
+        labels[series.name, default: []].insert(series.labels.map(\.0))
+      }
+    }
+  }
+
   func sum(_ name: String, _ labels: (String, String)...) -> Double { values(name, labels).reduce(0, +) }
 
   private func values(_ name: String, _ labels: [(String, String)]) -> [Double] {

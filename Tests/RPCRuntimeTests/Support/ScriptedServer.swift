@@ -38,6 +38,8 @@ final class ScriptedServer {
     let session: HTTP2Session
     private let onRequest: (Peer, HTTP2Stream) -> Void
     private(set) var requests = 0
+    /// The fields of the last request.
+    private(set) var block: HTTP2HeaderBlock?
     var onPing: () -> Void = {}
     var givesWindow = true
     /// Takes bytes and says nothing more: a connection into the void.
@@ -94,6 +96,7 @@ final class ScriptedServer {
         switch event {
         case .headers(let stream, let block) where block.kind == .request:
           requests += 1
+          self.block = block
           onRequest(self, stream)
         case .data(let stream, let bytes): if givesWindow { session.consume(stream, bytes.count) }
         case .ping: onPing()

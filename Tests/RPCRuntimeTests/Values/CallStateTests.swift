@@ -145,6 +145,16 @@ struct ChannelTargetTests {
   }
 
   @Test(
+    "Metrics name a target with its scheme",
+    arguments: [
+      ("host:80", "dns:///host:80"), ("dns:host:80", "dns:host:80"), ("dns:///host", "dns:///host"),
+      ("ipv4:1.2.3.4:5,6.7.8.9:10", "ipv4:1.2.3.4:5,6.7.8.9:10"), ("unix:/run/a.sock", "unix:/run/a.sock"),
+    ])
+  func uris(text: String, uri: String) throws {
+    #expect(try ChannelTarget(text).uri == uri)
+  }
+
+  @Test(
     "What is no target says so",
     arguments: ["", "dns://8.8.8.8/host:1", "ipv4:host:80", "ipv4:", "unix:", "host:99999"])
   func badTargets(text: String) {
