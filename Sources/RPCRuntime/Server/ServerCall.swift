@@ -31,6 +31,8 @@ final class ServerCall: CallStream {
   /// Counted among the calls that the server works on.
   @exclusivity(unchecked) private var isAdmitted = false
   @exclusivity(unchecked) private var begunAt = Instant(nanoseconds: 0)
+  /// Interceptors and handler have the call, or had it.
+  @exclusivity(unchecked) private var isInvoked = false
   /// Since when it waits for its turn.
   @exclusivity(unchecked) private(set) var queuedAt: Instant?
   @exclusivity(unchecked) private var block: HTTP2HeaderBlock?
@@ -226,6 +228,7 @@ final class ServerCall: CallStream {
     if let deadline, deadline <= .current() { cancelHandler(RPCError(.deadlineExceeded, "the deadline has passed")) }
     // Cancelled before it began: nobody wants the answer.
     if let cancellation { return handlerEnded(cancellation) }
+    isInvoked = true
     do {
       if let scope = makeScope() {
         try await CallScope.$current.withValue(scope) { try await invoke() }
@@ -343,6 +346,9 @@ final class ServerCall: CallStream {
   private func finish(_ error: RPCError?) {
     let action = state.finished()
     guard action != .nothing, let stream, let connection else { return }
+    if let error, !isInvoked {
+      for interceptor in server.interceptors { interceptor.refused(ServerContext(call: self), error) }
+    }
     let session = connection.session
     var code = error?.code ?? .ok
     if action == .trailers, error == nil, trailers.isEmpty {
@@ -408,6 +414,7 @@ final class ServerCall: CallStream {
     announcesEncodings = false
     tookCompressed = false
     deadline = nil
+    isInvoked = false
     if cancellation != nil { cancellation = nil }
     inbound = .open
     pace = RequestPace()

@@ -71,4 +71,11 @@ public struct ServerContext {
 public protocol ServerInterceptor {
   /// Calls `next` at most once. What it throws is the call's outcome.
   func intercept(_ context: ServerContext, _ next: () async throws -> Void) async throws
+
+  /// A call has ended that never came so far: no such method, not allowed, too large, too late, or too much to do.
+  func refused(_ context: ServerContext, _ error: RPCError)
+}
+
+extension ServerInterceptor {
+  public func refused(_ context: ServerContext, _ error: RPCError) {}
 }

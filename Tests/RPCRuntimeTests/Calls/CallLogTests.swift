@@ -10,7 +10,9 @@ struct CallLogTests {
     slowerThan slow: Duration = .seconds(50), _ call: @Sendable (RPCChannel) async throws -> Void
   ) async throws -> [LogNotes.Line] {
     let notes = LogNotes()
-    try await withPair {
+    var configuration = ServerConfiguration()
+    configuration.maxMetadataBytes = 900
+    try await withPair(server: configuration) {
       $0.use(CallLog(notes.logger, slowerThan: slow))
       $0.handle(Notes.echo) { request, _ in
         switch request.text {
@@ -56,5 +58,19 @@ struct CallLogTests {
       failed.allSatisfy {
         Set($0.metadata.keys) == ["grpc_method", "grpc_status", "duration_ms", "peer", "request_id"]
       })
+  }
+
+  @Test("A call that never comes to its handler leaves a line for debugging, and one alone")
+  func refused() async throws {
+    let refused = try await lines { channel in
+      _ = await failure { _ = try await channel.call(Notes.missing, Note("")) }
+      let large = CallOptions(metadata: ["x-request-id": "r-1", "x-large": .text(String(repeating: "a", count: 900))])
+      _ = await failure { _ = try await channel.call(Notes.echo, Note(""), options: large) }
+    }
+    #expect(refused.map(\.message) == ["a call was refused", "a call was refused"])
+    #expect(refused.map(\.level) == [.debug, .debug])
+    #expect(refused.map { $0.metadata["grpc_status"] } == ["UNIMPLEMENTED", "RESOURCE_EXHAUSTED"])
+    #expect(refused.map { $0.metadata["grpc_method"] } == ["other/other", "test.Notes/Echo"])
+    #expect(refused.map { $0.metadata["request_id"] } == [nil, "r-1"])
   }
 }

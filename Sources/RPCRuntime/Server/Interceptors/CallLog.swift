@@ -2,14 +2,14 @@ import EventLoop
 public import Logging
 import TLSSession
 
-/// Writes a line for each call that failed or was slow, and none for the others: an interceptor for a server.
+/// Writes a line for each call that failed, was slow or was refused, and none for the others: an interceptor for a server.
 ///
 /// ```swift
 /// server.use(CallLog(logger))
 /// ```
 ///
 /// "a call failed" is a warning where the server is at fault and a debugging line where its caller is, or has gone; "a call
-/// was slow" is for information. Metadata: `grpc_method`, `grpc_status`, `duration_ms`, `peer`, `request_id`.
+/// was slow" is for information, and "a call was refused" for debugging: it never came to its handler. Metadata: `grpc_method`, `grpc_status`, `duration_ms`, `peer`, `request_id`.
 public struct CallLog: ServerInterceptor {
   private let logger: Logger
   private let slow: Duration
@@ -39,6 +39,11 @@ public struct CallLog: ServerInterceptor {
         metadata: metadata(context, code, Instant.current() - began))
       throw error
     }
+  }
+
+  public func refused(_ context: ServerContext, _ error: RPCError) {
+    let took = Instant.current() - context.call.about.startedAt
+    logger.debug("a call was refused", metadata: metadata(context, error.code, took))
   }
 
   private func metadata(_ context: ServerContext, _ code: StatusCode, _ took: Duration) -> Logger.Metadata {
