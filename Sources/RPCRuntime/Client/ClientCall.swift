@@ -202,7 +202,9 @@ final class ClientCall: CallStream, PausedCall {
         return end(RPCError(.internal, "the server compresses in a way that it was not told it may"))
       }
       inbox.allowsCompressed = block.first("grpc-encoding")?.equals("gzip") ?? false
-      initialMetadata = Metadata(block)
+      let metadata = Metadata(block)
+      guard !isTooLarge(metadata) else { return end(Self.tooMuchMetadata) }
+      initialMetadata = metadata
       wakeHeadersWaiters()
     case .trailers:
       trailers = Metadata(block)
@@ -245,8 +247,18 @@ final class ClientCall: CallStream, PausedCall {
     end(RPCError(.internal, "the server ended the stream without a status"))
   }
 
+  private func isTooLarge(_ metadata: Metadata) -> Bool {
+    metadata.encodedSize > channel.configuration.maxMetadataBytes
+  }
+
+  private static let tooMuchMetadata = RPCError(.resourceExhausted, "the response's metadata are larger than allowed")
+
+  /// A failure keeps its code where its metadata are too large.
   private func finish(_ status: StatusFields.Outcome) {
+    let isTooLarge = isTooLarge(trailers)
+    if isTooLarge { trailers = Metadata() }
     switch status {
+    case .ok where isTooLarge: end(Self.tooMuchMetadata)
     case .ok:
       guard !inbox.isMidMessage else { return end(RPCError(.internal, "the response ends inside a message")) }
       conclude(nil)

@@ -49,6 +49,41 @@ struct LimitTests {
     }
   }
 
+  @Test(
+    "Response metadata above the client's limit make an OK RESOURCE_EXHAUSTED; a failure keeps its code",
+    arguments: ["headers", "trailers", "trailers only"])
+  func responseMetadata(place: String) async throws {
+    try await onLoop { reactor in
+      var (value, status) = ("", StatusCode.ok)
+      // A server that pays no heed to what the client announces.
+      let server = try ScriptedServer(on: reactor) { peer, stream in
+        let large: [(StaticString, String)] = [("x", value)]
+        guard place != "trailers only" else { return peer.fail(stream, status, large) }
+        peer.begin(stream, with: Note(""), place == "headers" ? large : [])
+        peer.end(stream, status, place == "trailers" ? large : [])
+      }
+      var configuration = ChannelConfiguration()
+      configuration.maxMetadataBytes = 1000
+      let channel = RPCChannel(
+        to: try ChannelTarget("ipv4:\(server.address)"), on: reactor, configuration: configuration)
+      func outcome(_ size: Int) async -> RPCError? {
+        value = String(repeating: "a", count: size - 33)
+        return await failure { for try await _ in try channel.call(Notes.count, Note("")) {} }
+      }
+      #expect(await outcome(1000) == nil)
+      #expect(await outcome(1001)?.code == .resourceExhausted)
+      // More than the HTTP/2 session takes.
+      #expect(await outcome(6000)?.code == .resourceExhausted)
+      if place != "headers" {
+        status = .notFound
+        let error = await outcome(1001)
+        #expect(error?.code == .notFound && error?.trailers.isEmpty == true)
+      }
+      channel.close()
+      server.stop()
+    }
+  }
+
   /// The library dropped the trailers without a word, and neither side's call ever ended.
   @Test("A status larger than the client takes keeps its code and what there is room for", arguments: [false, true])
   func largeStatus(hasAnswered: Bool) async throws {

@@ -57,18 +57,20 @@ final class ScriptedServer {
     }
 
     /// Answers with headers and one message, and leaves the stream open.
-    func begin(_ stream: HTTP2Stream, with message: some WireMessage) {
+    func begin(_ stream: HTTP2Stream, with message: some WireMessage, _ more: [(StaticString, String)] = []) {
       var fields = HTTP2FieldList()
       fields.append(":status", "200")
       fields.append("content-type", "application/grpc")
+      for (name, value) in more { fields.append(name, value) }
       session.submitResponse(stream, fields, endStream: false)
       let bytes = message.wireBytes()
       session.write(stream, [0, 0, 0, 0, UInt8(bytes.count)] + bytes)
     }
 
-    func end(_ stream: HTTP2Stream) {
+    func end(_ stream: HTTP2Stream, _ status: StatusCode = .ok, _ more: [(StaticString, String)] = []) {
       var trailers = HTTP2FieldList()
-      trailers.append("grpc-status", "0")
+      trailers.append("grpc-status", "\(status.rawValue)")
+      for (name, value) in more { trailers.append(name, value) }
       session.end(stream, trailers: trailers)
     }
 
