@@ -29,6 +29,17 @@ struct ServiceLoopTests {
     await loop.shutdown()
   }
 
+  @Test("No connection stays for ever, called on or not, and an old one leaves an export its time")
+  func connections() async throws {
+    let rpc = try rpcSettings()
+    try await withLoop { loop in
+      let policy = loop.makeRPCServer(rpc, services: []).configuration.connections
+      #expect(policy.maxAge != nil && policy.maxIdle != nil)
+      let grace = try #require(policy.maxAgeGrace)
+      #expect(grace > .seconds(600))
+    }
+  }
+
   @Test("A call without a valid context is refused, one with it reaches the handler, health needs none")
   func contexts() async throws {
     let rpc = try rpcSettings()

@@ -34,11 +34,14 @@ extension ServiceLoop {
     return server
   }
 
-  /// Connections grow old, so that clients find the processes that were added; and clients that look after theirs may
-  /// ask every ten seconds, give or take what the way adds.
+  /// Connections grow old, so that clients find the processes that were added, and their calls get longer than any that
+  /// has an end needs: an export has 600 s. Who calls nothing keeps no place. And clients that look after theirs may ask
+  /// every ten seconds, give or take what the way adds.
   private static var connectionPolicy: ConnectionPolicy {
     var policy = ConnectionPolicy()
     policy.maxAge = .seconds(1800)
+    policy.maxAgeGrace = .seconds(900)
+    policy.maxIdle = .seconds(600)
     policy.minPingInterval = .seconds(5)
     policy.allowsPingsWithoutCalls = true
     policy.keepaliveTime = .seconds(60)
