@@ -116,6 +116,34 @@ extension ServerTests {
       await site.stop()
     }
 
+    /// Slower than the bound on resets, which therefore sees nothing.
+    @Test("Handlers that heed no cancellation are no more than the streams, however often those are reset")
+    func runningHandlers() async throws {
+      let site = try await TestSite { $0.http2.maxConcurrentStreams = 4 }
+      let client = try RawClient(port: site.port)
+      client.send(Array("PRI * HTTP/2.0\r\n\r\nSM\r\n\r\n".utf8) + [0, 0, 0, 4, 0, 0, 0, 0, 0])
+      let block: [UInt8] = [0x82, 0x86, 0x04, 0x09] + Array("/stubborn".utf8) + [0x41, 0x01, 0x61]
+      func request(_ stream: UInt8) { client.send([0, 0, UInt8(block.count), 1, 5, 0, 0, 0, stream] + block) }
+      for number in 1...4 {
+        let stream = UInt8(2 * number - 1)
+        request(stream)
+        try await eventually { site.stubborn.withLock { $0.running } == number }
+        client.send([0, 0, 4, 3, 0, 0, 0, 0, stream, 0, 0, 0, 8])
+      }
+      #expect(site.limits.withLock { $0 } == [])
+      request(9)
+      try await eventually { site.limits.withLock { $0 } == ["http2_running_handlers"] }
+      // RST_STREAM with REFUSED_STREAM.
+      var seen: [UInt8] = []
+      let refusal: [UInt8] = [0, 0, 4, 3, 0, 0, 0, 0, 9, 0, 0, 0, 7]
+      while seen.firstRange(of: refusal) == nil, let more = client.receive(), !more.isEmpty { seen += more }
+      #expect(seen.firstRange(of: refusal) != nil)
+      #expect(site.stubborn.withLock { $0.running } == 4)
+      site.stubborn.withLock { $0.mayEnd = true }
+      try await eventually { site.stubborn.withLock { $0.running } == 0 }
+      await site.stop()
+    }
+
     @Test("A body that trickles in is refused with 408")
     func slowBody() async throws {
       let site = try await TestSite { $0.bodyWindow = .milliseconds(100) }

@@ -16,6 +16,8 @@ final class TestSite: Sendable {
   let cancellations = Mutex(0)
   /// Requests for `/soon` whose handler runs.
   let begun = Mutex(0)
+  /// Requests for `/stubborn` that run, and whether they may end.
+  let stubborn = Mutex((running: 0, mayEnd: false))
   let limits = Mutex<[String]>([])
 
   final class Holder: @unchecked Sendable {
@@ -109,6 +111,12 @@ final class TestSite: Sendable {
       try await reactor.sleep(for: .milliseconds(1500))  // a busy machine begins a drain late
       return .text(.ok, "soon")
     case "/large": return HTTPServerResponse(.ok, body: [UInt8](repeating: UInt8(ascii: "x"), count: 1 << 20))
+    case "/stubborn":
+      // Heeds no cancellation.
+      site.value.withLock { $0?.stubborn.withLock { $0.running += 1 } }
+      while site.value.withLock({ $0?.stubborn.withLock { !$0.mayEnd } ?? false }) { await reactor.yield() }
+      site.value.withLock { $0?.stubborn.withLock { $0.running -= 1 } }
+      return .text(.ok, "at last")
     case "/stream":
       return HTTPServerResponse(.ok, headers: [.contentType: "text/plain"]) { writer in
         for _ in 0..<1000 { try await writer.write([UInt8](repeating: UInt8(ascii: "x"), count: 10_000)) }

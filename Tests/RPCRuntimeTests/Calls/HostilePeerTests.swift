@@ -47,6 +47,67 @@ struct HostilePeerTests {
     }
   }
 
+  /// Slower than the bound on resets, which therefore sees nothing.
+  @Test("Handlers that heed no cancellation are no more than twice the streams, however often those are reset")
+  func runningHandlers() async throws {
+    var configuration = ServerConfiguration()
+    configuration.maxConcurrentStreams = 4
+    let (begun, released) = (Tally(), Tally())
+    @Sendable func met() -> Double {
+      RecordedMetrics.shared.sum("rpc_http2_limits_total", ("limit", "running_handlers"))
+    }
+    let before = met()
+    try await withScriptedClient(server: configuration) {
+      $0.handle(Notes.echo) { request, context in
+        begun.add(1)
+        while released.value == 0 { await context.reactor.yield() }
+        return request
+      }
+    } _: { client, server, reactor in
+      for number in 1...8 {
+        let stream = try client.call(Notes.echo.descriptor, Note(""))
+        try await reactor.wait { begun.value == number }
+        client.reset(stream)
+        try await reactor.wait { server.connections.values.allSatisfy { $0.session.openStreamCount == 0 } }
+      }
+      #expect((server.runningHandlers, met() - before) == (8, 0))
+      let ninth = try client.call(Notes.echo.descriptor, Note(""))
+      try await reactor.wait { client.ends[ninth.id] != nil }
+      #expect(client.ends[ninth.id] == .refusedStream)
+      #expect((begun.value, server.runningHandlers, met() - before) == (8, 8, 1))
+      released.add(1)
+      try await reactor.wait { server.runningHandlers == 0 }
+      let after = try client.call(Notes.echo.descriptor, Note(""))
+      try await reactor.wait { client.ends[after.id] != nil }
+      #expect(client.statuses[after.id] == "0")
+    }
+  }
+
+  /// As in "MadeYouReset": the client has the server reset its streams, and keeps within the bound on resets of its own.
+  @Test("A stream that the client's faults make us reset cancels its handler")
+  func madeYouReset() async throws {
+    let (begun, cancelled) = (Tally(), Tally())
+    try await withScriptedClient {
+      $0.handle(Notes.echo) { request, context in
+        begun.add(1)
+        do { try await context.reactor.sleep(for: .seconds(600)) } catch { cancelled.add(1) }
+        return request
+      }
+    } _: { client, server, reactor in
+      for number in 1...10 {
+        let stream = try client.call(Notes.echo.descriptor, Note(""))
+        try await reactor.wait { begun.value == number }
+        // WINDOW_UPDATE above 2³¹ - 1.
+        client.transport.write(
+          [0, 0, 4, 8, 0] + withUnsafeBytes(of: stream.id.bigEndian) { Array($0) } + [0x7f, 0xff, 0xff, 0xff])
+        try await reactor.wait { client.ends[stream.id] != nil }
+        #expect(client.ends[stream.id] == .flowControlError)
+      }
+      try await reactor.wait { server.runningHandlers == 0 }
+      #expect(cancelled.value == 10)
+    }
+  }
+
   @Test("A client that vanished without a word is found by the server's own pings")
   func vanished() async throws {
     try await onLoop { reactor in

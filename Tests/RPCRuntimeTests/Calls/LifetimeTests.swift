@@ -1,4 +1,5 @@
 import EventLoop
+import Glibc
 import HTTP2Session
 import Testing
 
@@ -252,22 +253,69 @@ struct LifetimeTests {
     }
   }
 
-  @Test("A call whose time is up before its handler could begin is not begun")
+  /// Our own client does not even send such a call.
+  @Test("A call whose time is up when its handler could begin is not begun, nor one that no time was left for")
   func lateStart() async throws {
     let begun = Tally()
-    try await withPair {
-      $0.handle(Notes.echo) { request, _ in
-        begun.add(1)
-        return request
-      }
-    } _: { channel, _ in
-      let error = await failure {
-        _ = try await channel.call(Notes.echo, Note(""), options: CallOptions(timeout: .nanoseconds(1)))
-      }
-      #expect(error?.code == .deadlineExceeded)
-      let reply = try await channel.call(Notes.echo, Note("x"))
-      #expect(reply.text == "x")
+    try await withScriptedClient {
+      $0.handle(Notes.count) { _, _, _ in begun.add(1) }
+    } _: { client, server, reactor in
+      for _ in 0..<100 { try client.call(Notes.count.descriptor, Note(""), [("grpc-timeout", "1n")]) }
+      try await reactor.wait { client.ends.count == 100 && server.runningHandlers == 0 }
+      #expect(client.statuses.values.allSatisfy { $0 == "4" } && client.statuses.count == 100)
+      #expect(begun.value == 0)
+      try client.call(Notes.count.descriptor, Note(""), [("grpc-timeout", "50S")])
+      try await reactor.wait { client.ends.count == 101 }
       #expect(begun.value == 1)
     }
   }
+
+  @Test("A connection that nobody calls on is closed in order after its time, and counted")
+  func connectionIdle() async throws {
+    var configuration = ServerConfiguration()
+    configuration.connections.maxIdle = .zero
+    @Sendable func ended() -> Double {
+      RecordedMetrics.shared.sum("rpc_server_connections_ended_total", ("reason", "idle"))
+    }
+    let before = ended()
+    try await withPair(server: configuration) {
+      $0.handle(Notes.echo) { request, _ in request }
+    } _: { channel, server in
+      _ = try await channel.call(Notes.echo, Note(""))
+      let connection = try #require(server.connections.values.first)
+      for _ in 0..<2 { connection.upkeep() }
+      #expect(connection.isDraining && ended() > before)
+      try await channel.reactor.wait { connection.isClosed && channel.state == .idle }
+      #expect(channel.lastFailure == nil)
+      _ = try await channel.call(Notes.echo, Note(""))
+    }
+  }
+
+  @Test("A call goes over IPv6", .enabled(if: hasIPv6, "this machine has no ::1"))
+  func ipv6() async throws {
+    try await onLoop { reactor in
+      let server = RPCServer(on: reactor)
+      server.handle(Notes.echo) { _, context in Note("\(context.peerAddress?.description ?? "")") }
+      let address = try await server.listen(on: "[::1]:0")
+      let channel = RPCChannel(to: try ChannelTarget("ipv6:[::1]:\(address.port)"), on: reactor)
+      let reply = try await channel.call(Notes.echo, Note(""))
+      #expect(reply.text.hasPrefix("[::1]:"))
+      channel.close()
+      await server.drain(within: .seconds(1))
+    }
+  }
+
+  private static let hasIPv6: Bool = {
+    let descriptor = socket(AF_INET6, Int32(SOCK_STREAM.rawValue), 0)
+    guard descriptor >= 0 else { return false }
+    defer { close(descriptor) }
+    var address = sockaddr_in6()
+    address.sin6_family = sa_family_t(AF_INET6)
+    address.sin6_addr = in6addr_loopback
+    return withUnsafePointer(to: &address) {
+      $0.withMemoryRebound(to: sockaddr.self, capacity: 1) {
+        bind(descriptor, $0, socklen_t(MemoryLayout<sockaddr_in6>.size)) == 0
+      }
+    }
+  }()
 }
