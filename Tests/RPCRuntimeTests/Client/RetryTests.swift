@@ -328,14 +328,50 @@ struct RetryTests {
     }
   }
 
-  @Test("Later attempts say how many there were")
-  func previousAttempts() async throws {
-    try await withPair { _ in
+  @Test("Each attempt after the first says how many there were", arguments: [false, true])
+  func previousAttempts(isHedged: Bool) async throws {
+    try await onLoop { reactor in
+      var seen: [String?] = []
+      let server = try ScriptedServer(on: reactor) { peer, stream in
+        seen.append(peer.block?.first("grpc-previous-rpc-attempts").map { String(decoding: $0, as: UTF8.self) })
+        guard seen.count == 4 else { return peer.fail(stream, .unavailable) }
+        peer.begin(stream, with: Note("at last"))
+        peer.end(stream)
+      }
+      let channel = RPCChannel(
+        to: try ChannelTarget("ipv4:\(server.address)"), on: reactor,
+        configuration: configuration(
+          isHedged ? .hedge(HedgingPolicy(maxAttempts: 4, delay: .seconds(200))) : .retry(fast)))
+      let reply = try await channel.call(Notes.echo, Note(""))
+      #expect(reply.text == "at last")
+      #expect(seen == [nil, "1", "2", "3"])
+      channel.close()
+      server.stop()
+    }
+  }
+
+  @Test("At a server that always fails the budget is soon used up, and each call is one attempt")
+  func budget() async throws {
+    var configuration = configuration(.retry(fast))
+    configuration.service.retryThrottle = RetryThrottle(maxTokens: 10)
+    let attempts = Tally()
+    try await withPair(channel: configuration) {
+      $0.handle(Notes.echo) { request, _ in
+        attempts.add(1)
+        if request.text == "fine" { return request }
+        throw RPCError(.unavailable, "no")
+      }
     } _: { channel, _ in
-      let prepared = try channel.prepare(Notes.echo.descriptor, CallOptions())
-      let first = channel.requestFields(for: ClientCall(channel: channel, prepared))
-      let third = channel.requestFields(for: ClientCall(channel: channel, prepared, role: .hedge(2)))
-      #expect(third.count == first.count + 1)
+      for _ in 0..<100 {
+        let error = await failure { _ = try await channel.call(Notes.echo, Note("")) }
+        #expect(error?.code == .unavailable)
+      }
+      // Three repeats of the first call, and the second leaves five of ten tokens.
+      #expect(attempts.value == 103)
+      // Sixty-one successes give 6.1 back: one repeat.
+      for _ in 0..<61 { _ = try await channel.call(Notes.echo, Note("fine")) }
+      _ = await failure { _ = try await channel.call(Notes.echo, Note("")) }
+      #expect(attempts.value == 103 + 61 + 2)
     }
   }
 }
