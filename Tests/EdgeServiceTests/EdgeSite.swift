@@ -115,9 +115,9 @@ final class EdgeSite: Sendable {
     }
   }
 
-  private static func register(oauth: some OAuth.Service, _ server: RPCServer) { server.register(oauth) }
-  private static func register(mailer: some Mailer.Service, _ server: RPCServer) { server.register(mailer) }
-  private static func register(reports: some Reports.Service, _ server: RPCServer) { server.register(reports) }
+  static func register(oauth: some OAuth.Service, _ server: RPCServer) { server.register(oauth) }
+  static func register(mailer: some Mailer.Service, _ server: RPCServer) { server.register(mailer) }
+  static func register(reports: some Reports.Service, _ server: RPCServer) { server.register(reports) }
 
   private static func large() -> ServerConfiguration {
     var configuration = ServerConfiguration()

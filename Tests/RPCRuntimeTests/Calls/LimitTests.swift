@@ -161,8 +161,34 @@ struct LimitTests {
       #expect(name == "spiffe://emailmcp/edge")
       let stranger = await failure { _ = try await call(as: "report", expecting: "mailer") }
       #expect(stranger?.code == .permissionDenied)
+      #expect(stranger?.message.contains("spiffe://emailmcp/report") == true)
       let impostor = await failure { _ = try await call(as: "edge", expecting: "oauth") }
       #expect(impostor?.code == .unavailable)
+      await server.drain(within: .seconds(1))
+    }
+  }
+
+  @Test("Over TLS without client certificates nobody gets in where there is a list")
+  func nobody() async throws {
+    try await onLoop { reactor in
+      let authority = try CertificateAuthority.make(commonName: "RPC tests")
+      let identity = try authority.issue(.init(commonName: "mailer", uris: ["spiffe://emailmcp/mailer"], days: 1))
+        .identity()
+      let server = RPCServer(on: reactor)
+      let options = MethodOptions(allowedPeers: ["spiffe://emailmcp/edge"])
+      server.handle(Notes.echo, options: options) { request, _ in request }
+      server.handle(Notes.missing) { request, _ in request }
+      let address = try await server.listen(
+        on: "127.0.0.1:0", tls: try TLSServerContext(TLSServerSettings(identity: identity, protocols: ["h2"])))
+      let context = try TLSClientContext(
+        TLSClientSettings(roots: .pem(.bytes(authority.certificate.pem)), protocols: ["h2"]))
+      let channel = RPCChannel(
+        to: try ChannelTarget("ipv4:\(address)"), security: .tls(context, peer: .uri("spiffe://emailmcp/mailer")),
+        on: reactor)
+      let error = await failure { _ = try await channel.call(Notes.echo, Note("")) }
+      #expect(error?.code == .unauthenticated)
+      #expect(await failure { _ = try await channel.call(Notes.missing, Note("")) } == nil)
+      channel.close()
       await server.drain(within: .seconds(1))
     }
   }
