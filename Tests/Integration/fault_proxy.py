@@ -8,6 +8,7 @@ import socket
 import struct
 import threading
 import time
+from typing import Callable
 
 # Each where bytes go to the server and where they come from it.
 KINDS = tuple(
@@ -15,14 +16,18 @@ KINDS = tuple(
 
 # For how long, in seconds, bytes are kept back that are delivered after all.
 LONGEST_HELD = 1.0
+# And how long both ends are left to believe in each other.
+SILENT_FOR = 3.0
 
 
 class FaultProxy:
-    """Forwards 127.0.0.1:`port` to `target`. `probability`: the share of connections that something happens to."""
+    """Forwards 127.0.0.1:`port` to `target`. `probability`: the share of connections that something happens to, `hits`:
+    how often each kind did."""
 
     def __init__(self, target: tuple[str, int], seed: int):
         self.target, self.probability, self.hits = target, 0.0, {kind: 0 for kind in KINDS}
         self._random = random.Random(seed)
+        self._deck: list[tuple[str, str]] = []
         self._lock = threading.Lock()
         self._listener = socket.create_server(("127.0.0.1", 0), backlog=512)
         self.port = self._listener.getsockname()[1]
@@ -40,13 +45,18 @@ class FaultProxy:
             threading.Thread(target=self._serve, args=(client,), daemon=True).start()
 
     def _draw(self) -> tuple[str | None, str, int]:
-        """What happens, in which direction, and after how many bytes of it."""
+        """What happens, in which direction, and after how many bytes of it. From a shuffled deck, so that every kind
+        has its turn however few connections there are."""
         with self._lock:
             if self._random.random() >= self.probability:
                 return None, "to", 0
-            kind, way = self._random.choice(KINDS)
+            if not self._deck:
+                self._deck = self._random.sample(KINDS, len(KINDS))
+            return *self._deck.pop(), int(10 ** self._random.uniform(0, 4))
+
+    def _hit(self, kind: str, way: str) -> None:
+        with self._lock:
             self.hits[kind, way] += 1
-            return kind, way, int(10 ** self._random.uniform(0, 4))
 
     def _serve(self, client: socket.socket) -> None:
         try:
@@ -59,7 +69,9 @@ class FaultProxy:
             side.setsockopt(socket.IPPROTO_TCP, socket.TCP_NODELAY, 1)
         kind, way, after = self._draw()
         ways = [(client, server, kind if way == "to" else None), (server, client, kind if way == "from" else None)]
-        pumps = [threading.Thread(target=_pump, args=(*way, after), daemon=True) for way in ways]
+        pumps = [
+            threading.Thread(target=_pump, args=(*ends, after, lambda: self._hit(kind, way)), daemon=True)
+            for ends in ways]
         for pump in pumps:
             pump.start()
         for pump in pumps:
@@ -75,19 +87,21 @@ def _reset(side: socket.socket) -> None:
     ctypes.CDLL(None).connect(side.fileno(), bytes(16), 16)
 
 
-def _pump(source: socket.socket, sink: socket.socket, kind: str | None, after: int) -> None:
-    """Carries bytes one way; `kind` happens when `after` bytes have passed."""
+def _pump(
+        source: socket.socket, sink: socket.socket, kind: str | None, after: int, happens: Callable[[], None]) -> None:
+    """Carries bytes one way; `kind` happens when `after` bytes have passed and there are more."""
     passed = 0
     try:
         while data := source.recv(65536):
             if kind and passed + len(data) > after:
                 sink.sendall(data[:after - passed])
                 data = data[after - passed:]
+                happens()
                 if kind == "cut":
                     break
                 if kind == "silence":
                     # Both ends believe that the other is there, for a while.
-                    time.sleep(3)
+                    time.sleep(SILENT_FOR)
                 if kind in ("reset", "silence"):
                     _reset(source)
                     _reset(sink)
@@ -98,10 +112,12 @@ def _pump(source: socket.socket, sink: socket.socket, kind: str | None, after: i
                 if kind == "delay":
                     time.sleep(0.5)
                 if kind == "trickle":
-                    for byte in data[:64]:
-                        sink.sendall(bytes([byte]))
+                    # By the clock: on a busy machine a sleep is longer.
+                    until = time.monotonic() + 0.4
+                    while data and time.monotonic() < until:
+                        sink.sendall(data[:1])
+                        data = data[1:]
                         time.sleep(0.005)
-                    data = data[64:]
                 after, kind = 0, None
             passed += len(data)
             sink.sendall(data)
