@@ -1,5 +1,6 @@
 import CivilTime
 import EventLoop
+import Glibc
 import HTTPSClient
 import Logging
 import PostgresClient
@@ -103,7 +104,8 @@ final class MailerGraph: ServiceGraph {
     courier = Courier(
       reactor: reactor, store: store, gmail: gmail, tokens: tokens, seal: seal, shared: shared, metrics: metrics,
       logger: logger)
-    let workerName = "mailer-\(UInt32.random(in: 0 ... .max))-\(loop.index)"
+    // The process for people who read the queue; in containers that is often the same number everywhere.
+    let workerName = "mailer-\(getpid())-\(UInt32.random(in: 0 ... .max))-\(loop.index)"
     worker = QueueWorker(
       reactor: reactor, store: store, courier: courier, seal: seal, pause: shared.pause, name: workerName,
       looksForLost: loop.isFirst, logger: logger)

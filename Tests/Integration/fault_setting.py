@@ -18,11 +18,12 @@ from dataclasses import dataclass, field
 from datetime import datetime, timedelta, timezone
 from urllib.parse import urlsplit
 
+import psycopg
 import requests
 
 from conftest import BIN, start_system
 from crm import Browser
-from fault_judge import Mail, breaches
+from fault_judge import MAY_REPEAT, Mail, breaches
 from fault_proxy import LONGEST_HELD, FaultProxy
 
 SCALE = int(os.environ.get("FAULT_SCALE", "1"))
@@ -105,26 +106,35 @@ class Setting:
     acknowledged: dict[str, str] = field(default_factory=dict)  # id: user
     held_until: str | None = None  # when the network last kept bytes back
     _lock: threading.Lock = field(default_factory=threading.Lock)
+    _slow_users: list[str] = field(default_factory=list)
 
     # Asking.
 
     def post(
-            self, user: str, *, edge: Replica | None = None, timeout: float = 40, query: dict = {}, **headers: str
-    ) -> requests.Response:
+            self, user: str, *, edge: Replica | None = None, timeout: float = 40, query: dict = {},
+            may_repeat: bool = False, **headers: str) -> requests.Response:
         headers["Authorization"] = f"Bearer {self.system.summary['key']}"
+        mail = {"to": [f"to-{user}@example.com"], "subject": "Faults", "body": "x" * 2000}
+        if may_repeat:
+            mail |= {"on_ambiguous": "retry", "metadata": MAY_REPEAT}
         answer = requests.post(
             f"http://127.0.0.1:{(edge or self.edge).port}/v1/users/{user}/messages", headers=headers, timeout=timeout,
-            params=query, json={"to": [f"to-{user}@example.com"], "subject": "Faults", "body": "x" * 2000})
+            params=query, json=mail)
         if answer.status_code in (200, 202):
             with self._lock:
                 self.acknowledged[answer.json()["id"]] = user
         return answer
 
-    def send(self, random: random.Random, timeout: float = 40, **query: int) -> None:
-        """One mail, half of them without waiting for the outcome; what fails was not acknowledged."""
+    def send(
+            self, random: random.Random, timeout: float = 40, edges: list[Replica] = [], repeated: float = 0,
+            **query: int) -> None:
+        """One mail, half of them without waiting for the outcome; what fails was not acknowledged. `repeated`: the share
+        of those that may be sent again where their fate is unknown."""
         headers = {"Prefer": "respond-async"} if random.random() < 0.5 else {}
         try:
-            self.post(f"user-{random.randrange(USERS)}", timeout=timeout, query=query, **headers)
+            self.post(
+                f"user-{random.randrange(USERS)}", edge=random.choice(edges or [self.edge]), timeout=timeout,
+                query=query, may_repeat=random.random() < repeated, **headers)
         except (requests.RequestException, ValueError):
             time.sleep(0.05)
 
@@ -140,7 +150,7 @@ class Setting:
         return running
 
     @contextmanager
-    def steady_load(self, threads: int = 16):
+    def steady_load(self, threads: int = 16, **how):
         """Mails until the block ends, a hundred or so a second at most, so that what the dead leave behind is soon sent.
         Who waits for an outcome waits 1 s: its mail may be with the dead."""
         ending = threading.Event()
@@ -148,7 +158,7 @@ class Setting:
         def work(number: int) -> None:
             own = random.Random(SEED + number)
             while not ending.is_set():
-                self.send(own, wait=1)
+                self.send(own, wait=1, **how)
                 ending.wait(own.uniform(0, 0.2))
 
         running = [threading.Thread(target=work, args=(number,), daemon=True) for number in range(threads)]
@@ -192,6 +202,61 @@ class Setting:
             self.gmail.probability = self.database.probability = 0
             self.held_until = datetime.now(timezone.utc).isoformat()
 
+    @contextmanager
+    def slow_google(self, answer_ms: int, token_ms: int, users: list[str]):
+        """Gmail's answers come late, and so do new access tokens of these users."""
+        self.system.fault(route="send", delay_ms=answer_ms, count=0)
+        for user in users:
+            self.system.fault(route="token", account=f"{user}@example.com", delay_ms=token_ms, count=0)
+        self._slow_users = users
+        try:
+            yield
+        finally:
+            requests.delete(f"{self.system.sandbox}/sandbox/faults").raise_for_status()
+
+    def expire_tokens(self) -> None:
+        """The tokens of those users end who get new ones late, wherever they are kept."""
+        self._query("""
+            WITH expired AS (
+              UPDATE user_email_accounts SET access_token_expires_at = now() WHERE user_id = ANY (%s) RETURNING *)
+            SELECT pg_notify('emailmcp_connections', json_build_object(
+              'tenant', tenant_id, 'user', user_id, 'status', status, 'grant', grant_version)::text) FROM expired
+            """, self._slow_users)
+
+    def stop_at_work(self, mailer: Replica, has_intent: bool) -> None:
+        """Puts a mailer to sleep that has mail in hand, with or without intent."""
+        deadline = time.monotonic() + 60
+        while True:
+            assert time.monotonic() < deadline, f"seed {SEED}: a mailer has nothing in hand, intent {has_intent}"
+            if has_intent not in self.leases(mailer).values():
+                if not has_intent:
+                    self.expire_tokens()
+                time.sleep(0.1)
+                continue
+            mailer.process.send_signal(signal.SIGSTOP)
+            time.sleep(0.2)
+            if has_intent in self.leases(mailer).values():
+                return
+            mailer.process.send_signal(signal.SIGCONT)
+
+    def await_taken_over(self, mailers: list[Replica]) -> None:
+        """Until the leases of those who sleep have lapsed and their mails are another's."""
+        deadline = time.monotonic() + FINAL_WITHIN
+        while any(held := [self.leases(mailer) for mailer in mailers]):
+            assert time.monotonic() < deadline, f"seed {SEED}: never taken over: {held}"
+            time.sleep(0.2)
+
+    def leases(self, mailer: Replica) -> dict[str, bool]:
+        """The mails that this mailer has in hand, and whether each has its intent."""
+        return dict(self._query(
+            "SELECT id::text, intent FROM send_jobs WHERE lease_owner LIKE %s", f"mailer-{mailer.process.pid}-%"))
+
+    def _query(self, statement: str, *values) -> list[tuple]:
+        """Past row-level security."""
+        url = self.system.summary["owner_database_url"].replace("://emailmcp:", "://postgres:")
+        with psycopg.connect(url) as connection:
+            return connection.execute(statement, values).fetchall()
+
     # Judging.
 
     def ledger(self) -> dict[str, list[str]]:
@@ -221,8 +286,8 @@ class Setting:
                     break
         return mails
 
-    def judge(self) -> None:
-        """Waits until every mail is final, then judges."""
+    def judge(self) -> dict[str, Mail]:
+        """Waits until every mail is final, then judges them."""
         began, crm, mails = time.monotonic(), self.system.crm(), self.mails()
         while open_mails := [id for id, mail in mails.items() if mail.status not in FINAL]:
             assert time.monotonic() < began + FINAL_WITHIN, (
@@ -240,6 +305,7 @@ class Setting:
         assert not broken, f"seed {SEED}: {len(broken)} broken promises: {broken[:5]}"
         counts = dict(Counter(mail.status for mail in mails.values()))
         print(f"seed {SEED}: {len(self.acknowledged)} acknowledged, final after {took:.1f} s: {counts}")
+        return mails
 
     def judge_later(self) -> None:
         """In CI the wait for lapsed leases is waited once, by the last test of the module."""
