@@ -95,7 +95,8 @@ def start_system(data: str, vault: str = "sealed", **settings: str) -> System:
 
 @pytest.fixture(scope="session", params=["sealed", "aws"])
 def system(request, tmp_path_factory):
-    running = start_system(str(tmp_path_factory.mktemp(request.param)), request.param)
+    # All that is said at any level, so that the tests see what must not be.
+    running = start_system(str(tmp_path_factory.mktemp(request.param)), request.param, EMAILMCP_LOG_LEVEL="debug")
     yield running
     assert running.stop() == 0, running.log()[-8000:]
 

@@ -8,7 +8,7 @@ import os
 import re
 import socket
 import time
-from datetime import datetime, timezone
+from datetime import datetime, timedelta, timezone
 
 import pytest
 import requests
@@ -24,6 +24,10 @@ def received(system, message_id: str):
     """The mail as Gmail got it."""
     raw = requests.get(f"{system.sandbox}/sandbox/messages/{message_id}").json()["raw"]
     return email.message_from_bytes(base64.urlsafe_b64decode(raw + "=="), policy=email.policy.default)
+
+
+def people(header) -> list[tuple[str, str]]:
+    return [(address.display_name, address.addr_spec) for address in header.addresses]
 
 
 class TestConnect:
@@ -118,6 +122,70 @@ class TestSend:
         assert attachment.get_content() == content
         assert mail["Cc"] == "ivan@example.com"
 
+    def test_every_field_of_a_mail_arrives(self, system, crm, connected, account):
+        thread = crm.http.post(
+            f"{crm.user(connected)}/messages", json={"to": ["grace@example.com"], "body": "x"}).json()["thread_id"]
+        leaves = datetime.now(timezone.utc) + timedelta(seconds=1)
+        image, file, subject = os.urandom(300), os.urandom(5000), f"Every field: Größe – {connected}"
+        answer = crm.http.post(f"{crm.user(connected)}/messages", json={
+            "to": ["grace@example.com", {"email": "heidi@example.com", "name": "Heidi Müller"}],
+            "cc": [{"email": "ivan@example.com", "name": "Ivan, the Second"}, "judy@example.com"],
+            "bcc": ["kim@example.com", {"email": "leo@example.com", "name": "Leo"}],
+            "subject": subject, "body": "Zeile eins\nZeile zwei: ✓", "html": '<p>Ü <img src="cid:logo@crm.example"></p>',
+            "from_email": account.upper(), "from_name": "Ada Sölve", "reply_to": ["mia@example.com", {
+                "email": "nils@example.com", "name": "Nils"}],
+            "attachments": [
+                {"filename": "Bericht größer.pdf", "content_type": "application/pdf",
+                 "content": base64.b64encode(file).decode(), "disposition": "attachment"},
+                {"filename": "logo.png", "content_type": "image/png", "content": base64.b64encode(image).decode(),
+                 "content_id": "logo@crm.example", "disposition": "inline"}],
+            "headers": {
+                "X-Deal": "Größe 7", "List-Unsubscribe": "<https://crm.example/u/7>",
+                "List-Unsubscribe-Post": "List-Unsubscribe=One-Click", "References": "<a@crm.example> <b@crm.example>",
+                "In-Reply-To": "<b@crm.example>"},
+            "thread_id": thread, "provider": "gmail_api", "send_at": leaves.isoformat().replace("+00:00", "Z"),
+            "on_ambiguous": "retry", "priority": "bulk", "metadata": {"deal": "7", "größe": "Ü"}})
+        assert (answer.status_code, answer.json()["status"]) == (202, "scheduled"), answer.text
+        deadline = time.monotonic() + 20
+        while (sent := crm.http.get(crm.api + answer.headers["Location"]).json())["status"] != "success":
+            assert time.monotonic() < deadline, sent
+            time.sleep(0.05)
+
+        # As the log has it.
+        assert (sent["thread_id"], sent["subject"], sent["from_email"]) == (thread, subject, account)
+        assert sent["metadata"] == {"deal": "7", "größe": "Ü"}
+        assert [entry["event"] for entry in sent["timeline"]][:2] == ["accepted", "scheduled"]
+        # As Gmail took it: everyone is written to, and nobody sees the Bcc.
+        taken = requests.get(f"{system.sandbox}/sandbox/messages/{sent['message_id']}").json()
+        assert (taken["account"], taken["threadId"]) == (account, thread)
+        assert (taken["to"], taken["cc"], taken["bcc"]) == (
+            ["grace@example.com", "heidi@example.com"], ["ivan@example.com", "judy@example.com"],
+            ["kim@example.com", "leo@example.com"])
+        mail = received(system, sent["message_id"])
+        assert "Bcc" not in mail and b"leo@" not in bytes(mail)
+        # As its recipients read it.
+        assert people(mail["From"]) == [("Ada Sölve", account)]
+        assert people(mail["To"]) == [("", "grace@example.com"), ("Heidi Müller", "heidi@example.com")]
+        assert people(mail["Cc"]) == [("Ivan, the Second", "ivan@example.com"), ("", "judy@example.com")]
+        assert people(mail["Reply-To"]) == [("", "mia@example.com"), ("Nils", "nils@example.com")]
+        assert {name: mail[name] for name in ("Subject", "X-Deal", "List-Unsubscribe", "List-Unsubscribe-Post",
+                                              "References", "In-Reply-To")} == {
+            "Subject": subject, "X-Deal": "Größe 7", "List-Unsubscribe": "<https://crm.example/u/7>",
+            "List-Unsubscribe-Post": "List-Unsubscribe=One-Click", "References": "<a@crm.example> <b@crm.example>",
+            "In-Reply-To": "<b@crm.example>"}
+        assert mail["Date"].datetime == leaves.replace(microsecond=0)
+        assert answer.json()["id"] in mail["Message-ID"]
+        assert [part.get_content_type() for part in mail.walk()] == [
+            "multipart/mixed", "multipart/alternative", "text/plain", "multipart/related", "text/html", "image/png",
+            "application/pdf"]
+        _, _, text, _, html, logo, report = mail.walk()
+        assert text.get_content().replace("\r\n", "\n").strip() == "Zeile eins\nZeile zwei: ✓"
+        assert html.get_content().strip() == '<p>Ü <img src="cid:logo@crm.example"></p>'
+        assert (logo.get_content(), logo.get_filename(), logo["Content-ID"], logo.get_content_disposition()) == (
+            image, "logo.png", "<logo@crm.example>", "inline")
+        assert (report.get_content(), report.get_filename(), report.get_content_disposition()) == (
+            file, "Bericht größer.pdf", "attachment")
+
     def test_a_large_mail_takes_the_upload_form(self, system, crm, connected):
         content = os.urandom(6 << 20)
         sent, message_id, error = crm.send(connected, {
@@ -179,6 +247,38 @@ class TestSend:
         assert after["day"]["recipients_used"] == before["day"]["recipients_used"] + 2
         assert after["minute"]["messages_left"] <= after["minute"]["messages_limit"]
         assert after["queue"]["scheduled"] == 1 and after["queue"]["expected_finish_at"] is None
+
+    def test_a_recipient_unsubscribes_by_the_mails_own_link(self, system, crm, connected):
+        recipient = f"reader-{connected}@example.com"
+        message = {"to": [recipient], "body": "x", "one_click_unsubscribe": True}
+        sent, message_id, error = crm.send(connected, message)
+        assert sent, error
+        mail = received(system, message_id)
+        assert mail["List-Unsubscribe-Post"] == "List-Unsubscribe=One-Click"
+        link = mail["List-Unsubscribe"].strip("<>")
+        admin = requests.Session()
+        admin.headers["Authorization"] = f"Bearer {system.cli('key', 'create', '--tenant', 'default', '--scopes', 'admin')}"
+
+        def listed() -> list[dict]:
+            entries = admin.get(f"{crm.api}/v1/suppressions").json()["suppressions"]
+            return [entry for entry in entries if entry["entry"] == recipient]
+
+        # A scanner of links fetches it, and posts what is no answer: nothing happens.
+        assert requests.get(link).status_code == 200
+        requests.get(link, params={"List-Unsubscribe": "One-Click"})
+        assert requests.post(link, data={"a": "b"}).status_code == 400
+        forged = requests.post(f"{link[:-4]}AAAA", data={"List-Unsubscribe": "One-Click"})
+        assert forged.status_code == 404 and listed() == [] and crm.send(connected, message)[0]
+        # The recipient's mail program, which has no credential of ours; and once more.
+        for _ in range(2):
+            assert requests.post(link, data={"List-Unsubscribe": "One-Click"}).status_code == 200
+        entry, = listed()
+        assert entry["source"] == "unsubscribe"
+        answer = crm.http.post(f"{crm.user(connected)}/messages", json=message | {"to": [recipient.upper()]})
+        assert (answer.status_code, answer.json()["code"]) == (422, "recipient_suppressed")
+        assert [error["field"] for error in answer.json()["errors"]] == ["to[0]"]
+        assert crm.send(connected, message | {"to": ["another@example.com"]})[0]
+        assert len([mail for mail in system.inbox() if mail["to"] == [recipient]]) == 2
 
     def test_an_expired_access_token_is_refreshed_unseen(self, system, crm, connected, account):
         system.fault(route="send", account=account, status=401)
@@ -294,12 +394,55 @@ class TestOperations:
             assert connected not in text, "a user id is no label"
         assert re.search(r'emailmcp_send_outcomes_total\{outcome="success"\} [1-9]', system.metrics("mailer"))
 
-    def test_no_secret_is_in_the_logs(self, system, crm, connected):
-        crm.send(connected, {"to": ["grace@example.com"], "subject": "the-subject", "body": "the-body-canary"})
-        lines = [line for line in system.log().splitlines() if not line.startswith(("emailmcp", " ", "curl"))]
-        text = "\n".join(line for line in lines if " | " in line)
-        for secret in ("the-body-canary", "ya29.", system.summary["key"].split("_")[3]):
-            assert secret not in text, secret
+    def test_nothing_of_a_mail_is_in_the_logs_whatever_becomes_of_it(self, system, crm, browser, user):
+        """At the level `debug`: sent, queued, refused by us and by Gmail, unknown, cancelled, parked."""
+        canary, account = f"canary-{os.urandom(6).hex()}", f"{user}@example.com"
+        crm.connect(user, browser, account)
+        mail = {
+            "to": [{"email": f"{canary}@b.example", "name": canary}], "bcc": [f"bcc-{canary}@b.example"],
+            "subject": f"Subject {canary}", "body": f"Body {canary}", "html": f"<p>{canary}</p>", "from_name": canary,
+            "headers": {"X-Deal": canary}, "metadata": {"deal": canary}, "attachments": [
+                {"filename": canary, "content_type": "text/plain", "content": base64.b64encode(canary.encode()).decode()}]}
+        url = f"{crm.user(user)}/messages"
+
+        def post(changes: dict = {}, expected: int = 200, **headers) -> requests.Response:
+            answer = crm.http.post(url, json=mail | changes, headers=headers)
+            assert answer.status_code == expected, answer.text
+            return answer
+
+        post(**{"Idempotency-Key": canary})
+        post({"body": canary}, 422, **{"Idempotency-Key": canary})
+        queued = post({}, 202, Prefer="respond-async").headers["Location"]
+        later = datetime.fromtimestamp(time.time() + 3600, timezone.utc).isoformat().replace("+00:00", "Z")
+        crm.http.delete(crm.api + post({"send_at": later}, 202).headers["Location"]).raise_for_status()
+        post({"to": [f"{canary}\r\nBcc: x@b.example"], "subject": f"{canary}\0", canary: 1, "headers": {canary: "x"}}, 400)
+        post({"from_email": f"{canary}@b.example"}, 403)
+        assert crm.http.post(url, data=f'{{"to": "{canary}').status_code in (400, 415)
+        assert crm.http.get(url, params={"subject": canary, "to": f"{canary}@b.example"}).json()["messages"]
+        deadline = time.monotonic() + 20
+        while crm.http.get(crm.api + queued).json()["status"] != "success":
+            assert time.monotonic() < deadline
+            time.sleep(0.05)
+        # Google repeats what it was given.
+        told = {"route": "send", "account": account, "message": f"Invalid To header: {canary}@b.example"}
+        system.fault(**told, status=400, reason="invalidArgument")
+        post({}, 422)
+        system.fault(**told, status=403, reason="domainPolicy", accept=False)
+        post({}, 422)
+        system.fault(route="send", account=account, status=401)
+        post()
+        system.fault(**told, status=500)
+        post({}, 502)
+        requests.post(f"{system.sandbox}/sandbox/revoke-account", params={"account": account}).raise_for_status()
+        post({}, 409)
+        lines = [line for line in system.log().splitlines() if re.match(r"\w+ +\| ", line)]
+        for service in ("edge", "mailer"):
+            assert any(service in line.split(" | ")[0] and "debug" in line for line in lines), f"{service} says nothing"
+        secrets = [
+            canary, base64.b64encode(canary.encode()).decode(), account, user, "ya29.",
+            system.summary["key"].split("_")[3]]
+        told = [line for line in lines if any(secret in line for secret in secrets)]
+        assert not told, told[:5]
 
 
 def test_a_caller_that_hangs_up_leaves_no_mail_half_sent(system, crm, browser, user):
