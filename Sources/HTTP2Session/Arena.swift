@@ -29,7 +29,7 @@ struct Arena<Element: BitwiseCopyable>: ~Copyable {
   }
 
   private mutating func grow(to needed: Int) {
-    let grown = max(512 / MemoryLayout<Element>.stride, capacity * 2, needed)
+    let grown = max(256 / MemoryLayout<Element>.stride, capacity * 2, needed)
     let memory = UnsafeMutablePointer<Element>.allocate(capacity: grown)
     if let base {
       memory.update(from: base, count: count)
