@@ -31,6 +31,7 @@ enum Migrations {
     migration(26, "turns_across_claims", PackageResources._026_turns_across_claims_sql),
     migration(27, "webhooks_and_turns", PackageResources._027_webhooks_and_turns_sql),
     migration(28, "ambiguous_tries", PackageResources._028_ambiguous_tries_sql),
+    migration(29, "shared_turns", PackageResources._029_shared_turns_sql),
   ]
 
   private static func migration(_ version: Int, _ name: String, _ sql: [UInt8]) -> Migration {

@@ -163,6 +163,40 @@ struct CapacityTests {
     }
   }
 
+  @Test("Users of one account, whatever their tenants, are told by its own pace when its queue will be empty")
+  func sharedAccount() async throws {
+    try await MailerHarness.run(mailers: 0) { harness in
+      try harness.database.createTenant("other")
+      // The account's queue has 40 mails, and has been busy all the while; each user's half of what was sent is in two buckets.
+      try harness.database.execute(
+        """
+        INSERT INTO user_email_accounts (tenant_id, user_id, email_address, google_sub, status)
+        VALUES ('acme', 'bea', 'ann@example.com', 'sub-ann', 'active'),
+          ('other', 'cat', 'ann@example.com', 'sub-ann', 'active'),
+          ('acme', 'dan', 'dan@example.com', 'sub-dan', 'active');
+        INSERT INTO send_jobs (tenant_id, user_id, id, created_at, mailbox, class, run_at, payload)
+        SELECT 'acme', 'ann', gen_random_uuid(), now() - interval '40 min', 'sub-ann', 1, now() - interval '40 min', 'x'
+        FROM generate_series(1, 40) n;
+        INSERT INTO email_stats_15m (tenant_id, user_id, bucket, success, failed, unknown)
+        SELECT tenant_id, user_id, date_bin('15 minutes', now(), 'epoch') - ago * interval '15 minutes', 8, 1, 1
+        FROM user_email_accounts, generate_series(0, 2) ago
+        """)
+      try await harness.withStore { store in
+        for (tenant, user) in [("acme", "ann"), ("acme", "bea"), ("other", "cat")] {
+          let known = try #require(try await store.capacity(of: UserKey(tenantID: tenant, userID: user)))
+          // Three users, two buckets; an older one is not looked at.
+          #expect(known.backlog.mails == 40 && known.backlog.finished == 60, "\(user): \(known.backlog)")
+          #expect(known.backlog.window >= .seconds(900) && known.backlog.window <= .seconds(1801))
+          #expect(known.backlog.oldest >= .seconds(2400))
+          let forecast = QueueForecast(known.backlog, MailboxCapacity(known.mailbox, Self.terms))
+          #expect(forecast.basis == .observed && forecast.expected == known.backlog.window * (40.0 / 60))
+        }
+        let alone = try #require(try await store.capacity(of: UserKey(tenantID: "acme", userID: "dan")))
+        #expect(alone.backlog.mails == 0 && alone.backlog.finished == 20)
+      }
+    }
+  }
+
   @Test("Parked mail is told apart, and no end is foretold for it")
   func parked() async throws {
     try await MailerHarness.run { harness in
