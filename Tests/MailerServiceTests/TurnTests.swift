@@ -260,6 +260,38 @@ struct LongQueueTests {
     }
   }
 
+  @Test("A user with one mail waits for one of each other's of his tenant, not for all that is older")
+  func usersTakeTurns() async throws {
+    try await MailerHarness.run(mailers: 0) { harness in
+      // Of each of 100 users twenty mails, all older.
+      try harness.database.createTenant("big")
+      try harness.database.execute(
+        """
+        INSERT INTO send_jobs (tenant_id, user_id, id, created_at, mailbox, class, run_at, payload)
+        SELECT 'big', 'u' || n % 100, gen_random_uuid(), now(), 'box' || n % 100, 1, now() - interval '1 hour', 'x'
+        FROM generate_series(1, 2000) AS n;
+        INSERT INTO send_jobs (tenant_id, user_id, id, created_at, mailbox, class, run_at, payload)
+        VALUES ('big', 'kim', gen_random_uuid(), now(), 'new', 1, now(), 'x');
+        SELECT emailmcp.repair_wakes();
+        """)
+      try await harness.withStore { store in
+        var sent: [String] = []
+        while !sent.contains("kim"), sent.count < 400 {
+          // Upkeep leaves the places in the line as they are.
+          if sent.count == 48 { try await store.tidy() }
+          for mail in try await store.claim(worker: "w", limit: 8) {
+            sent.append(mail.key.userID)
+            let leased = MailStore.Leased(key: mail.key, googleSub: mail.googleSub, epoch: mail.epoch)
+            let end = MailStore.Outcome(outcome: .unknown(.outcomeUnknown), at: .now(), attempts: 1, recipients: [])
+            #expect(try await store.record(end, of: leased, isAwaited: false))
+          }
+        }
+        #expect(sent.count <= 108, "after \(sent.count) mails of others")
+        #expect(Dictionary(grouping: sent) { $0 }.values.allSatisfy { $0.count <= 2 })
+      }
+    }
+  }
+
   @Test("Interactive mail leaves a ninth of the places to the rest")
   func noStarvation() async throws {
     try await MailerHarness.run(mailers: 0) { harness in

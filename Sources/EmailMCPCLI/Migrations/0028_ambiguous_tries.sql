@@ -12,7 +12,7 @@ ALTER TABLE send_jobs ADD COLUMN put_off_at timestamptz;      -- since when it h
 CREATE INDEX send_jobs_put_off ON send_jobs (mailbox, put_off_at) WHERE put_off_at IS NOT NULL;
 
 -- Leases up to `p_limit` due jobs for `p_worker`, at most one a mailbox: interactive mail and lapsed leases first, with
--- every ninth place for the rest; tenants in turn; oldest first within one. The session remembers the turns
+-- every ninth place for the rest; tenants in turn, and a tenant's mailboxes. The session remembers the turns
 -- (`emailmcp.turn` of bulk, `emailmcp.urgent_turn` of interactive mail) and the places since the last of bulk mail
 -- (`emailmcp.since_bulk`), so that many small claims share as one large one does.
 -- A job whose lease lapsed is claimed again with the next epoch; it comes with `intent` as the last worker left it:
@@ -87,6 +87,8 @@ BEGIN
   ), head AS MATERIALIZED (
     SELECT r.google_sub, j.tenant_id, j.user_id, j.id, j.run_at, j.recipients, j.rank = 0 AS lapsed,
            j.class % 2 <> 0 AND j.rank > 0 AS is_bulk,
+           -- When it was due, or its mailbox's last turn ended: who has just had one stands behind those who wait.
+           CASE WHEN j.rank <= 1 THEN j.run_at ELSE greatest(j.run_at, m.wake_at) END AS due_at,
            -- The room is kept for a mail that has waited for it: without enough for that there is none.
            CASE WHEN j.rank = 1 AND j.recipients > d.room THEN d.room - j.recipients + 1 ELSE d.room END AS room
     FROM unnest(ready) AS r (google_sub) JOIN mailboxes m ON m.google_sub = r.google_sub COLLATE "C"
@@ -121,11 +123,11 @@ BEGIN
     ) AS j
   ), fitting AS MATERIALIZED (
     -- A tenant's first come in the first round, its seconds in the second; a round goes on where the last one ended.
-    SELECT h.*, row_number() OVER (PARTITION BY h.tenant_id, h.is_bulk ORDER BY h.run_at, h.id) AS turn,
+    SELECT h.*, row_number() OVER (PARTITION BY h.tenant_id, h.is_bulk ORDER BY h.due_at, h.id) AS turn,
         h.tenant_id <= CASE WHEN h.is_bulk THEN bulk_after ELSE urgent_after END AS was_before
       FROM head h WHERE h.lapsed OR h.recipients <= h.room
   ), queued AS (
-    SELECT f.*, row_number() OVER (PARTITION BY f.is_bulk ORDER BY f.turn, f.was_before, f.tenant_id, f.run_at, f.id)
+    SELECT f.*, row_number() OVER (PARTITION BY f.is_bulk ORDER BY f.turn, f.was_before, f.tenant_id)
         AS number
       FROM fitting f
   ), placed AS (

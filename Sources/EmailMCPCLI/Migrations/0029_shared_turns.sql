@@ -80,5 +80,97 @@ BEGIN
   RETURN NEXT;
 END $$;
 
+-- A tenant's users had no turns among them: who had one mail waited for all older mail of all of them. A mailbox that has had
+-- its turn stands behind those that wait now.
+
+-- Gives mailboxes back after outcomes (or refusals), each with the earliest time of its next request, the reason when it
+-- pauses for long, and how many recipients were not sent to after all. Gmail's refusals teach: its day's limit, its share
+-- of the pace. One with more to send goes to the end of the line, behind all that have been due for longer. Leaves those that
+-- another job holds by now. Call it after the jobs' own rows are done.
+CREATE OR REPLACE FUNCTION emailmcp.release_mailboxes(
+  p_google_subs text[], p_jobs uuid[], p_free_at timestamptz[], p_reasons text[], p_refunds integer[])
+RETURNS void
+LANGUAGE plpgsql SECURITY INVOKER
+AS $$
+DECLARE
+  moment timestamptz := clock_timestamp();
+  more text[];
+BEGIN
+  PERFORM FROM mailboxes m WHERE m.google_sub = ANY (p_google_subs) ORDER BY m.google_sub FOR NO KEY UPDATE;
+  WITH released AS (
+    UPDATE mailboxes m
+      SET in_flight_job = NULL, in_flight_until = '-infinity', paused_reason = r.reason,
+          next_free_at = greatest(m.next_free_at, r.free_at), pace_until = greatest(m.pace_until, r.free_at),
+          credit = CASE WHEN r.free_at > moment THEN 0 ELSE m.credit END,
+          usage_now = greatest(0, m.usage_now - r.refund),
+          day_limit = CASE WHEN r.reason = 'daily_limit'
+            THEN greatest(1, m.usage_before + m.usage_now - r.refund) ELSE m.day_limit END,
+          day_limit_until = CASE WHEN r.reason = 'daily_limit'
+            THEN moment + interval '24 hours' ELSE m.day_limit_until END,
+          share = CASE WHEN r.reason = 'rate_limited' THEN emailmcp.cut_share(m.share, m.share_at, moment)
+            ELSE m.share END,
+          share_at = CASE WHEN r.reason = 'rate_limited' AND m.share_at <= moment - interval '10 seconds' THEN moment
+            ELSE m.share_at END
+      FROM unnest(p_google_subs, p_jobs, p_free_at, p_reasons, p_refunds) AS r (google_sub, job, free_at, reason, refund)
+      WHERE m.google_sub = r.google_sub COLLATE "C" AND m.in_flight_job = r.job
+      RETURNING m.google_sub, m.waiting
+  )
+  SELECT array_agg(google_sub) INTO more FROM released WHERE waiting;
+  -- The rows are locked by now; the queue is looked at by the next statement, whose snapshot holds every job whose
+  -- accept came before.
+  IF more IS NOT NULL THEN
+    UPDATE mailboxes
+      SET (wake_at, urgent_at, wake_tenant, waiting) = (
+        SELECT t.wake, t.urgent, t.tenant, t.wake IS NOT NULL
+        FROM emailmcp.next_turn(google_sub, greatest(next_free_at, moment)) AS t)
+      WHERE google_sub = ANY (more);
+  END IF;
+END $$;
+
+-- Repairs `wake_at`, `urgent_at` and `wake_tenant` from the queue itself. The functions above keep them right; a worker
+-- runs this once a minute so that no mistake can strand a mail. A place in the line it leaves as it is, to claim_lost
+-- what that takes, and for the next time what another transaction holds.
+CREATE OR REPLACE FUNCTION emailmcp.repair_wakes() RETURNS bigint
+LANGUAGE plpgsql SECURITY DEFINER
+SET search_path = public, pg_temp
+AS $$
+DECLARE
+  outer_scope text := coalesce(current_setting('emailmcp.scope', true), '');
+  repaired bigint;
+BEGIN
+  PERFORM emailmcp.plan_by_index();
+  PERFORM set_config('emailmcp.scope', 'queue', true);
+  WITH wrong AS MATERIALIZED (
+    SELECT s.mailbox, min(s.run_at) AS wake, min(s.run_at) FILTER (WHERE s.class IN (0, 2)) AS urgent,
+        (array_agg(s.tenant_id ORDER BY s.run_at))[1] AS tenant, bool_or(b.google_sub IS NULL) AS is_missing
+      FROM send_jobs s LEFT JOIN mailboxes b ON b.google_sub = s.mailbox
+      WHERE (s.lease_until IS NULL OR s.lease_until < now() AND NOT (s.intent AND s.on_ambiguous = 'hold'))
+        AND (b.google_sub IS NULL OR b.wake_at IS NULL OR b.wake_tenant IS NULL
+          OR b.wake_at > greatest(s.run_at, b.next_free_at, b.in_flight_until, now())
+          OR s.class IN (0, 2) AND (b.urgent_at IS NULL
+            OR b.urgent_at > greatest(s.run_at, b.next_free_at, b.in_flight_until, now())))
+      GROUP BY s.mailbox
+  ), free AS MATERIALIZED (
+    SELECT m.google_sub, w.wake, w.urgent, w.tenant FROM mailboxes m JOIN wrong w ON w.mailbox = m.google_sub
+    FOR NO KEY UPDATE OF m SKIP LOCKED
+  ), righted AS (
+    UPDATE mailboxes m
+      SET wake_at = least(m.wake_at, greatest(f.wake, m.next_free_at, m.in_flight_until)),
+          urgent_at = CASE WHEN f.urgent IS NULL THEN m.urgent_at
+            ELSE least(m.urgent_at, greatest(f.urgent, m.next_free_at, m.in_flight_until)) END,
+          wake_tenant = coalesce(m.wake_tenant, f.tenant), waiting = true
+      FROM free f WHERE m.google_sub = f.google_sub
+    RETURNING 1
+  ), made AS (
+    INSERT INTO mailboxes (google_sub, wake_at, urgent_at, wake_tenant, waiting)
+    SELECT w.mailbox, w.wake, w.urgent, w.tenant, true FROM wrong w WHERE w.is_missing ORDER BY w.mailbox
+    ON CONFLICT (google_sub) DO NOTHING
+    RETURNING 1
+  )
+  SELECT (SELECT count(*) FROM righted) + (SELECT count(*) FROM made) INTO repaired;
+  PERFORM set_config('emailmcp.scope', outer_scope, true);
+  RETURN repaired;
+END $$;
+
 REVOKE ALL ON ALL FUNCTIONS IN SCHEMA emailmcp FROM PUBLIC;
 GRANT EXECUTE ON ALL FUNCTIONS IN SCHEMA emailmcp TO emailmcp_service;
