@@ -172,7 +172,7 @@ struct WebhookTests {
     }
   }
 
-  @Test("An endpoint that wants the last statuses only gets those; 410 ends it; two secrets sign after a rotation")
+  @Test("An endpoint that wants the last statuses only gets those; 410 ends it; a rotated secret signs for a while")
   func finalOnly() async throws {
     try await MailerHarness.run { harness in
       let receiver = ScriptedGmail(harness.reactor)
@@ -189,17 +189,22 @@ struct WebhookTests {
       _ = try await harness.send()
       #expect(try await harness.eventually { receiver.requests.count == 1 })
       #expect(try Self.types(receiver) == ["message.success"])
-      let first = receiver.requests[0]
-      let time = Int64(first.fields["webhook-timestamp"] ?? "") ?? 0
-      let expected = [new, old].map {
-        $0.signature(id: first.fields["webhook-id"] ?? "", timestamp: time, body: first.body)
+      func signatures(_ number: Int, _ secrets: [WebhookSecret]) -> Bool {
+        let request = receiver.requests[number]
+        let time = Int64(request.fields["webhook-timestamp"] ?? "") ?? 0
+        let expected = secrets.map {
+          $0.signature(id: request.fields["webhook-id"] ?? "", timestamp: time, body: request.body)
+        }
+        return request.fields["webhook-signature"] == expected.joined(separator: " ")
       }
-      #expect(first.fields["webhook-signature"] == expected.joined(separator: " "))
+      #expect(signatures(0, [new, old]))
+      try harness.database.execute("UPDATE webhook_endpoints SET previous_until = now() - interval '1 ms'")
       _ = try await harness.send()
       #expect(
         try await harness.eventually {
           try harness.value("SELECT count(*) FROM webhook_endpoints WHERE disabled_at IS NOT NULL") == "1"
         })
+      #expect(signatures(1, [new]), "the old secret's time is over")
       #expect(try harness.value("SELECT state FROM webhook_deliveries ORDER BY seq DESC LIMIT 1") == "dead")
       _ = try await harness.send()
       #expect(try harness.value("SELECT count(*) FROM webhook_deliveries") == "2")
@@ -292,6 +297,67 @@ struct WebhookTests {
       #expect(try await send(["127.0.0.1", "10.0.0.1"]) == .refused("the address is not public"))
       #expect(receiver.requests.count == 2)
       receiver.stop()
+    }
+  }
+
+  @Test("A name that changes its mind while a connection lives is connected to anew, or not at all")
+  func pinnedConnection() async throws {
+    try await MailerHarness.run { harness in
+      let (first, second) = (ScriptedGmail(harness.reactor), ScriptedGmail(harness.reactor))
+      let port = try #require(try first.start().split(separator: ":").last.flatMap { UInt16($0) })
+      _ = try second.start(host: "127.0.0.2", port: port)
+      let http = try HTTPSClient(reactor: harness.reactor)
+      defer { http.close() }
+      func send(to address: String) async throws -> WebhookAnswer {
+        let names = WebhookNames(harness.reactor) { _, port in [try SocketAddress(numericHost: address, port: port)] }
+        return try await harness.sendWebhook(
+          to: "http://localhost:\(port)", allowsLoopback: true, names: names, by: http)
+      }
+      for _ in 0..<2 { #expect(try await send(to: "127.0.0.1") == .status(200, retryAfter: nil)) }
+      #expect(first.requests.count == 2 && first.connectionCount == 1)
+      #expect(try await send(to: "10.0.0.1") == .refused("the address is not public"))
+      #expect(try await send(to: "127.0.0.2") == .status(200, retryAfter: nil))
+      #expect(first.requests.count == 2 && second.requests.count == 1)
+      #expect(try await send(to: "127.0.0.1") == .status(200, retryAfter: nil))
+      #expect(first.requests.count == 3 && second.requests.count == 1)
+      first.stop()
+      second.stop()
+    }
+  }
+
+  @Test("To tell an event again lets no earlier attempt end the new one, and its schedule begins anew")
+  func replayKeepsTheFence() async throws {
+    let database = try await PostgresFixture.database()
+    try database.createTenant("acme")
+    let id = "we_0123456789abcdef"
+    try database.execute(
+      """
+      SELECT emailmcp.add_webhook('acme', '\(id)', 'https://x.example/', false, '');
+      BEGIN; SELECT set_config('emailmcp.tenant_id', 'acme', true);
+      SELECT emailmcp.tell_platform('acme', 's', 't', true, '{}'); COMMIT
+      """)
+    try await database.withPool { pool in
+      let store = WebhookStore(pool: pool)
+      func claim() async throws -> WebhookStore.Claim {
+        try database.execute("UPDATE webhook_deliveries SET next_at = now()")
+        let claims = try await store.claim(perEndpoint: 8, perTenant: 16, limit: 64, lease: .seconds(60), busy: [])
+        return try #require(claims.first)
+      }
+      func state() throws -> String? { try database.execute("SELECT state FROM webhook_deliveries")[0][0] }
+      let late = try await claim()
+      let second = try await claim()
+      #expect(late.attempt == 1 && second.attempt == 2 && second.tries == 2)
+      try await store.finish(second, .dead(disables: false), status: 500, error: nil)
+      let administration = WebhookAdministration(
+        pool: pool, seal: ColumnSeal(MailerHarness.keys), allowsLoopback: false)
+      let actor = WebhookAdministration.Actor(tenantID: "acme", credentialID: "key1")
+      #expect(try await administration.replay(id, event: nil, by: actor) == 1)
+      let third = try await claim()
+      #expect(third.attempt == 3 && third.tries == 1)
+      try await store.finish(late, .delivered, status: 200, error: nil)
+      #expect(try state() == "pending")
+      try await store.finish(third, .delivered, status: 200, error: nil)
+      #expect(try state() == "delivered")
     }
   }
 
@@ -480,18 +546,18 @@ extension MailerHarness {
 
   /// The sender alone.
   fileprivate func sendWebhook(
-    to url: String, allowsLoopback: Bool, names: WebhookNames? = nil
+    to url: String, allowsLoopback: Bool, names: WebhookNames? = nil, by client: HTTPSClient? = nil
   ) async throws -> WebhookAnswer {
     let secret = WebhookSecret()
     let seal = ColumnSeal(Self.keys)
-    let http = try HTTPSClient(reactor: reactor)
-    defer { http.close() }
+    let http = if let client { client } else { try HTTPSClient(reactor: reactor) }
+    defer { if client == nil { http.close() } }
     let sender = WebhookSender(
       http: http, names: names ?? WebhookNames(reactor), seal: seal, allowsLoopback: allowsLoopback)
     return try await sender.send(
       WebhookStore.Claim(
         tenantID: "acme", endpointID: "we_1", sequence: 1, id: "msg_1", type: "t", payload: Array("{}".utf8),
-        attempt: 1, url: url,
+        attempt: 1, tries: 1, url: url,
         sealedSecret: try seal.seal(secret.bytes, for: WebhookSecret.place(tenantID: "acme", endpointID: "we_1")),
         previousSecret: nil))
   }

@@ -51,7 +51,7 @@ BEGIN
       WHERE tenant_id = p_tenant_id COLLATE "C" AND endpoint_id = p_id COLLATE "C" AND state <> 'pending' AND id = p_event
       FOR NO KEY UPDATE SKIP LOCKED);
   END IF;
-  UPDATE webhook_deliveries SET state = 'pending', attempts = 0, next_at = now(), done_at = NULL
+  UPDATE webhook_deliveries SET state = 'pending', replayed_after = attempts, next_at = now(), done_at = NULL
     WHERE tenant_id = p_tenant_id COLLATE "C" AND endpoint_id = p_id COLLATE "C" AND seq = ANY (seqs);
   replayed := cardinality(seqs);
   IF p_event IS NULL AND replayed = p_limit THEN

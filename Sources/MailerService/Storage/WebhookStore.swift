@@ -15,7 +15,10 @@ final class WebhookStore {
     var id: String
     var type: String
     var payload: [UInt8]
+    /// Counts from 1, and is the claim's fence.
     var attempt: Int
+    /// The same since the event was last told again: what the schedule goes by.
+    var tries: Int
     var url: String
     var sealedSecret: [UInt8]
     var previousSecret: [UInt8]?
@@ -32,7 +35,7 @@ final class WebhookStore {
   func claim(perEndpoint: Int, perTenant: Int, limit: Int, lease: Duration, busy: [Busy]) async throws -> [Claim] {
     try await pool.query(
       """
-      SELECT tenant_id, endpoint_id, seq, id, type, payload, attempts, url, secret_sealed, previous_sealed
+      SELECT tenant_id, endpoint_id, seq, id, type, payload, attempts, tries, url, secret_sealed, previous_sealed
       FROM emailmcp.claim_webhooks($1, $2, $3, make_interval(secs => $4), $5, $6, $7) ORDER BY seq
       """,
       [
@@ -42,8 +45,8 @@ final class WebhookStore {
     ).map { row in
       Claim(
         tenantID: try row[0], endpointID: try row[1], sequence: try row[2], id: try row[3], type: try row[4],
-        payload: Array(try row.column(5, as: String.self).utf8), attempt: try row[6], url: try row[7],
-        sealedSecret: try row[8], previousSecret: try row[9])
+        payload: Array(try row.column(5, as: String.self).utf8), attempt: try row[6], tries: try row[7],
+        url: try row[8], sealedSecret: try row[9], previousSecret: try row[10])
     }
   }
 

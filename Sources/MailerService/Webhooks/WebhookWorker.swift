@@ -137,7 +137,7 @@ final class WebhookWorker {
     } catch {
       answer = .failure("the secret does not open")
     }
-    let verdict = WebhookAttempt(number: claim.attempt).verdict(on: answer, jitter: .random(in: 0..<1))
+    let verdict = WebhookAttempt(number: claim.tries).verdict(on: answer, jitter: .random(in: 0..<1))
     var status: Int?
     var words: String?
     switch answer {

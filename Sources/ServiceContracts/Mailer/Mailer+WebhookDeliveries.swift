@@ -59,7 +59,7 @@ extension Mailer {
     /// What became of it.
     public var state = WebhookDeliveryState.unspecified
 
-    /// How often it was tried.
+    /// How often it was tried, in all.
     public var attempts: Int32 = 0
 
     /// When it happened.

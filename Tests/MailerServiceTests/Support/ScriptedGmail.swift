@@ -31,6 +31,8 @@ final class ScriptedGmail {
   private(set) var mostAtOnce = 0
   /// Connections that the other side closed.
   private(set) var hangUps = 0
+  /// All that were made.
+  var connectionCount: Int { connections.count }
   private var open = 0
   private var held: [() -> Void] = []
   private var heldWaiters: [Waiter<Void>] = []
@@ -41,8 +43,8 @@ final class ScriptedGmail {
 
   init(_ reactor: Reactor) { self.reactor = reactor }
 
-  func start() throws -> String {
-    let listener = try Listener(on: reactor, address: try SocketAddress(numericHost: "127.0.0.1", port: 0)) {
+  func start(host: String = "127.0.0.1", port: UInt16 = 0) throws -> String {
+    let listener = try Listener(on: reactor, address: try SocketAddress(numericHost: host, port: port)) {
       [weak self] in
       guard let self else { return $0.close() }
       let peer = Peer($0, self)

@@ -25,7 +25,7 @@ struct WebhookAttempt: Hashable, Sendable {
   /// The longest wait that an endpoint may ask for.
   static let longestWait: Duration = .seconds(24 * 3600)
 
-  /// Counts from 1.
+  /// Counts from 1, anew when the event is told again.
   var number: Int
 
   /// - Parameter jitter: 0..<1; spreads what failed together over a tenth more.
