@@ -627,20 +627,24 @@ struct QueueTests {
 }
 
 extension MailerHarness {
-  /// Leaves a mail as a worker that died would: leased, with or without intent.
-  func abandon(_ key: MailKey, hasIntent: Bool, policy: SendAttempt.AmbiguityPolicy = .hold) async throws {
+  /// A mail for the queue that nobody waits for.
+  func acceptance(of key: MailKey, policy: SendAttempt.AmbiguityPolicy = .hold) throws -> MailStore.Acceptance {
     let account = MailAccount(
       googleSub: "sub-\(key.userID)", grantVersion: 1, address: try MailAddress("\(key.userID)@example.com"))
     let message = try OutgoingMessage(MessageDraft(MailerHarness.mail()), now: .now())
     let payload = MailPayload(mail: Array("From: x\r\n\r\nx".utf8), threadID: nil, recipients: ["bob@example.com"])
-    let acceptance = MailStore.Acceptance(
+    return MailStore.Acceptance(
       key: key, account: account, message: message, credentialID: "key1", policy: policy, isAwaited: false,
       payload: try seal(payload, of: key))
+  }
+
+  /// Leaves a mail as a worker that died would: leased, with or without intent.
+  func abandon(_ key: MailKey, hasIntent: Bool, policy: SendAttempt.AmbiguityPolicy = .hold) async throws {
     try await withStore { store in
-      #expect(try await store.accept(acceptance) == .queued)
+      #expect(try await store.accept(acceptance(of: key, policy: policy)) == .queued)
       let claimed = try await store.claim(worker: "dead", limit: 1)
       #expect(claimed.map(\.epoch) == [1])
-      let leased = MailStore.Leased(key: key, googleSub: account.googleSub, epoch: 1)
+      let leased = MailStore.Leased(key: key, googleSub: "sub-\(key.userID)", epoch: 1)
       if hasIntent { #expect(try await store.recordIntent(leased)) }
     }
   }

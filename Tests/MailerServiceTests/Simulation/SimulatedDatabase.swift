@@ -45,11 +45,16 @@ struct SimulatedDatabase {
 
   mutating func accept(_ mail: SimulatedMail, atOnce: Bool, withPayload: Bool, now: Int64) -> MailStore.Accepted {
     let box = mailboxes[mail.mailbox]
-    let isWaiting = jobs.contains { $0.value.mailbox == mail.mailbox && $0.value.runAt <= now }
+    let isWaiting = jobs.contains { $0.value.mailbox == mail.mailbox && isDue($0.value, now) }
     let isMine = atOnce && box.nextFree <= now && box.inFlightUntil <= now && !isWaiting
     guard isMine || withPayload else { return .busy }
     if let key = mail.key, flaw != .keyIsForgotten {
-      guard keys[key] == nil else { return .duplicate }
+      guard keys[key] == nil else {
+        // The mailbox was taken for it, and is given back.
+        if isMine { hold(mail.mailbox, mail.id, now) }
+        release(mail.mailbox, mail.id)
+        return .duplicate
+      }
       keys[key] = mail.id
     }
     log[mail.id] = isMine ? .sending : .queued
@@ -72,9 +77,8 @@ struct SimulatedDatabase {
     for mailbox in mailboxes.indices where claimed.count < limit {
       guard mailboxes[mailbox].nextFree <= now, mailboxes[mailbox].inFlightUntil <= now else { continue }
       let due = jobs.filter { _, job in
-        guard job.mailbox == mailbox, job.runAt <= now else { return false }
-        guard let until = job.leaseUntil else { return true }
-        return lapsed && until <= now && flaw != .lapsedLeasesAreLeft
+        job.mailbox == mailbox && isDue(job, now)
+          && (job.leaseUntil == nil || lapsed && flaw != .lapsedLeasesAreLeft)
       }
       // A total order: a dictionary has none of its own.
       guard
@@ -83,18 +87,41 @@ struct SimulatedDatabase {
             < (b.value.leaseUntil == nil ? 1 : 0, b.value.runAt, b.key)
         })
       else { continue }
-      var job = first
-      if flaw != .leaseWithoutEpoch { job.epoch += 1 }
-      job.leaseUntil = now + Self.lease
-      if job.intent {
-        job.attempts += 1
-        job.ambiguousTries += 1
-      }
-      jobs[id] = job
       hold(mailbox, id, now)
-      claimed.append(Claimed(id: id, job: job))
+      claimed.append(lease(id, first, now))
     }
     return claimed
+  }
+
+  /// `emailmcp.claim_lost`.
+  mutating func claimLost(limit: Int, now: Int64) -> [Claimed] {
+    guard flaw != .lapsedLeasesAreLeft else { return [] }
+    return jobs.filter { isLost($0.value, now) }.sorted { $0.key < $1.key }.prefix(limit).map {
+      lease($0.key, $0.value, now)
+    }
+  }
+
+  private mutating func lease(_ id: Int, _ lapsed: Job, _ now: Int64) -> Claimed {
+    var job = lapsed
+    if flaw != .leaseWithoutEpoch { job.epoch += 1 }
+    job.leaseUntil = now + Self.lease
+    if job.intent {
+      job.attempts += 1
+      job.ambiguousTries += 1
+    }
+    jobs[id] = job
+    return Claimed(id: id, job: job)
+  }
+
+  /// Free, and due for a request.
+  private func isDue(_ job: Job, _ now: Int64) -> Bool {
+    job.runAt <= now && (job.leaseUntil ?? 0) <= now && !isLost(job, now)
+  }
+
+  /// Its worker died with it, and all that is left is to say that its fate is unknown.
+  private func isLost(_ job: Job, _ now: Int64) -> Bool {
+    guard let until = job.leaseUntil else { return false }
+    return until <= now && job.intent && job.policy == .hold
   }
 
   private mutating func hold(_ mailbox: Int, _ id: Int, _ now: Int64) {

@@ -72,7 +72,9 @@ final class SimulatedMailer {
       let asked = clock
       let lapsed = headStart.isOver(now: asked) || simulation.flaw == .noHeadStart
       step(of: nil) { [simulation] in
-        $0.claim(limit: QueueWorker.batch, lapsed: lapsed, now: simulation.databaseNow)
+        let now = simulation.databaseNow
+        let lost = lapsed ? $0.claimLost(limit: QueueWorker.batch, now: now) : []
+        return lost + $0.claim(limit: QueueWorker.batch, lapsed: lapsed, now: now)
       } then: { [self] claimed, _ in
         isLooking = false
         headStart.looked(isAnswered: claimed != nil, now: clock)
