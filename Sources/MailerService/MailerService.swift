@@ -28,6 +28,7 @@ enum MailerService: Service {
     /// Where strangers reach the edge: the beginning of unsubscribe links.
     var publicURL: String?
     var allowsLoopbackWebhooks: Bool
+    var polling = QueueWorker.Polling()
     var shared: SharedState
   }
 
@@ -108,7 +109,7 @@ final class MailerGraph: ServiceGraph {
     let workerName = "mailer-\(getpid())-\(UInt32.random(in: 0 ... .max))-\(loop.index)"
     worker = QueueWorker(
       reactor: reactor, store: store, courier: courier, seal: seal, pause: shared.pause, name: workerName,
-      looksForLost: loop.isFirst, logger: logger)
+      polling: configuration.polling, looksForLost: loop.isFirst, logger: logger)
     bell = QueueBell(reactor: reactor, pool: pool)
     worker.onCrowded = { [bell] in bell.ring() }
     let unsent = UnsentLimit(reactor: reactor, store: store, limit: configuration.maxUnsent)

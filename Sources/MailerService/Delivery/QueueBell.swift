@@ -24,8 +24,11 @@ final class QueueBell {
     guard !isRinging else { return }
     isRinging = true
     reactor.spawn { [self] in
-      defer { isRinging = false }
-      try await reactor.sleep(for: Self.interval)
+      do {
+        // Over before it is heard: mail that is queued from then on may come after the others' look.
+        defer { isRinging = false }
+        try await reactor.sleep(for: Self.interval)
+      }
       try await pool.query("SELECT pg_notify('emailmcp_queue', '')")
     }
   }

@@ -13,12 +13,18 @@ final class QueueWorker {
   /// Hints within this time make one look.
   static let hintInterval: Duration = .milliseconds(5)
 
+  struct Polling: Sendable {
+    var busy = QueueWorker.busyInterval
+    var idle = QueueWorker.idleInterval
+  }
+
   private let reactor: Reactor
   private let store: MailStore
   private let courier: Courier
   private let seal: PayloadSeal
   private let pause: ProjectPause
   private let name: String
+  private let polling: Polling
   private let looksForLost: Bool
   private let logger: Logger
   private var loop: Task<Void, any Error>?
@@ -38,7 +44,7 @@ final class QueueWorker {
   /// - Parameter looksForLost: also for what dead workers left; one worker of a process is enough.
   init(
     reactor: Reactor, store: MailStore, courier: Courier, seal: PayloadSeal, pause: ProjectPause, name: String,
-    looksForLost: Bool, logger: Logger
+    polling: Polling, looksForLost: Bool, logger: Logger
   ) {
     self.reactor = reactor
     self.store = store
@@ -46,6 +52,7 @@ final class QueueWorker {
     self.seal = seal
     self.pause = pause
     self.name = name
+    self.polling = polling
     self.looksForLost = looksForLost
     self.logger = logger
     lastWork = .current()
@@ -90,7 +97,7 @@ final class QueueWorker {
   private func rest() async throws {
     if isThrottled { return try await reactor.sleep(for: ProjectQuota.interval) }
     let busy = reactor.now - lastWork < .seconds(5)
-    let interval = (busy ? Self.busyInterval : Self.idleInterval) * Double.random(in: 0.9..<1.1)
+    let interval = (busy ? polling.busy : polling.idle) * Double.random(in: 0.9..<1.1)
     // A hint that came while the queue was being looked at.
     if isHinted { return try await reactor.sleep(for: Self.hintInterval) }
     var timer: Timer?

@@ -82,14 +82,14 @@ final class MailerHarness {
     gmail.stop()
   }
 
-  func startMailer() async throws {
+  func startMailer(polling: QueueWorker.Polling = .init()) async throws {
     let path = "\(folder)/mailer\(mailers.count)"
     let rpc = RPCSettings(identity: RPCIdentity(files: nil), contextKeys: Self.keys)
     let configuration = MailerService.Configuration(
       listen: .unix(path: path), database: try PostgresConfiguration(url: database.url()), rpc: rpc,
       vaultKeys: Self.keys, oauth: try ChannelTarget("unix:\(folder)/oauth"), gmailURL: gmailURL,
       pace: pace, maxUnsent: 100, publicURL: "https://mail.acme.example/", allowsLoopbackWebhooks: true,
-      shared: SharedState(projectUnitsPerMinute: 1_000_000_000))
+      polling: polling, shared: SharedState(projectUnitsPerMinute: 1_000_000_000))
     let loop = ServiceLoop(
       reactor: reactor, index: 0, count: 1, logger: Logger(label: "test") { _ in SwiftLogNoOpLogHandler() },
       readiness: Readiness(), metrics: MetricsRegistry())
