@@ -127,31 +127,6 @@ struct LogTests {
     }
   }
 
-  @Test("A batch answers each mail by its reference; one refused mail does not end it")
-  func batch() async throws {
-    try await MailerHarness.run { harness in
-      let call = try harness.batch(Mailer.sendMessages)
-      for number in 0..<5 {
-        try await call.write(
-          Mailer.SendMessagesRequest {
-            $0.reference = "r\(number)"
-            $0.message = MailerHarness.mail { if number == 2 { $0.to = [] } }
-          })
-      }
-      call.finishWriting()
-      var answers: [String: String] = [:]
-      for try await answer in call.responses {
-        switch answer.result {
-        case .response(let response): answers[answer.reference] = response.status.word
-        case .error(let status): answers[answer.reference] = RPCError(status).errorInfo?.reason
-        case nil: break
-        }
-      }
-      #expect(
-        answers == ["r0": "success", "r1": "success", "r2": "invalid_request", "r3": "success", "r4": "success"])
-    }
-  }
-
   @Test("A watch tells of a mail that is cancelled, however old it is")
   func watchCancelled() async throws {
     try await MailerHarness.run { harness in

@@ -49,9 +49,6 @@ final class MailerMethods: Mailer.Service {
   ) async throws {
     let batch = Batch(limit: Self.batchInFlight, reactor: reactor)
     while let request = try await requests.next() {
-      guard request.reference.utf8.count <= 255 else {
-        throw RPCError.invalidField("reference", "A reference has at most 255 bytes.")
-      }
       try await batch.room()
       batch.begin()
       reactor.spawn { [self] in
@@ -73,6 +70,9 @@ final class MailerMethods: Mailer.Service {
     var response = Mailer.SendMessagesResponse()
     response.reference = request.reference
     do {
+      guard request.reference.utf8.count <= 255 else {
+        throw RPCError.invalidField("reference", "A reference has at most 255 bytes.")
+      }
       guard let message = request.message else { throw RPCError.invalidField("message", "The mail is missing.") }
       response.result = .response(try await sender.send(message, call, isOfBatch: true))
     } catch {
