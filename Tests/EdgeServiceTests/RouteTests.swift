@@ -1,3 +1,4 @@
+import CivilTime
 import Foundation
 import RPCRuntime
 import ServiceContracts
@@ -120,14 +121,56 @@ struct RouteTests {
       {"to":[{"email":"a@b.example","name":"Ä"},"c@d.example"],"cc":["e@f.example"],"bcc":["g@h.example"],
        "subject":"S","body":"t","html":"<p>","from_email":"u@gmail.example","from_name":"U","reply_to":"r@s.example",
        "attachments":[{"filename":"f.txt","content_type":"text/plain","content":"aGk=","content_id":"x","disposition":"inline"}],
-       "headers":{"X-A":"1"},"thread_id":"t1","provider":"gmail_api","on_ambiguous":"retry","metadata":{"deal":"7"}}
+       "headers":{"X-A":"1"},"thread_id":"t1","provider":"gmail_api","on_ambiguous":"retry","metadata":{"deal":"7"},
+       "send_at":"2026-11-22T10:39:00Z","one_click_unsubscribe":true,"priority":"bulk"}
       """#
-    #expect(await site.send("POST", "/v1/users/u/messages?wait=5", body).status == 200)
-    let request = try #require(site.seen.last.send)
-    #expect(request.to.map(\.name) == ["Ä", ""] && request.replyTo.map(\.email) == ["r@s.example"])
-    #expect(request.attachments.first?.content == Array("hi".utf8) && request.attachments.first?.disposition == .inline)
-    #expect(request.headers.first?.value == "1" && request.onAmbiguous == .retry && request.metadata["deal"] == "7")
-    #expect(request.wait?.duration == .seconds(5) && request.provider == .gmailAPI)
+    let reply = await site.send(
+      "POST", "/v1/users/u/messages?wait=5", body, headers: ["Idempotency-Key": "k"])
+    #expect(reply.status == 202)
+    var request = try #require(site.seen.last.send)
+    #expect(request.idempotencyFingerprint.count == 32)
+    request.idempotencyFingerprint = []
+    let expected = Mailer.SendMessageRequest {
+      $0.to = [
+        Mailer.Address {
+          $0.email = "a@b.example"
+          $0.name = "Ä"
+        }, Mailer.Address { $0.email = "c@d.example" },
+      ]
+      $0.cc = [Mailer.Address { $0.email = "e@f.example" }]
+      $0.bcc = [Mailer.Address { $0.email = "g@h.example" }]
+      $0.subject = "S"
+      $0.body = "t"
+      $0.html = "<p>"
+      $0.fromEmail = "u@gmail.example"
+      $0.fromName = "U"
+      $0.replyTo = [Mailer.Address { $0.email = "r@s.example" }]
+      $0.attachments = [
+        Mailer.Attachment {
+          $0.filename = "f.txt"
+          $0.contentType = "text/plain"
+          $0.content = Array("hi".utf8)
+          $0.contentID = "x"
+          $0.disposition = .inline
+        }
+      ]
+      $0.headers = [
+        Mailer.Header {
+          $0.name = "X-A"
+          $0.value = "1"
+        }
+      ]
+      $0.threadID = "t1"
+      $0.provider = .gmailAPI
+      $0.onAmbiguous = .retry
+      $0.metadata = ["deal": "7"]
+      $0.sendAt = ProtobufTimestamp?(Timestamp(rfc3339: "2026-11-22T10:39:00Z"))
+      $0.oneClickUnsubscribe = true
+      $0.priority = .bulk
+      $0.wait = ProtobufDuration(.seconds(5))
+      $0.idempotencyKey = "k"
+    }
+    #expect(request == expected)
     await site.stop()
   }
 

@@ -1,5 +1,7 @@
 import CivilTime
+import ServiceContracts
 import Testing
+import WireCodec
 
 @testable import MailerService
 
@@ -30,6 +32,66 @@ struct OutgoingMessageTests {
     let message = try OutgoingMessage(Self.draft(), now: Self.now)
     #expect(message.recipientCount == 1)
     #expect(message.recipientKeys == ["bob@example.com"])
+  }
+
+  @Test("Every member of a request is one of its draft")
+  func wholeRequest() throws {
+    func address(_ name: String) -> Mailer.Address {
+      Mailer.Address {
+        $0.email = "\(name)@example.com"
+        $0.name = name
+      }
+    }
+    let draft = try MessageDraft(
+      Mailer.SendMessageRequest {
+        $0.to = [address("to"), Mailer.Address { $0.email = "nameless@example.com" }]
+        $0.cc = [address("cc")]
+        $0.bcc = [address("bcc")]
+        $0.subject = "subject"
+        $0.body = "text"
+        $0.html = "<p>"
+        $0.fromEmail = "from@example.com"
+        $0.fromName = "from"
+        $0.replyTo = [address("reply")]
+        $0.attachments = [
+          Mailer.Attachment {
+            $0.filename = "f.png"
+            $0.contentType = "image/png"
+            $0.content = [1, 2]
+            $0.contentID = "logo"
+            $0.disposition = .inline
+          }, Mailer.Attachment { $0.filename = "g" },
+        ]
+        $0.headers = [
+          Mailer.Header {
+            $0.name = "X-A"
+            $0.value = "1"
+          }
+        ]
+        $0.threadID = "thread"
+        $0.metadata = ["deal": "7"]
+        $0.sendAt = ProtobufTimestamp(Self.now)
+      })
+    var expected = MessageDraft()
+    expected.to = [.init(email: "to@example.com", name: "to"), .init(email: "nameless@example.com")]
+    expected.cc = [.init(email: "cc@example.com", name: "cc")]
+    expected.bcc = [.init(email: "bcc@example.com", name: "bcc")]
+    expected.subject = "subject"
+    expected.text = "text"
+    expected.html = "<p>"
+    expected.fromEmail = "from@example.com"
+    expected.fromName = "from"
+    expected.replyTo = [.init(email: "reply@example.com", name: "reply")]
+    expected.attachments = [
+      .init(
+        filename: "f.png", contentType: "image/png", content: [1, 2], contentID: "logo", disposition: "inline"),
+      .init(filename: "g"),
+    ]
+    expected.headers = [.init(name: "X-A", value: "1")]
+    expected.threadID = "thread"
+    expected.metadata = [.init(name: "deal", value: "7")]
+    expected.sendAt = Self.now
+    #expect(draft == expected)
   }
 
   @Test("Every wrong field is named at once")

@@ -1,5 +1,6 @@
 import CivilTime
 import EventLoop
+import HTTPSClient
 import RPCRuntime
 import ServiceContracts
 import TestSupport
@@ -297,6 +298,16 @@ struct SendingTests {
       #expect(
         String(decoding: harness.gmail.requests[1].body.prefix(200), as: UTF8.self).contains("{\"threadId\":\"18abc\"}")
       )
+    }
+  }
+
+  @Test("A mail of 3.5 MB is the largest that goes as JSON, of 5 MB at most; with a byte more it is an upload")
+  func largestJSON() {
+    let mail = [UInt8](repeating: UInt8(ascii: "x"), count: GmailForm.largestJSON)
+    for thread in [nil, String(repeating: "t", count: 255)] {
+      let form = GmailForm(mail: mail, threadID: thread)
+      #expect(form.path == "/gmail/v1/users/me/messages/send" && form.body.count < 5_000_000)
+      #expect(GmailForm(mail: mail + [0], threadID: thread).path.hasPrefix("/upload/"))
     }
   }
 

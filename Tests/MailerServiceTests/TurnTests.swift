@@ -176,6 +176,45 @@ struct TurnTests {
     }
   }
 
+  @Test("The database's pace of a mailbox is that of the value, after any history", arguments: [6000, 60_000, 200])
+  func samePace(unitsPerMinute: Int) async throws {
+    let terms = MailboxPace.Terms(unitsPerMinute: unitsPerMinute)
+    let origin = Timestamp(seconds: 0)
+    try await PostgresFixture.database().withPool { pool in
+      var random = SeededRandom(seed: UInt64(unitsPerMinute))
+      for _ in 0..<20 {
+        // A mailbox's first request is acquire_mailboxes'.
+        var pace = MailboxPace()
+        var now = origin + .seconds(1_000_000)
+        #expect(pace.take(at: now - origin, terms) == .go)
+        var credit = terms.burst
+        var paceUntil = now + terms.interval
+        var nextFree = credit > 0 ? nil : Optional(paceUntil)
+        for _ in 0..<40 {
+          // Bursts, a load about as fast as the pace, and rests.
+          now = now + .microseconds(random.pick([100, 2_000_000, 40_000_000][random.pick(3)]))
+          let isFree = nextFree.map { $0 <= now } ?? true
+          guard pace.take(at: now - origin, terms) == .go else {
+            #expect(!isFree && pace.nextFree == paceUntil - origin)
+            continue
+          }
+          let row = try await pool.query(
+            """
+            SELECT credit, CASE WHEN next_free_at > '-infinity' THEN next_free_at END, pace_until
+            FROM emailmcp.paced_turn($1, $2, 1, '-infinity', $3, $4, $5)
+            """,
+            [
+              .timestamp(paceUntil), .int4(Int32(credit)), .timestamp(now), .seconds(terms.interval),
+              .int4(Int32(terms.burst)),
+            ]
+          ).only()
+          (credit, nextFree, paceUntil) = (try row[0], try row[1], try row[2])
+          #expect(isFree && credit == pace.credit && pace.nextFree == paceUntil - origin)
+        }
+      }
+    }
+  }
+
   @Test("A share: cut once within the hold, never to nothing, whole again in time")
   func share() {
     var share = PaceShare()

@@ -136,10 +136,10 @@ final class MailerHarness {
   }
 
   func call<Request, Response>(
-    _ method: UnaryMethod<Request, Response>, _ request: Request, user: String = "ann",
+    _ method: UnaryMethod<Request, Response>, _ request: Request, user: String = "ann", mailer: Int = 0,
     scopes: [String] = ["send", "read"], timeout: Duration = .seconds(30)
   ) async throws -> Response {
-    try await mailers[0].channel.call(
+    try await mailers[mailer].channel.call(
       method, request, options: Self.options(user: user, scopes: scopes, timeout: timeout))
   }
 

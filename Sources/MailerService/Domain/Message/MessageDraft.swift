@@ -1,7 +1,7 @@
 import CivilTime
 
 /// A message as a sender gave it, before any rule was applied.
-struct MessageDraft: Sendable {
+struct MessageDraft: Sendable, Equatable {
   struct Address: Sendable, Equatable {
     var email: String
     var name: String?

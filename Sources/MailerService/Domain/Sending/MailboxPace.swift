@@ -6,7 +6,8 @@
 /// rest before it and by the debt (`nextFree` ahead of the clock) after it. Hence a window of 60 s, wherever it begins,
 /// holds no more than the quota: a burst at its start is followed by its debt, one at its end is preceded by its rest.
 ///
-/// The same arithmetic is in the database (`emailmcp.acquire_mailboxes`), where it is exact across replicas.
+/// The service paces in the database (`emailmcp.paced_turn`), where it is exact across replicas. This is the same arithmetic as
+/// a value: what it promises is shown of this one, and tests hold the database's, and `MailboxCapacity`, to it.
 struct MailboxPace: Sendable, Equatable {
   /// Gmail's price of a send, in quota units.
   static let unitsPerSend = 100
