@@ -187,6 +187,7 @@ enum OpenAPISchemas {
         }
       },
       "Address": {
+        "description": "The domain may be of any script; before the @ there is ASCII alone.",
         "anyOf": [
           {"type": "string"},
           {

@@ -5,7 +5,7 @@ extension Mailer {
   public struct Address: WireMessage, Hashable {
     public static let wireName = "emailmcp.mailer.v1.Address"
 
-    /// The address, `local@domain`.
+    /// The address, `local@domain`: the domain in any script, the local part in ASCII.
     public var email = ""
 
     /// The name. Empty: none.
