@@ -1,9 +1,14 @@
 """Memory of the services and how soon they are ready."""
 
 import argparse
+import asyncio
 import base64
 import os
+import time
+from datetime import datetime, timedelta, timezone
+from typing import Callable
 
+import asyncpg
 import requests
 
 from crm import CRM, Browser
@@ -12,6 +17,7 @@ from system import SERVICES, System, memory_mib, peak_memory_mib
 
 LARGE_MIB = 18
 """Of attachment: with base64 a mail of 24.6 MiB, just under Gmail's limit of 25."""
+LARGE_SIZE = LARGE_MIB * 78 / 57
 
 
 def connect_users(summary: dict, count: int) -> None:
@@ -40,18 +46,76 @@ def idle(system: System) -> None:
 
 
 def large_mail(system: System) -> None:
-    """What one large mail adds to the memory of the mailer, at its peak, beside the size of the mail as it leaves."""
-    mailer = system.pids["mailer-service"]
+    """What one large mail adds to the memory of the mailer, at its peak, beside the size of the mail as it leaves: on its
+    way in, on its way through the queue, and on its way out of it."""
+    print("\n| a mail of 24.6 MiB | accepted, MiB more | times its size | sent from the queue, MiB more | times its size |")
+    print("| --- | --- | --- | --- | --- |")
+    for name, fields, headers in [
+            ("awaited", {}, {}), ("awaited, `retry`", {"on_ambiguous": "retry"}, {}),
+            ("`respond-async`", {}, {"Prefer": "respond-async"}), ("`send_at`", {"send_at": in_an_hour()}, {})]:
+        # Its mailbox pauses until it is there, so that the two ways are measured apart.
+        is_queued = "Prefer" in headers or "send_at" in fields
+        if is_queued:
+            execute(system, "UPDATE mailboxes SET next_free_at = now() + interval '1 hour'")
+        accepted = more_memory(system, lambda: send_large(system, fields, headers))
+        row = f"{accepted:.1f} | {accepted / LARGE_SIZE:.2f}"
+        if is_queued:
+            sent = more_memory(system, lambda: drain(system))
+            row += f" | {sent:.1f} | {sent / LARGE_SIZE:.2f}"
+        else:
+            row += " | – | –"
+        print(f"| {name} | {row} |", flush=True)
+
+
+def in_an_hour() -> str:
+    return (datetime.now(timezone.utc) + timedelta(hours=1)).isoformat().replace("+00:00", "Z")
+
+
+def many_large_mails(system: System) -> None:
+    """Twelve large mails due at once, while Gmail takes a second for each."""
+    for user in range(12):
+        send_large(system, {"send_at": in_an_hour()}, {}, user)
+    requests.post(f"{system.summary['sandbox']}/sandbox/faults", json={
+        "route": "send", "delay_ms": 1000, "count": 12}).raise_for_status()
+    sent = more_memory(system, lambda: drain(system))
+    print(f"\ntwelve of {LARGE_SIZE:.1f} MiB due at once, Gmail takes 1 s: {sent:.1f} MiB more in the mailer")
+
+
+def send_large(system: System, fields: dict, headers: dict, user: int = 0) -> None:
     content = base64.b64encode(os.urandom(LARGE_MIB << 20)).decode()
     mail = {"to": ["ada@example.com"], "subject": "Large", "body": "See the file.", "attachments": [
         {"filename": "large.bin", "content_type": "application/octet-stream", "content": content}]}
+    requests.post(f"{system.api}/v1/users/bench-{user}/messages", json=mail | fields,
+                  headers=headers | {"Authorization": f"Bearer {system.key}"}).raise_for_status()
+
+
+def drain(system: System) -> None:
+    """Lets the queue go, and waits until it is empty."""
+    execute(system, "UPDATE send_jobs SET run_at = now()", "UPDATE mailboxes SET next_free_at = now()",
+            "SELECT emailmcp.repair_wakes()")
+    while execute(system, "SELECT FROM send_jobs LIMIT 1"):
+        time.sleep(0.05)
+
+
+def execute(system: System, *statements: str) -> list:
+    async def run() -> list:
+        connection = await asyncpg.connect(system.superuser_url)
+        answers = [await connection.fetch(statement) for statement in statements]
+        await connection.close()
+        return answers[-1]
+
+    return asyncio.run(run())
+
+
+def more_memory(system: System, act: Callable[[], None]) -> float:
+    """By how much the mailer's peak while it acts is above what it had before, in MiB."""
+    mailer = system.pids["mailer-service"]
+    time.sleep(3)  # what went before is given back
     before = memory_mib(mailer)
     with open(f"/proc/{mailer}/clear_refs", "w") as file:
         file.write("5")  # the high-water mark begins anew
-    requests.post(f"{system.api}/v1/users/bench-0/messages", json=mail,
-                  headers={"Authorization": f"Bearer {system.key}"}).raise_for_status()
-    more, size = peak_memory_mib(mailer) - before, LARGE_MIB * 78 / 57
-    print(f"\none mail of {size:.1f} MiB: {more:.1f} MiB more in the mailer, {more / size:.2f} times its size")
+    act()
+    return peak_memory_mib(mailer) - before
 
 
 def slow_gmail(options: argparse.Namespace) -> None:

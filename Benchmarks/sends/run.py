@@ -54,6 +54,7 @@ def rates(options: argparse.Namespace) -> None:
         footprint.idle(system)
         footprint.connect_users(system.summary, options.users)
         footprint.large_mail(system)
+        footprint.many_large_mails(system)
         print("\n| stack | sends/s | p50, ms | p99, ms | failed | CPU µs a send |\n| --- | --- | --- | --- | --- | --- |")
         ours = peers.measure("EmailMCP", system.api, system.key, system.parts(), options)
         resident = ", ".join(f"{service} {memory_mib(system.pids[service]):.1f}" for service in SERVICES)

@@ -6,6 +6,7 @@ script/test has started.
 
 import json
 import os
+import re
 import signal
 import subprocess
 import time
@@ -17,6 +18,15 @@ import requests
 from crm import CRM, Browser
 
 BIN = os.environ["EMAILMCP_BIN"]
+
+
+def children(pid: int) -> list[int]:
+    return [int(word) for word in subprocess.run(["pgrep", "-P", str(pid)], capture_output=True, text=True).stdout.split()]
+
+
+def program(pid: int) -> str:
+    with open(f"/proc/{pid}/cmdline") as file:
+        return os.path.basename(file.read().split("\0")[0])
 
 
 @dataclass
@@ -49,6 +59,15 @@ class System:
 
     def metrics(self, service: str) -> str:
         return requests.get(f"http://127.0.0.1:{self.summary[service]['admin_port']}/metrics").text
+
+    def memory(self, service: str, peak: bool = False) -> int:
+        """A process's resident memory in bytes, from which its peak is counted anew; or that peak."""
+        pid = next(pid for pid in children(self.process.pid) if program(pid) == f"{service}-service")
+        if not peak:
+            with open(f"/proc/{pid}/clear_refs", "w") as file:
+                file.write("5")
+        with open(f"/proc/{pid}/status") as file:
+            return int(re.search(("VmHWM" if peak else "VmRSS") + r":\s+(\d+)", file.read())[1]) << 10
 
     def cli(self, *arguments: str) -> str:
         """The command line as the operator runs it, with the owner's login."""

@@ -21,7 +21,7 @@ from urllib.parse import urlsplit
 import psycopg
 import requests
 
-from conftest import BIN, start_system
+from conftest import BIN, children, program, start_system
 from crm import Browser
 from fault_judge import MAY_REPEAT, Mail, breaches
 from fault_proxy import LONGEST_HELD, FaultProxy
@@ -45,15 +45,6 @@ def free_port() -> int:
     with socket.socket() as probe:
         probe.bind(("127.0.0.1", 0))
         return probe.getsockname()[1]
-
-
-def children(pid: int) -> list[int]:
-    return [int(word) for word in subprocess.run(["pgrep", "-P", str(pid)], capture_output=True, text=True).stdout.split()]
-
-
-def program(pid: int) -> str:
-    with open(f"/proc/{pid}/cmdline") as file:
-        return os.path.basename(file.read().split("\0")[0])
 
 
 class Replica:

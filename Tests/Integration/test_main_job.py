@@ -14,6 +14,10 @@ import pytest
 import requests
 
 
+# What the vault has no part in.
+ONE_VAULT = pytest.mark.parametrize("system", ["sealed"], indirect=True)
+
+
 def sent_by(crm, user: str) -> list[dict]:
     answer = crm.http.get(f"{crm.user(user)}/messages")
     answer.raise_for_status()
@@ -122,6 +126,7 @@ class TestSend:
         assert attachment.get_content() == content
         assert mail["Cc"] == "ivan@example.com"
 
+    @ONE_VAULT
     def test_every_field_of_a_mail_arrives(self, system, crm, connected, account):
         thread = crm.http.post(
             f"{crm.user(connected)}/messages", json={"to": ["grace@example.com"], "body": "x"}).json()["thread_id"]
@@ -196,6 +201,26 @@ class TestSend:
         attachment, = received(system, message_id).iter_attachments()
         assert attachment.get_content() == content
 
+    @ONE_VAULT
+    def test_a_large_mail_is_in_the_mailers_memory_less_than_twice_on_its_way_through_the_queue(self, system, crm, connected):
+        size = 18 << 20
+        mail = {"to": ["grace@example.com"], "body": "large", "attachments": [
+            {"filename": "a.bin", "content_type": "application/octet-stream",
+             "content": base64.b64encode(os.urandom(size)).decode()}]}
+        # So that it is not sent while it is being accepted.
+        leaves = datetime.now(timezone.utc) + timedelta(seconds=3)
+        before = system.memory("mailer")
+        answer = crm.http.post(
+            f"{crm.user(connected)}/messages", json=mail | {"send_at": leaves.isoformat().replace("+00:00", "Z")},
+            headers={"Prefer": "respond-async"})
+        assert answer.status_code == 202, answer.text
+        deadline = time.monotonic() + 40
+        while crm.http.get(crm.api + answer.headers["Location"]).json()["status"] != "success":
+            assert time.monotonic() < deadline
+            time.sleep(0.2)
+        used = system.memory("mailer", peak=True) - before
+        assert used <= 2 * size * 78 / 57, f"{used >> 20} MiB"
+
     def test_without_a_connection_the_sentence_says_so(self, crm, user):
         sent, _, error = crm.send(user, {"to": ["grace@example.com"], "body": "x"})
         assert not sent
@@ -248,6 +273,7 @@ class TestSend:
         assert after["minute"]["messages_left"] <= after["minute"]["messages_limit"]
         assert after["queue"]["scheduled"] == 1 and after["queue"]["expected_finish_at"] is None
 
+    @ONE_VAULT
     def test_a_recipient_unsubscribes_by_the_mails_own_link(self, system, crm, connected):
         recipient = f"reader-{connected}@example.com"
         message = {"to": [recipient], "body": "x", "one_click_unsubscribe": True}

@@ -153,7 +153,7 @@ struct BatchTests {
             let batches = try [["ann", "bea"], ["bea", "ann"]].enumerated().map { number, users in
               var mails = try users.enumerated().map { try acceptance($1, number: round * 4 + number * 2 + $0) }
               mails[1].worker = nil
-              mails[1].payload = [1, 2, 3]
+              mails[1].payload = .whole([1, 2, 3])
               return mails
             }
             let tasks = zip([first, second], batches).map { store, mails in

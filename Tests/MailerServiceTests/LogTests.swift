@@ -258,7 +258,7 @@ struct MailPayloadTests {
   func bound() throws {
     let keys = Keyring(generating: "k1")
     let seal = PayloadSeal(keys: keys)
-    let sealed = try seal.seal(Self.payload, of: Self.key)
+    let sealed = try #require(try seal.seal(Self.payload, of: Self.key).whole)
     #expect(try seal.open(sealed, of: Self.key) == Self.payload)
     var other = Self.key
     other.userID = "bea"
@@ -273,10 +273,30 @@ struct MailPayloadTests {
 
   @Test("Cut anywhere, its bytes are refused or read as less, never past their end")
   func cut() {
-    let bytes = Self.payload.bytes()
-    #expect(MailPayload(bytes: bytes) == Self.payload)
-    for count in 0..<(bytes.count - Self.payload.mail.count) {
-      #expect(MailPayload(bytes: Array(bytes.prefix(count))) == nil)
+    let bytes = Self.payload.head + Self.payload.mail
+    #expect(MailPayload([1, 2] + bytes + [3], in: 2..<bytes.count + 2) == Self.payload)
+    for count in 0..<Self.payload.head.count { #expect(MailPayload(bytes, in: 0..<count) == nil) }
+  }
+
+  @Test("A large one is sealed in pieces, and opens joined", arguments: [0, 1, PayloadSeal.pieceSize, 1 << 20])
+  func pieces(more: Int) async throws {
+    let seal = PayloadSeal(keys: Keyring(generating: "k1"))
+    var payload = Self.payload
+    payload.mail = (0..<PayloadSeal.pieceSize + more).map { UInt8(truncatingIfNeeded: $0 &* 31 >> 3) }
+    var sealed: [UInt8] = []
+    switch try seal.seal(payload, of: Self.key) {
+    case .whole(let bytes):
+      #expect(more == 0)
+      sealed = bytes
+    case .large(let large):
+      try await large.forEachPiece { piece in
+        #expect((1...PayloadSeal.pieceSize + 100).contains(piece.count))
+        sealed += piece
+      }
+      #expect(more > 0)
     }
+    #expect(try seal.open(sealed, of: Self.key) == payload)
+    sealed[sealed.count / 2] ^= 1
+    #expect(throws: SealError.malformed) { try seal.open(sealed, of: Self.key) }
   }
 }

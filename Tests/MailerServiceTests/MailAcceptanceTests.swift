@@ -83,8 +83,9 @@ struct MailAcceptanceTests {
   @Test("What the queue keeps of a mail is read back, as the release before wrote it too")
   func payload() {
     let payload = MailPayload(mail: [1, 2, 3], threadID: "t", recipients: ["a@example.com"])
-    #expect(MailPayload(bytes: payload.bytes()) == payload)
-    #expect(MailPayload(bytes: [2] + payload.bytes().dropFirst()) == payload)
-    #expect(MailPayload(bytes: [3] + payload.bytes().dropFirst()) == nil)
+    let bytes = payload.head + payload.mail
+    #expect(MailPayload(bytes, in: bytes.indices) == payload)
+    #expect(MailPayload([2] + bytes.dropFirst(), in: bytes.indices) == payload)
+    #expect(MailPayload([3] + bytes.dropFirst(), in: bytes.indices) == nil)
   }
 }

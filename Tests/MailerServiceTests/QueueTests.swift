@@ -55,6 +55,61 @@ struct QueueTests {
     }
   }
 
+  @Test("A large mail goes through the queue in pieces, whichever way it comes there, and leaves nothing behind")
+  func large() async throws {
+    try await MailerHarness.run { harness in
+      let content = (0..<(4 << 20)).map { UInt8(truncatingIfNeeded: $0 &* 31 >> 3) }
+      func large(_ change: (inout Mailer.SendMessageRequest) -> Void) async throws -> String {
+        try await harness.send {
+          $0.attachments = [
+            Mailer.Attachment {
+              $0.filename = "a.bin"
+              $0.content = content
+            }
+          ]
+          change(&$0)
+        }.id
+      }
+      // Refused once, when its only copy was in memory, or in the queue too.
+      harness.gmail.script = { number, _ in
+        number % 2 == 1 ? .status(429, reason: "rateLimitExceeded", headers: "Retry-After: 0\r\n") : .success
+      }
+      for (place, change) in [
+        { _ in }, { $0.onAmbiguous = .retry }, { $0.wait = ProtobufDuration(.zero) },
+        { $0.sendAt = ProtobufTimestamp(.now() + .milliseconds(200)) },
+      ].enumerated() as EnumeratedSequence<[(inout Mailer.SendMessageRequest) -> Void]> {
+        let id = try await large(change)
+        #expect(try await harness.eventually { try await harness.get(id).status == .success })
+        let sent = harness.gmail.requests.map(\.body)
+        #expect(sent.count == 2 * place + 2 && sent[2 * place] == sent[2 * place + 1])
+        #expect(sent[2 * place].count > content.count && sent[2 * place].starts(with: "From: ".utf8))
+      }
+      #expect(try harness.value("SELECT count(*) FROM pg_largeobject_metadata") == "0")
+    }
+  }
+
+  @Test("A large mail that is refused at its acceptance leaves nothing behind")
+  func largeRefused() async throws {
+    try await MailerHarness.run { harness in
+      try harness.database.execute(
+        "INSERT INTO suppressions (tenant_id, entry, source) VALUES ('acme', 'bob@example.com', 'platform')")
+      let reason = await harness.reason {
+        _ = try await harness.send {
+          $0.attachments = [
+            Mailer.Attachment {
+              $0.filename = "a.bin"
+              $0.content = [UInt8](repeating: 1, count: 1 << 20)
+            }
+          ]
+          $0.wait = ProtobufDuration(.zero)
+        }
+      }
+      #expect(reason == "recipient_suppressed")
+      #expect(try harness.value("SELECT count(*) FROM pg_largeobject_metadata") == "0")
+      #expect(try harness.value("SELECT count(*) FROM send_jobs") == "0")
+    }
+  }
+
   @Test("A scheduled mail waits for its time")
   func scheduled() async throws {
     try await MailerHarness.run { harness in

@@ -27,6 +27,7 @@ final class QueueWorker {
   private let polling: Polling
   private let looksForLost: Bool
   private let logger: Logger
+  private let room: PayloadRoom
   private var loop: Task<Void, any Error>?
   private var inHand = 0
   private var isStopping = false
@@ -55,6 +56,7 @@ final class QueueWorker {
     self.polling = polling
     self.looksForLost = looksForLost
     self.logger = logger
+    room = PayloadRoom(reactor: reactor)
     lastWork = .current()
   }
 
@@ -154,20 +156,34 @@ final class QueueWorker {
     }
   }
 
+  /// A large payload is read when there is room for it; its lease is renewed meanwhile.
+  ///
+  /// - Parameter taken: of the room.
+  private func storedPayload(of mail: MailStore.ClaimedMail, _ taken: inout Int) async throws -> [UInt8]? {
+    if let payload = mail.payload { return payload }
+    let renewal = LeaseRenewal(reactor: reactor, store: store, key: mail.key, epoch: mail.epoch)
+    renewal.start()
+    defer { renewal.stop() }
+    try await room.enter(mail.payloadBytes)
+    taken = mail.payloadBytes
+    return try await store.payload(of: mail.key, count: mail.payloadBytes)
+  }
+
   private func carry(_ mail: MailStore.ClaimedMail, askedAt: Duration) async {
     var attempt = SendAttempt(
       lease: Courier.lease(epoch: mail.epoch, askedAt: askedAt), attempts: mail.attempts,
       ambiguousTries: mail.ambiguousTries, policy: mail.policy, failingSince: mail.failingSince, awaitedUntil: nil,
       hasIntent: mail.hasIntent)
     var first = attempt.claimed(time: .now())
+    var taken = 0
+    defer { room.leave(taken) }
     do {
       // Nothing is opened of a mail that will not be sent.
       var payload = MailPayload(mail: [], threadID: nil, recipients: [])
       if first == .obtainToken {
-        let stored = if let payload = mail.payload { Optional(payload) } else { try await store.payload(of: mail.key) }
-        guard let stored else { return }
+        guard let stored = try await storedPayload(of: mail, &taken) else { return }
         do throws(SealError) {
-          payload = try seal.open(stored, of: mail.key)
+          payload = try seal.open(consume stored, of: mail.key)  // its bytes become the mail's
         } catch {
           first = attempt.payloadUnreadable(time: .now(), jitter: .random(in: 0..<1))
           logger.error(

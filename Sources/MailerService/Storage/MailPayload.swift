@@ -15,14 +15,12 @@ struct MailPayload: Sendable, Equatable {
   /// The same, as an earlier release wrote it of a mail that may have been sent.
   private static let versionMayHaveBeenSent: UInt8 = 2
 
-  /// Version, thread id, recipients, mail; lengths in four bytes, big-endian.
-  func bytes() -> [UInt8] {
+  /// What stands before the mail: version, thread id, recipients; lengths in four bytes, big-endian.
+  var head: [UInt8] {
     var output: [UInt8] = [Self.version]
-    output.reserveCapacity(mail.count + recipients.reduce(64) { $0 + $1.utf8.count + 4 })
     Self.append(threadID ?? "", to: &output)
     Self.append(UInt32(recipients.count), to: &output)
     for recipient in recipients { Self.append(recipient, to: &output) }
-    output.append(contentsOf: mail)
     return output
   }
 
@@ -32,9 +30,12 @@ struct MailPayload: Sendable, Equatable {
     self.recipients = recipients
   }
 
-  init?(bytes: [UInt8]) {
-    var position = 1
-    guard let version = bytes.first, version == Self.version || version == Self.versionMayHaveBeenSent,
+  /// - Parameter range: where in `bytes` the payload stands. The mail takes the bytes' own place.
+  init?(_ bytes: consuming [UInt8], in range: Range<Int>) {
+    var position = range.lowerBound + 1
+    bytes.removeSubrange(range.upperBound...)
+    guard let version = bytes[range.lowerBound...].first,
+      version == Self.version || version == Self.versionMayHaveBeenSent,
       let thread = Self.text(bytes, &position),
       let count = Self.number(bytes, &position), count <= MessageLimits.recipients
     else { return nil }
@@ -44,7 +45,8 @@ struct MailPayload: Sendable, Equatable {
       recipients.append(recipient)
     }
     threadID = thread.isEmpty ? nil : thread
-    mail = Array(bytes[position...])
+    bytes.removeFirst(position)
+    mail = bytes
   }
 
   private static func append(_ number: UInt32, to output: inout [UInt8]) {
@@ -73,22 +75,63 @@ struct MailPayload: Sendable, Equatable {
 
 /// Seals payloads, each for its mail alone.
 struct PayloadSeal: Sendable {
+  /// Payloads up to this size are sealed whole and travel with the mail's other columns; larger ones go in pieces of this
+  /// size, sealed as they leave and joined where they arrive: of a large mail there is never a second copy in memory.
+  static let pieceSize = 256 << 10
+
   private let seal: ColumnSeal
 
   init(keys: Keyring) { seal = ColumnSeal(keys) }
 
-  func seal(_ payload: MailPayload, of key: MailKey) throws -> [UInt8] {
-    try seal.seal(SecretBytes(payload.bytes()), for: Self.place(key))
+  func seal(_ payload: MailPayload, of key: MailKey) throws -> StoredPayload {
+    if payload.mail.count > Self.pieceSize { return .large(LargePayload(payload: payload, key: key, seal: seal)) }
+    var bytes: [UInt8] = []
+    let sealing = try seal.sealing(for: Self.place(key), appendingTo: &bytes)
+    try sealing.seal(payload.head, appendingTo: &bytes)
+    try sealing.seal(payload.mail, appendingTo: &bytes)
+    try sealing.finish(appendingTo: &bytes)
+    return .whole(bytes)
   }
 
-  func open(_ bytes: [UInt8], of key: MailKey) throws(SealError) -> MailPayload {
-    guard let payload = MailPayload(bytes: try seal.open(bytes, for: Self.place(key)).revealed) else {
-      throw .malformed
-    }
+  /// - Parameter bytes: the mail takes their place.
+  func open(_ bytes: consuming [UInt8], of key: MailKey) throws(SealError) -> MailPayload {
+    let range = try seal.openInPlace(&bytes, for: Self.place(key))
+    guard let payload = MailPayload(bytes, in: range) else { throw .malformed }
     return payload
   }
 
-  private static func place(_ key: MailKey) -> [String] {
+  fileprivate static func place(_ key: MailKey) -> [String] {
     ["emailmcp mail payload", key.tenantID, key.userID, key.id.description]
+  }
+}
+
+/// A payload on its way to the database.
+enum StoredPayload: Sendable {
+  /// Sealed.
+  case whole([UInt8])
+  case large(LargePayload)
+
+  var whole: [UInt8]? { if case .whole(let bytes) = self { bytes } else { nil } }
+}
+
+/// Is sealed piece by piece as it leaves.
+struct LargePayload: Sendable {
+  fileprivate let payload: MailPayload
+  fileprivate let key: MailKey
+  fileprivate let seal: ColumnSeal
+
+  /// The sealed bytes, one piece after the other.
+  func forEachPiece(_ body: ([UInt8]) async throws -> Void) async throws {
+    var sealed: [UInt8] = []
+    let sealing = try seal.sealing(for: PayloadSeal.place(key), appendingTo: &sealed)
+    for part in [payload.head, payload.mail] {
+      for start in stride(from: 0, to: part.count, by: PayloadSeal.pieceSize) {
+        try sealing.seal(part[start..<min(start + PayloadSeal.pieceSize, part.count)], appendingTo: &sealed)
+        try await body(sealed)
+        sealed.removeAll(keepingCapacity: true)
+      }
+    }
+    try sealing.finish(appendingTo: &sealed)
+    try await body(sealed)
   }
 }

@@ -5,7 +5,21 @@ import StrictJSON
 
 // The steps of every mail, for as many mails at once as wait: one statement a tenant, one transaction for all.
 extension MailStore {
-  func accept(_ mail: Acceptance) async throws -> Accepted { try await acceptances.submit(mail) }
+  func accept(_ mail: Acceptance) async throws -> Accepted {
+    guard case .large(let payload) = mail.payload else { return try await acceptances.submit(mail) }
+    let parameters = Self.parameters([mail], pace)
+    return try await Self.withLarge(payload, pool) { transaction, object in
+      var parameters = parameters
+      parameters[28] = .int8(object)
+      let rows = try await transaction.commit(
+        """
+        SELECT emailmcp.accept_messages(
+          $1, $2, make_interval(secs => $3), $4, $5, $6, $7, $8, $9, $10, $11, $12, $13, $14, $15, $16, $17, $18, $19, $20,
+          $21, $22, $23, $24, $25, $26, $27, $28, ARRAY[lo_get($29::oid)], $30), lo_unlink($29::oid)
+        """, parameters)
+      return try Self.accepted([mail], rows.only())[0]
+    }
+  }
 
   /// False when the lease is no longer the caller's; likewise below.
   func recordIntent(_ leased: Leased) async throws -> Bool { try await intents.submit(leased) }
@@ -18,11 +32,7 @@ extension MailStore {
 
   static func accept(_ mails: [Acceptance], _ pool: PostgresPool, _ pace: MailboxPace.Terms) async throws -> [Accepted]
   {
-    let now = Timestamp.now()
-    let timelines: [PostgresValue] = [["accepted", "leased", "attempt"], ["accepted"], ["accepted", "scheduled"]].map {
-      .json(TimelineText.json($0.map { TimelineText.Entry($0) }, at: now))
-    }
-    return try await inOneTransaction(
+    try await inOneTransaction(
       mails, pool, tenant: { $0.key.tenantID },
       locks: { ([], $0.map(\.account.googleSub)) },
       statement: """
@@ -30,23 +40,36 @@ extension MailStore {
           $1, $2, make_interval(secs => $3), $4, $5, $6, $7, $8, $9, $10, $11, $12, $13, $14, $15, $16, $17, $18, $19, $20,
           $21, $22, $23, $24, $25, $26, $27, $28, $29, $30)
         """
-    ) { tenant, mails in
-      [
-        .text(tenant), .text(mails.lazy.compactMap(\.worker).first), .seconds(Lease.duration), .seconds(pace.interval),
-        .int4(Int32(pace.burst)), .int4(pace.dailyRecipients),
-      ] + timelines + columns(mails)
+    ) { _, mails in
+      parameters(mails, pace)
     } answers: { mails, row in
-      let words: PostgresArray<String> = try row[0]
-      guard words.values.count == mails.count else { throw PostgresError(.decoding, "an answer too few") }
-      return words.values.map { word in
-        switch word {
-        case "sending": .sending(epoch: 1)
-        case "queued": .queued
-        case "busy": .busy
-        case "duplicate": .duplicate
-        case "suppressed": .suppressed
-        default: .accountChanged
-        }
+      try accepted(mails, row)
+    }
+  }
+
+  /// - Parameter mails: of one tenant.
+  private static func parameters(_ mails: [Acceptance], _ pace: MailboxPace.Terms) -> [PostgresValue] {
+    let now = Timestamp.now()
+    let timelines: [PostgresValue] = [["accepted", "leased", "attempt"], ["accepted"], ["accepted", "scheduled"]].map {
+      .json(TimelineText.json($0.map { TimelineText.Entry($0) }, at: now))
+    }
+    return [
+      .text(mails.first?.key.tenantID), .text(mails.lazy.compactMap(\.worker).first), .seconds(Lease.duration),
+      .seconds(pace.interval), .int4(Int32(pace.burst)), .int4(pace.dailyRecipients),
+    ] + timelines + columns(mails)
+  }
+
+  private static func accepted(_ mails: [Acceptance], _ row: PostgresRow) throws -> [Accepted] {
+    let words: PostgresArray<String> = try row[0]
+    guard words.values.count == mails.count else { throw PostgresError(.decoding, "an answer too few") }
+    return words.values.map { word in
+      switch word {
+      case "sending": .sending(epoch: 1)
+      case "queued": .queued
+      case "busy": .busy
+      case "duplicate": .duplicate
+      case "suppressed": .suppressed
+      default: .accountChanged
       }
     }
   }
@@ -64,7 +87,7 @@ extension MailStore {
       .textArray(mails.map(\.policy.rawValue)), .int4Array(messages.map { Int32($0.recipientCount) }),
       .int4Array(mails.map { Int32(SendClass(isBulk: $0.isBulk, isAwaited: $0.isAwaited).rawValue) }),
       .bytesArray(mails.map { $0.idempotency?.keyHash }),
-      .bytesArray(mails.map { $0.idempotency?.fingerprint }), .bytesArray(mails.map(\.payload)),
+      .bytesArray(mails.map { $0.idempotency?.fingerprint }), .bytesArray(mails.map(\.payload?.whole)),
       .boolArray(mails.map { $0.worker != nil && $0.message.sendAt == nil }),
     ]
   }

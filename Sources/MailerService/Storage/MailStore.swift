@@ -20,7 +20,7 @@ final class MailStore {
     self.pool = pool
     self.searches = searches
     self.pace = pace
-    acceptances = Batches(reactor: reactor, size: { $0.payload?.count ?? 0 }) {
+    acceptances = Batches(reactor: reactor, size: { $0.payload?.whole?.count ?? 0 }) {
       try await Self.accept($0, pool, pace)
     }
     intents = Batches(reactor: reactor) { try await Self.recordIntents($0, pool) }
@@ -40,8 +40,8 @@ final class MailStore {
     /// In turn with other bulk mail; interactive mail goes before it.
     var isBulk = false
     var idempotency: Idempotency?
-    /// Sealed; may be left out for mail that hopes to go at once.
-    var payload: [UInt8]?
+    /// May be left out for mail that hopes to go at once.
+    var payload: StoredPayload?
     /// Who would send it at once; nil to queue it.
     var worker: String?
   }
@@ -125,22 +125,35 @@ final class MailStore {
   }
 
   func requeue(
-    _ requeue: SendAttempt.Requeue, of key: MailKey, epoch: Int64, googleSub: String, attempts: Int, payload: [UInt8]?,
-    story: DeliveryStory = DeliveryStory()
+    _ requeue: SendAttempt.Requeue, of key: MailKey, epoch: Int64, googleSub: String, attempts: Int,
+    payload: StoredPayload?, story: DeliveryStory = DeliveryStory()
   ) async throws -> Bool {
     let isParked = [.reauthRequired, .unreadable].contains(requeue.reason)
     let error = requeue.reason == .reauthRequired ? SendError.reauthRequired : nil
     let detail = requeue.reason == .drained ? "given back" : requeue.reason.rawValue
     let entry = TimelineText.json(story.ending("refused", detail), at: .now())
-    return try await pool.query(
-      "SELECT emailmcp.requeue_job($1, $2, $3, $4, $5, $6, $7, $8, $9, $10, $11, $12, $13, $14, $15, $16)",
+    func parameters(_ payload: PostgresValue) -> [PostgresValue] {
       key.parameters + [
         .int8(epoch), .text(googleSub), .timestamp(requeue.at), .int4(Int32(attempts)),
         .text(isParked || requeue.pausesMailbox ? requeue.reason.rawValue : nil), .text(error?.code),
-        .text(error?.message), .bytes(payload), .timestamp(requeue.pausesMailbox ? requeue.at : nil),
+        .text(error?.message), payload, .timestamp(requeue.pausesMailbox ? requeue.at : nil),
         .bool(requeue.reason == .ambiguous), .json(entry), .timestamp(requeue.failingSince),
       ]
-    ).only()[0]
+    }
+    guard case .large(let payload) = payload else {
+      return try await pool.query(
+        "SELECT emailmcp.requeue_job($1, $2, $3, $4, $5, $6, $7, $8, $9, $10, $11, $12, $13, $14, $15, $16)",
+        parameters(.bytes(payload?.whole))
+      ).only()[0]
+    }
+    return try await Self.withLarge(payload, pool) {
+      try await $0.commit(
+        """
+        SELECT emailmcp.requeue_job(
+          $1, $2, $3, $4, $5, $6, $7, $8, $9, $10, $11, lo_get($12::oid), $13, $14, $15, $16), lo_unlink($12::oid)
+        """, parameters(.int8($1))
+      ).only()[0]
+    }
   }
 
   // MARK: The queue
@@ -199,11 +212,42 @@ final class MailStore {
       looksForAccount: try row.column(12, as: Bool?.self) ?? false)
   }
 
-  func payload(of key: MailKey) async throws -> [UInt8]? {
-    try await pool.query(
-      "SELECT payload FROM send_jobs WHERE tenant_id = $1 AND user_id = $2 AND id = $3",
-      [.text(key.tenantID), .text(key.userID), .uuid(UniqueID(key.id))], tenant: key.tenantID, timeout: .seconds(30)
-    ).first.flatMap { try $0[0] }
+  /// A large payload, read in pieces; sealed. Nil when it is gone.
+  /// - Parameter count: its size.
+  func payload(of key: MailKey, count: Int) async throws -> [UInt8]? {
+    var bytes: [UInt8] = []
+    bytes.reserveCapacity(count)
+    while bytes.count < count {
+      let rows = try await pool.query(
+        """
+        SELECT substring(payload FROM $4 FOR $5) FROM send_jobs
+        WHERE tenant_id = $1 AND user_id = $2 AND id = $3 AND octet_length(payload) = $6
+        """,
+        [
+          .text(key.tenantID), .text(key.userID), .uuid(UniqueID(key.id)), .int4(Int32(bytes.count + 1)),
+          .int4(Int32(PayloadSeal.pieceSize)), .int4(Int32(count)),
+        ], tenant: key.tenantID)
+      guard let row = rows.first else { return nil }
+      bytes.append(contentsOf: try row.column(0, as: [UInt8].self))
+    }
+    return bytes
+  }
+
+  /// Lends a transaction in which a large payload stands as a large object, brought there piece by piece: as a parameter
+  /// it would be in memory three times more. The last statement reads it by `lo_get` and takes it away by `lo_unlink`.
+  static func withLarge<Value>(
+    _ payload: LargePayload, _ pool: PostgresPool, _ body: (PostgresTransaction, Int64) async throws -> Value
+  ) async throws -> Value {
+    try await pool.transaction { transaction in
+      let object: Int64 = try await transaction.query("SELECT lo_create(0)::bigint").only()[0]
+      var offset = 0
+      try await payload.forEachPiece { piece in
+        try await transaction.query(
+          "SELECT lo_put($1::oid, $2, $3)", [.int8(object), .int(offset), .bytes(piece)])
+        offset += piece.count
+      }
+      return try await body(transaction, object)
+    }
   }
 
   func cancel(_ key: MailKey) async throws -> String {

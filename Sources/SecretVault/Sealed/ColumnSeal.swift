@@ -25,14 +25,53 @@ package struct ColumnSeal: Sendable {
     return bytes
   }
 
-  /// - Throws: `SealError`.
-  package func open(_ sealed: [UInt8], for place: [String]) throws(SealError) -> SecretBytes {
+  /// Begins to seal piece by piece what is too large to be in memory twice; `open` and `openInPlace` open it.
+  ///
+  /// - Parameter output: to which the first bytes are appended, and then what the sealing gives.
+  package func sealing(
+    for place: [String], appendingTo output: inout [UInt8]
+  ) throws(TLSError) -> AESGCM.Sealing {
+    let key = keys.newest
+    let sealing = try AESGCM.Sealing(key: key.secret, authenticating: Self.binding(place + [key.id]))
+    output.append(Self.format)
+    output.append(UInt8(key.id.utf8.count))
+    output.append(contentsOf: key.id.utf8)
+    output.append(contentsOf: sealing.nonce)
+    return sealing
+  }
+
+  /// Opens in its place what is too large to be in memory twice.
+  ///
+  /// - Returns: where the secret stands now.
+  /// - Throws: `SealError`; then nothing of the secret is there.
+  package func openInPlace(_ sealed: inout [UInt8], for place: [String]) throws(SealError) -> Range<Int> {
+    let (end, id, key) = try key(of: sealed)
+    let start = end + AESGCM.nonceSize
+    guard sealed.count >= start + AESGCM.tagSize else { throw .malformed }
+    do throws(TLSError) {
+      try AESGCM.openInPlace(
+        &sealed, from: start, nonce: Array(sealed[end..<start]), key: key,
+        authenticating: Self.binding(place + [id]))
+    } catch {
+      throw .malformed
+    }
+    return start..<sealed.count - AESGCM.tagSize
+  }
+
+  /// - Returns: where the key's id ends, the id and the key.
+  private func key(of sealed: [UInt8]) throws(SealError) -> (end: Int, id: String, key: SecretBytes) {
     guard sealed.count > 2, sealed[0] == Self.format, sealed.count > 2 + Int(sealed[1]) else { throw .malformed }
     let end = 2 + Int(sealed[1])
     let id = String(decoding: sealed[2..<end], as: UTF8.self)
     guard let key = keys[id] else { throw .unknownKey }
+    return (end, id, key.secret)
+  }
+
+  /// - Throws: `SealError`.
+  package func open(_ sealed: [UInt8], for place: [String]) throws(SealError) -> SecretBytes {
+    let (end, id, key) = try key(of: sealed)
     guard let box = AESGCM.Sealed(combined: sealed[end...]),
-      let opened = try? AESGCM.open(box, key: key.secret, authenticating: Self.binding(place + [id]))
+      let opened = try? AESGCM.open(box, key: key, authenticating: Self.binding(place + [id]))
     else { throw .malformed }
     return opened
   }

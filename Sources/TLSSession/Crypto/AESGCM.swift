@@ -85,6 +85,65 @@ package enum AESGCM {
     return SecretBytes(plaintext[..<length])
   }
 
+  /// Opens what stands in `bytes` from `start` on, ciphertext and tag, in its place, for what is too large to be there
+  /// twice. The tag stays behind the plaintext; after an error nothing of it is there.
+  ///
+  /// - Throws: `invalidInput` as `open` does.
+  package static func openInPlace(
+    _ bytes: inout [UInt8], from start: Int, nonce: [UInt8], key: SecretBytes, authenticating data: [UInt8]
+  ) throws(TLSError) {
+    let length = bytes.count - start - tagSize
+    guard length >= 0 else { throw TLSError(.invalidInput, "sealed message too short") }
+    let context = try Self.start(key: key, nonce: nonce, data: data, sealing: false)
+    defer { EVP_CIPHER_CTX_free(context) }
+    var count: Int32 = 0
+    let isOpened = bytes.withUnsafeMutableBufferPointer { bytes in
+      let text = bytes.baseAddress! + start
+      let isOpened =
+        EVP_CipherUpdate(context, text, &count, text, Int32(length)) == 1
+        && EVP_CIPHER_CTX_ctrl(context, EVP_CTRL_AEAD_SET_TAG, Int32(tagSize), text + length) == 1
+        && EVP_CipherFinal_ex(context, text + Int(count), &count) == 1
+      if !isOpened { OPENSSL_cleanse(text, length) }
+      return isOpened
+    }
+    ERR_clear_error()
+    guard isOpened else { throw TLSError(.invalidInput, "the sealed message does not open") }
+  }
+
+  /// Seals a message piece by piece under a fresh random nonce, as `seal` does at once. Used by one task.
+  package final class Sealing {
+    package let nonce: [UInt8]
+    private let context: OpaquePointer
+
+    package init(key: SecretBytes, authenticating data: [UInt8]) throws(TLSError) {
+      nonce = SecureRandom.bytes(nonceSize)
+      context = try AESGCM.start(key: key, nonce: nonce, data: data, sealing: true)
+    }
+
+    deinit { EVP_CIPHER_CTX_free(context) }
+
+    /// Appends the next piece's ciphertext.
+    package func seal(_ piece: some Collection<UInt8>, appendingTo output: inout [UInt8]) throws(TLSError) {
+      let start = output.count
+      output.append(contentsOf: piece)
+      var count: Int32 = 0
+      let isSealed = output.withUnsafeMutableBufferPointer { output in
+        guard output.count > start, let text = output.baseAddress.map({ $0 + start }) else { return true }
+        return EVP_CipherUpdate(context, text, &count, text, Int32(output.count - start)) == 1
+      }
+      guard isSealed else { throw .openSSL(.library, "sealing") }
+    }
+
+    /// Appends the tag; the message ends with it.
+    package func finish(appendingTo output: inout [UInt8]) throws(TLSError) {
+      var (tag, count) = ([UInt8](repeating: 0, count: tagSize), Int32(0))
+      guard EVP_CipherFinal_ex(context, &tag, &count) == 1,
+        EVP_CIPHER_CTX_ctrl(context, EVP_CTRL_AEAD_GET_TAG, Int32(tagSize), &tag) == 1
+      else { throw .openSSL(.library, "sealing") }
+      output.append(contentsOf: tag)
+    }
+  }
+
   private static func start(
     key: SecretBytes, nonce: [UInt8], data: [UInt8], sealing: Bool
   ) throws(TLSError) -> OpaquePointer {

@@ -222,7 +222,7 @@ extension MailerHarness {
     await owner.close()
   }
 
-  func seal(_ payload: MailPayload, of key: MailKey) throws -> [UInt8] {
+  func seal(_ payload: MailPayload, of key: MailKey) throws -> StoredPayload {
     try PayloadSeal(keys: Self.keys).seal(payload, of: key)
   }
 
