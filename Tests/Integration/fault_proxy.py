@@ -28,10 +28,16 @@ class FaultProxy:
         self.target, self.probability, self.hits = target, 0.0, {kind: 0 for kind in KINDS}
         self._random = random.Random(seed)
         self._deck: list[tuple[str, str]] = []
+        self._open: set[socket.socket] = set()
         self._lock = threading.Lock()
         self._listener = socket.create_server(("127.0.0.1", 0), backlog=512)
         self.port = self._listener.getsockname()[1]
         threading.Thread(target=self._accept, daemon=True).start()
+
+    def server_ports(self) -> list[int]:
+        """Of the open connections: this end's ports on the target's side."""
+        with self._lock:
+            return [server.getsockname()[1] for server in self._open]
 
     def close(self) -> None:
         self._listener.close()
@@ -72,10 +78,14 @@ class FaultProxy:
         pumps = [
             threading.Thread(target=_pump, args=(*ends, after, lambda: self._hit(kind, way)), daemon=True)
             for ends in ways]
+        with self._lock:
+            self._open.add(server)
         for pump in pumps:
             pump.start()
         for pump in pumps:
             pump.join()
+        with self._lock:
+            self._open.remove(server)
         client.close()
         server.close()
 

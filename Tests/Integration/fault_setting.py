@@ -175,6 +175,19 @@ class Setting:
             time.sleep(0.05)
         os.kill(victims[0], signal.SIGKILL)
 
+    def await_sessions(self) -> list[int]:
+        """The server processes of Postgres that the mailer's statements go to, through the proxy."""
+        deadline = time.monotonic() + 30
+        while True:
+            assert time.monotonic() < deadline, "the mailer has no session of Postgres"
+            try:
+                ports = self.database.server_ports()
+                if pids := [pid for pid, in self._query("SELECT pid FROM pg_stat_activity WHERE client_port = ANY (%s)", ports)]:
+                    return pids
+            except psycopg.OperationalError:
+                pass  # it recovers
+            time.sleep(0.1)
+
     @staticmethod
     def _title(pid: int) -> str:
         try:
