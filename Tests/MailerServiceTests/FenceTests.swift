@@ -21,7 +21,7 @@ struct FenceTests {
         let requeue = SendAttempt.Requeue(
           reason: .rateLimited, at: .now() + .seconds(60), isFailure: true, pausesMailbox: true)
         return try await store.requeue(
-          requeue, of: leased.key, epoch: leased.epoch, googleSub: leased.googleSub, attempts: 3, payload: [1])
+          requeue, of: leased.key, epoch: leased.epoch, googleSub: leased.googleSub, attempts: 3, payload: .whole([1]))
       case .outcome:
         let outcome = MailStore.Outcome(
           outcome: .success(messageID: "m", threadID: "t"), at: .now(), attempts: 1, recipients: ["bob@example.com"])

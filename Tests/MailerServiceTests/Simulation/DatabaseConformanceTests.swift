@@ -205,7 +205,8 @@ private final class DatabasePair {
     let requeue = SendAttempt.Requeue(
       reason: wasSent ? .ambiguous : .notSent, at: .now() + delay, isFailure: true, pausesMailbox: pausesMailbox)
     let actual = try await store.requeue(
-      requeue, of: leased.key, epoch: leased.epoch, googleSub: leased.googleSub, attempts: attempts, payload: [1])
+      requeue, of: leased.key, epoch: leased.epoch, googleSub: leased.googleSub, attempts: attempts,
+      payload: .whole([1]))
     return ("requeue \(id) \(leased.epoch) \(delay) \(pausesMailbox)", "\(expected)", "\(actual)")
   }
 
