@@ -227,8 +227,8 @@ class Setting:
               'tenant', tenant_id, 'user', user_id, 'status', status, 'grant', grant_version)::text) FROM expired
             """, self._slow_users)
 
-    def stop_at_work(self, mailer: Replica, has_intent: bool) -> None:
-        """Puts a mailer to sleep that has mail in hand, with or without intent."""
+    def stop_at_work(self, mailer: Replica, has_intent: bool) -> dict[str, bool]:
+        """Puts a mailer to sleep that has mail in hand, with or without intent, and tells which, and whether with."""
         deadline = time.monotonic() + 60
         while True:
             assert time.monotonic() < deadline, f"seed {SEED}: a mailer has nothing in hand, intent {has_intent}"
@@ -238,9 +238,10 @@ class Setting:
                 time.sleep(0.1)
                 continue
             mailer.process.send_signal(signal.SIGSTOP)
-            time.sleep(0.2)
-            if has_intent in self.leases(mailer).values():
-                return
+            time.sleep(0.5)  # what it asked of the database before is done
+            held = self.leases(mailer)
+            if has_intent in held.values():
+                return held
             mailer.process.send_signal(signal.SIGCONT)
 
     def await_taken_over(self, mailers: list[Replica]) -> None:
