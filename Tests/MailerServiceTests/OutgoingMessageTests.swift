@@ -162,6 +162,17 @@ struct OutgoingMessageTests {
     #expect(Self.violations { $0.headers = [.init(name: name, value: "x")] }.count == 1)
   }
 
+  @Test("Regression: in ids that some parsers decode, what looks like an encoded-word is refused")
+  func encodedIDs() {
+    let word = "=?utf-8?q?=0D=0ABcc:x?="
+    for name in ["References", "In-Reply-To"] {
+      #expect(Self.violations { $0.headers = [.init(name: name, value: "<\(word)@b>")] } == ["headers.\(name)"])
+    }
+    #expect(
+      Self.violations { $0.attachments = [.init(filename: "a", contentID: "=?utf-8?q?x?=")] }
+        == ["attachments[0].content_id"])
+  }
+
   @Test("Thread and list headers are held to their own grammar")
   func structuredHeaders() {
     #expect(Self.violations { $0.headers = [.init(name: "References", value: "<a@b> <c@d>")] }.isEmpty)

@@ -40,9 +40,12 @@ sub headers {
     my @files = @parts[ 1 .. $#parts ];
     return {
         names => $names->($mail), parts => [ map { $names->($_) } @parts ], subject => $mail->header_str('Subject'),
-        custom => $mail->header_str('X-Custom'), filenames => [ map { scalar $_->filename } @files ],
+        custom => $mail->header_str('X-Custom'), others => {
+            map { $_ => scalar $mail->header_str($_) }
+            grep { /^(?:References|In-Reply-To|List-Unsubscribe|List-Id|X-(?!Custom$).*)$/ } @{ $names->($mail) } },
+        filenames => [ map { scalar $_->filename } @files ],
         ids => [ map { scalar $_->header('Content-ID') } @files ], defects => [],
-        recipients => [ map { $_->address } map { $_->addresses } grep { defined } map { $mail->header_as_obj($_) } qw(To Cc Reply-To) ],
+        recipients => [ map { $_->address } map { $_->addresses } grep { defined } map { $mail->header_as_obj($_) } qw(To Cc Bcc Reply-To) ],
     };
 }
 

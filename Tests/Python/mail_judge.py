@@ -16,6 +16,7 @@ from email.utils import getaddresses
 import mailparser
 
 FIELDS = ("From", "To", "Cc", "Bcc")
+OTHERS = ("References", "In-Reply-To", "List-Unsubscribe", "List-Id")
 TEXTS = ("Message-ID", "Date", "List-Unsubscribe", "X-Note")
 
 
@@ -82,10 +83,11 @@ def headers_by_email(raw):
     return dict(
         names=message.keys(), parts=[part.keys() for part in parts], subject=str(message["Subject"]),
         custom=str(message["X-Custom"]),
+        others={n: str(message[n]) for n in message.keys() if n in OTHERS or n.startswith("X-") and n != "X-Custom"},
         # As a parameter, since `get_filename` takes quotes off a second time.
         filenames=[part["Content-Disposition"].params.get("filename") for part in parts[1:]],
         ids=[part["Content-ID"] for part in parts[1:]],
-        recipients=[a.addr_spec for n in ("To", "Cc", "Reply-To") if message[n] is not None for a in message[n].addresses],
+        recipients=[a.addr_spec for n in ("To", "Cc", "Bcc", "Reply-To") if message[n] is not None for a in message[n].addresses],
         defects=[type(d).__name__ for part in [message, *parts] for d in part.defects])
 
 
@@ -96,7 +98,7 @@ def headers_by_mail_parser(raw):
     return dict(
         names=sorted(message.headers), parts=[],
         ids=[file["content-id"] or None for file in files], defects=list(message.defects_categories),
-        recipients=[address for _, address in message.to + message.cc + message.reply_to])
+        recipients=[address for _, address in message.to + message.cc + message.bcc + message.reply_to])
 
 
 if __name__ == "__main__":

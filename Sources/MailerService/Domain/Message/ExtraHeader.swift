@@ -63,7 +63,10 @@ struct ExtraHeader: Hashable, Sendable {
   }
 
   private static func isMessageID(_ word: Substring) -> Bool {
-    guard word.first == "<", word.last == ">", (5...900).contains(word.utf8.count) else { return false }
+    // What looks like an encoded-word may stand there, but some parsers decode it.
+    guard word.first == "<", word.last == ">", (5...900).contains(word.utf8.count), !word.contains("=?") else {
+      return false
+    }
     let inner = word.dropFirst().dropLast()
     let halves = inner.split(separator: "@", omittingEmptySubsequences: false)
     return halves.count == 2

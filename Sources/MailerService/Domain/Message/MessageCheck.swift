@@ -129,8 +129,9 @@ struct MessageCheck {
     guard var text else { return nil }
     if text.hasPrefix("<"), text.hasSuffix(">"), text.utf8.count >= 2 { text = String(text.dropFirst().dropLast()) }
     let halves = text.split(separator: "@", omittingEmptySubsequences: false)
+    // What looks like an encoded-word some parsers decode, here as in message ids.
     let isValid =
-      (1...2).contains(halves.count) && text.utf8.count <= 250
+      !text.contains("=?") && (1...2).contains(halves.count) && text.utf8.count <= 250
       && halves.allSatisfy { half in
         !half.isEmpty && half.unicodeScalars.allSatisfy { HeaderText.isAtomText($0) || $0 == "." }
       }
