@@ -215,22 +215,24 @@ def test_mailers_that_sleep_past_their_leases_send_nothing_late(setting):
     for replica in mailers + edges:
         replica.await_ready()
     rounds, taken, wanted = 0, {}, 200 if SCALE > 1 else len(mailers)
-    # Half of the users wait for a token, which comes before a mail's intent.
-    with setting.slow_google(answer_ms=300, token_ms=2000, users=USER_IDS[::2]):
-        while rounds < wanted:
-            # Nobody asks those who sleep, or all who ask would soon be waiting for them.
-            awake = list(edges)
-            with setting.steady_load(edges=awake, repeated=1 / 3):
-                for number, mailer in enumerate(mailers):
-                    held = setting.stop_at_work(mailer, has_intent=(number + rounds // len(mailers)) % 2 == 1)
-                    taken |= held
-                    awake.pop(0)
-            setting.await_taken_over(mailers)
-            for mailer in mailers:
-                mailer.process.send_signal(signal.SIGCONT)
-            rounds += len(mailers)
-    for replica in [*mailers[1:], *edges[1:]]:
-        replica.end()
+    try:
+        # Half of the users wait for a token, which comes before a mail's intent.
+        with setting.slow_google(answer_ms=300, token_ms=2000, users=USER_IDS[::2]):
+            while rounds < wanted:
+                # Nobody asks those who sleep, or all who ask would soon be waiting for them.
+                awake = list(edges)
+                with setting.steady_load(edges=awake, repeated=1 / 3):
+                    for number, mailer in enumerate(mailers):
+                        held = setting.stop_at_work(mailer, has_intent=(number + rounds // len(mailers)) % 2 == 1)
+                        taken |= held
+                        awake.pop(0)
+                setting.await_taken_over(mailers)
+                for mailer in mailers:
+                    mailer.process.send_signal(signal.SIGCONT)
+                rounds += len(mailers)
+    finally:
+        for replica in [*mailers[1:], *edges[1:]]:
+            replica.end()
     mails = setting.judge()
     # Who took a mail over had to know by its intent, and by its sender's wish, what to do.
     wrong = {
