@@ -29,7 +29,7 @@ enum Migrations {
     migration(24, "token_batches", PackageResources._024_token_batches_sql),
     migration(25, "webhook_removal", PackageResources._025_webhook_removal_sql),
     migration(26, "turns_across_claims", PackageResources._026_turns_across_claims_sql),
-    migration(27, "webhooks_and_turns", PackageResources._027_webhooks_and_turns_sql),
+    migration(27, "webhook_administration", PackageResources._027_webhook_administration_sql),
     migration(28, "ambiguous_tries", PackageResources._028_ambiguous_tries_sql),
     migration(29, "shared_turns", PackageResources._029_shared_turns_sql),
   ]

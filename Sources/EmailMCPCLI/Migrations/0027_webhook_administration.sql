@@ -1,5 +1,4 @@
--- What the tenant by REST and the operator by the command line do to a webhook endpoint, said once for both; a purge that
--- reads what it removes; and turns for mailboxes that have mail of both kinds.
+-- What the tenant by REST and the operator by the command line do to an endpoint, said once for both.
 
 -- Removes an endpoint; false: there is none. The row and its deliveries are left to the purge: to delete them here would
 -- wait for those who tell it, and they for that.
@@ -102,65 +101,6 @@ BEGIN
   GET DIAGNOSTICS n = ROW_COUNT; removed := removed + n;
   PERFORM set_config('emailmcp.scope', outer_scope, true);
   RETURN removed;
-END $$;
-
--- Mailboxes whose interactive mail comes after bulk mail: until it is due their bulk mail has its turn as others' has. They
--- counted as mailboxes with interactive mail alone, so that a reminder of next week, or one that is tried again later, kept a
--- mailbox's bulk mail from all turns.
-CREATE INDEX mailboxes_both ON mailboxes (wake_tenant, wake_at) WHERE urgent_at > wake_at;
-
--- The mailboxes of a kind that are due, locked, of the tenants whose turn is next: those after `p_after`, then those from
--- the first on. Of each the four that are longest due, for bulk also up to four of both kinds, and about `p_most` in all.
--- `p_until` is the last tenant looked at; null: all were. No more than 64 tenants are looked at in a row, and no more than 16
--- of a tenant's mailboxes of both kinds: where the interactive mail of those is due, it goes first.
-CREATE OR REPLACE FUNCTION emailmcp.due_by_turn(
-  p_bulk boolean, p_after text, p_most integer, p_moment timestamptz, p_known text[], OUT boxes text[], OUT p_until text)
-LANGUAGE plpgsql SECURITY INVOKER
-AS $$
-BEGIN
-  boxes := '{}';
-  p_until := p_after;
-  FOR lap IN 1..2 LOOP
-    WITH RECURSIVE tenants AS (
-      SELECT p_until COLLATE "C" AS tenant, 0 AS place
-      UNION ALL
-      SELECT least(
-          (SELECT m.wake_tenant FROM mailboxes m
-            WHERE m.wake_at IS NOT NULL AND (m.urgent_at IS NULL) = p_bulk AND m.wake_tenant > t.tenant
-            ORDER BY m.wake_tenant LIMIT 1),
-          (SELECT m.wake_tenant FROM mailboxes m
-            WHERE p_bulk AND m.urgent_at > m.wake_at AND m.wake_tenant > t.tenant
-            ORDER BY m.wake_tenant LIMIT 1)), t.place + 1
-      FROM tenants t WHERE t.tenant IS NOT NULL AND t.place < 64
-    ), due AS MATERIALIZED (
-      SELECT t.tenant, b.google_sub FROM tenants t CROSS JOIN LATERAL (
-        SELECT * FROM (
-          SELECT m.google_sub FROM mailboxes m
-          WHERE m.wake_at IS NOT NULL AND (m.urgent_at IS NULL) = p_bulk AND m.wake_tenant = t.tenant
-            AND coalesce(m.urgent_at, m.wake_at) <= p_moment AND m.next_free_at <= p_moment
-            AND m.in_flight_until <= p_moment AND NOT m.google_sub = ANY (p_known || boxes)
-          ORDER BY coalesce(m.urgent_at, m.wake_at) LIMIT 4 FOR UPDATE SKIP LOCKED) AS one
-        UNION ALL
-        SELECT * FROM (
-          SELECT m.google_sub FROM (
-            SELECT f.google_sub FROM mailboxes f
-            WHERE p_bulk AND f.urgent_at > f.wake_at AND f.wake_tenant = t.tenant AND f.wake_at <= p_moment
-            ORDER BY f.wake_at LIMIT 16) AS first JOIN mailboxes m ON m.google_sub = first.google_sub
-          WHERE m.urgent_at > p_moment AND m.wake_at <= p_moment AND m.next_free_at <= p_moment
-            AND m.in_flight_until <= p_moment AND NOT m.google_sub = ANY (p_known || boxes)
-          LIMIT 4 FOR UPDATE OF m SKIP LOCKED) AS both_kinds) AS b
-      WHERE t.place > 0
-      LIMIT p_most
-    )
-    SELECT boxes || coalesce(array_agg(google_sub), '{}'),
-      CASE WHEN count(*) = p_most THEN max(tenant)
-        WHEN (SELECT count(tenant) FROM tenants) = 65 THEN (SELECT max(tenant) FROM tenants) ELSE '' END
-      INTO boxes, p_until FROM due;
-    IF p_until = '' AND p_after = '' OR lap = 2 AND (p_until = '' OR p_until >= p_after COLLATE "C") THEN
-      p_until := NULL;
-    END IF;
-    EXIT WHEN p_until IS DISTINCT FROM '';
-  END LOOP;
 END $$;
 
 REVOKE ALL ON ALL FUNCTIONS IN SCHEMA emailmcp FROM PUBLIC;
