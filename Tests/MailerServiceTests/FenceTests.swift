@@ -51,7 +51,7 @@ struct FenceTests {
       try harness.expireLeases()
       try await harness.withStore { store in
         try await store.wakeLapsed()
-        let second = try #require(try await store.claim(worker: "second", limit: 1).first)
+        let second = try #require(try await store.claim(worker: "second", limit: 1, lapsed: true).first)
         #expect(second.key.id == key.id && second.epoch == 2)
         let before = try harness.everything()
         let late = MailStore.Leased(key: key, googleSub: "sub-ann", epoch: 1)

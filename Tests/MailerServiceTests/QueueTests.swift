@@ -227,7 +227,7 @@ struct QueueTests {
         for tries in 1...SendAttempt.mostAmbiguousTries {
           try harness.expireLeases()
           try await store.wakeLapsed()
-          let mail = try #require(try await store.claim(worker: "dies too", limit: 1).first)
+          let mail = try #require(try await store.claim(worker: "dies too", limit: 1, lapsed: true).first)
           #expect(mail.attempts == tries && mail.ambiguousTries == tries)
           var attempt = SendAttempt(
             lease: Lease(epoch: mail.epoch, until: .seconds(15)), attempts: mail.attempts,
@@ -270,7 +270,7 @@ struct QueueTests {
       try await harness.withStore { store in
         #expect(try harness.value("SELECT emailmcp.wake_lapsed()") == "0")
         try harness.makeDue()
-        let queued = try await store.claim(worker: "w", limit: 8)
+        let queued = try await store.claim(worker: "w", limit: 8, lapsed: true)
         let lost = try await store.claimLost(worker: "w", limit: 8)
         #expect(queued.isEmpty && lost.map(\.epoch) == [2])
       }
@@ -296,11 +296,11 @@ struct QueueTests {
       try harness.makeDue()
       try harness.database.execute("UPDATE mailboxes SET in_flight_until = '-infinity', next_free_at = '-infinity'")
       try await harness.withStore { store in
-        #expect(try await store.claim(worker: "w", limit: 1).first?.failingSince != nil)
+        #expect(try await store.claim(worker: "w", limit: 1, lapsed: true).first?.failingSince != nil)
         try harness.expireLeases()
         try harness.makeDue()
         try harness.database.execute("UPDATE send_jobs SET run_at = now() - interval '61 min'")
-        let late = try #require(try await store.claim(worker: "w", limit: 1).first)
+        let late = try #require(try await store.claim(worker: "w", limit: 1, lapsed: true).first)
         #expect(late.failingSince == nil)
       }
     }
@@ -399,7 +399,7 @@ struct QueueTests {
       try harness.makeDue()
       try await harness.withStore { store in
         let left = try await store.claim(worker: "w", limit: 8, lapsed: false)
-        let taken = try await store.claim(worker: "w", limit: 8)
+        let taken = try await store.claim(worker: "w", limit: 8, lapsed: true)
         #expect(left.isEmpty && taken.map(\.epoch) == [2])
       }
     }
@@ -450,7 +450,7 @@ struct QueueTests {
       try await harness.withStore { store in
         for number in 0..<300 {
           try harness.makeDue()
-          let claimed = try #require(try await store.claim(worker: "w", limit: 1).first)
+          let claimed = try #require(try await store.claim(worker: "w", limit: 1, lapsed: true).first)
           let later = SendAttempt.Requeue(
             reason: .notSent, at: .now() + .seconds(3600), isFailure: true, pausesMailbox: false)
           #expect(
@@ -697,7 +697,7 @@ extension MailerHarness {
   func abandon(_ key: MailKey, hasIntent: Bool, policy: SendAttempt.AmbiguityPolicy = .hold) async throws {
     try await withStore { store in
       #expect(try await store.accept(acceptance(of: key, policy: policy)) == .queued)
-      let claimed = try await store.claim(worker: "dead", limit: 1)
+      let claimed = try await store.claim(worker: "dead", limit: 1, lapsed: true)
       #expect(claimed.map(\.epoch) == [1])
       let leased = MailStore.Leased(key: key, googleSub: "sub-\(key.userID)", epoch: 1)
       if hasIntent { #expect(try await store.recordIntent(leased)) }

@@ -289,11 +289,11 @@ struct LongQueueTests {
         COMMIT;
         """)
       try await harness.withStore { store in
-        let claimed = try await store.claim(worker: "w", limit: 32)
+        let claimed = try await store.claim(worker: "w", limit: 32, lapsed: true)
         #expect(claimed.count == 32 && Set(claimed.map(\.googleSub)).count == 32)
         #expect(claimed.contains { $0.key.userID == "eve" })
         #expect(claimed.contains { $0.key.userID == "kim" }, "the small tenant waits for the whole of the big one")
-        let next = try await store.claim(worker: "w", limit: 32)
+        let next = try await store.claim(worker: "w", limit: 32, lapsed: true)
         #expect(next.count == 32 && Set(next.map(\.googleSub)).isDisjoint(with: claimed.map(\.googleSub)))
       }
     }
@@ -318,7 +318,7 @@ struct LongQueueTests {
         while !sent.contains("kim"), sent.count < 400 {
           // Upkeep leaves the places in the line as they are.
           if sent.count == 48 { try await store.tidy() }
-          for mail in try await store.claim(worker: "w", limit: 8) {
+          for mail in try await store.claim(worker: "w", limit: 8, lapsed: true) {
             sent.append(mail.key.userID)
             let leased = MailStore.Leased(key: mail.key, googleSub: mail.googleSub, epoch: mail.epoch)
             let end = MailStore.Outcome(outcome: .unknown(.outcomeUnknown), at: .now(), attempts: 1, recipients: [])
@@ -338,7 +338,7 @@ struct LongQueueTests {
       try harness.database.execute(
         "UPDATE send_jobs SET class = 0 WHERE mailbox < 'box5'; SELECT emailmcp.repair_wakes()")
       try await harness.withStore { store in
-        let claimed = try await store.claim(worker: "w", limit: 32)
+        let claimed = try await store.claim(worker: "w", limit: 32, lapsed: true)
         let bulk = claimed.filter { $0.googleSub >= "box5" }.count
         #expect((1...8).contains(bulk))
       }
@@ -363,7 +363,7 @@ struct LongQueueTests {
         var interactive: [String] = []
         var bulk: [String] = []
         for _ in 0..<(limit == 1 ? 150 : 25) {
-          let claimed = try await store.claim(worker: "w", limit: limit)
+          let claimed = try await store.claim(worker: "w", limit: limit, lapsed: true)
           #expect(claimed.count == limit)
           for mail in claimed {
             let isBulk = mail.googleSub.hasSuffix("-9") || mail.googleSub.hasSuffix("-10")

@@ -47,45 +47,34 @@ struct Webhooks {
   }
 
   func remove(_ tenant: String, _ id: String) throws {
-    try session.transaction(tenant: tenant) {
-      let isRemoved = try session.execute("SELECT emailmcp.remove_webhook($1, $2)", [tenant, id])[0][0] == "t"
-      guard isRemoved else { throw Self.unknown(tenant, id) }
-      try tenants.audit(tenant, "webhook.removed", target: id)
-    }
+    try change("webhook.removed", tenant, id, "emailmcp.remove_webhook($1, $2)")
   }
 
   /// Lets a disabled endpoint have webhooks again.
   func enable(_ tenant: String, _ id: String) throws {
-    try session.transaction(tenant: tenant) {
-      guard
-        try !session.execute(
-          """
-          UPDATE webhook_endpoints SET disabled_at = NULL WHERE tenant_id = $1 AND id = $2 AND removed_at IS NULL
-          RETURNING id
-          """, [tenant, id]
-        ).isEmpty
-      else { throw Self.unknown(tenant, id) }
-      try tenants.audit(tenant, "webhook.enabled", target: id)
-    }
+    try change("webhook.enabled", tenant, id, "emailmcp.update_webhook($1, $2, NULL, NULL, true)")
   }
 
   /// A new secret; the old one signs beside it for `overlap`.
   func rotate(_ tenant: String, _ id: String, overlap: Duration, seal: ColumnSeal) throws -> WebhookSecret {
     let secret = WebhookSecret()
     let sealed = try seal.seal(secret.bytes, for: WebhookSecret.place(tenantID: tenant, endpointID: id))
-    try session.transaction(tenant: tenant) {
-      guard
-        try !session.execute(
-          """
-          UPDATE webhook_endpoints SET previous_sealed = secret_sealed, secret_sealed = decode($3, 'hex'),
-            previous_until = now() + make_interval(secs => $4::float8)
-          WHERE tenant_id = $1 AND id = $2 AND removed_at IS NULL RETURNING id
-          """, [tenant, id, Hex.encode(sealed), String(overlap.components.seconds)]
-        ).isEmpty
-      else { throw Self.unknown(tenant, id) }
-      try tenants.audit(tenant, "webhook.rotated", target: id)
-    }
+    try change(
+      "webhook.rotated", tenant, id,
+      "emailmcp.rotate_webhook($1, $2, decode($3, 'hex'), make_interval(secs => $4::float8))",
+      [Hex.encode(sealed), String(overlap.components.seconds)])
     return secret
+  }
+
+  /// Calls `function`, which says whether there is the endpoint; `$1` is the tenant, `$2` the id.
+  private func change(
+    _ action: String, _ tenant: String, _ id: String, _ function: String, _ values: [String] = []
+  ) throws {
+    try session.transaction(tenant: tenant) {
+      let isDone = try session.execute("SELECT \(function)", [tenant, id] + values)[0][0] == "t"
+      guard isDone else { throw Self.unknown(tenant, id) }
+      try tenants.audit(tenant, action, target: id)
+    }
   }
 
   /// The newest deliveries in a state.

@@ -117,16 +117,16 @@ final class QueueWorker {
     isHinted = false
     await lookForLost()
     let wanted = max(0, min(Self.batch, courier.bulkCapacity - inHand))
-    let room = min(wanted, pause.room(at: .current()))
-    isThrottled = wanted > 0 && room == 0
-    guard room > 0 else { return false }
+    let places = min(wanted, pause.room(at: .current()))
+    isThrottled = wanted > 0 && places == 0
+    guard places > 0 else { return false }
     let asked = Courier.clock()
     do {
-      let claimed = try await store.claim(worker: name, limit: room, lapsed: headStart.isOver(now: asked))
+      let claimed = try await store.claim(worker: name, limit: places, lapsed: headStart.isOver(now: asked))
       headStart.looked(isAnswered: true, now: Courier.clock())
       for mail in claimed { take(mail, askedAt: asked) }
       if !claimed.isEmpty { lastWork = .current() }
-      return claimed.count == room
+      return claimed.count == places
     } catch {
       headStart.looked(isAnswered: false, now: Courier.clock())
       logger.debug("the queue could not be looked at", metadata: ["error": "\(error)"])

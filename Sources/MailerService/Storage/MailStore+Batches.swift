@@ -7,16 +7,8 @@ import StrictJSON
 extension MailStore {
   func accept(_ mail: Acceptance) async throws -> Accepted {
     guard case .large(let payload) = mail.payload else { return try await acceptances.submit(mail) }
-    let parameters = Self.parameters([mail], pace)
     return try await Self.withLarge(payload, pool) { transaction, object in
-      var parameters = parameters
-      parameters[28] = .int8(object)
-      let rows = try await transaction.commit(
-        """
-        SELECT emailmcp.accept_messages(
-          $1, $2, make_interval(secs => $3), $4, $5, $6, $7, $8, $9, $10, $11, $12, $13, $14, $15, $16, $17, $18, $19, $20,
-          $21, $22, $23, $24, $25, $26, $27, $28, ARRAY[lo_get($29::oid)], $30), lo_unlink($29::oid)
-        """, parameters)
+      let rows = try await transaction.commit(Self.acceptance, Self.parameters([mail], pace, object))
       return try Self.accepted([mail], rows.only())[0]
     }
   }
@@ -30,16 +22,20 @@ extension MailStore {
 
   // MARK: Accepting
 
+  /// The last parameter is a large object with the payload of the only mail, or null.
+  private static let acceptance: Statement = """
+    SELECT emailmcp.accept_messages(
+      $1, $2, make_interval(secs => $3), $4, $5, $6, $7, $8, $9, $10, $11, $12, $13, $14, $15, $16, $17, $18, $19, $20,
+      $21, $22, $23, $24, $25, $26, $27, $28, CASE WHEN $31::oid IS NULL THEN $29 ELSE ARRAY[lo_get($31::oid)] END, $30),
+      lo_unlink($31::oid)
+    """
+
   static func accept(_ mails: [Acceptance], _ pool: PostgresPool, _ pace: MailboxPace.Terms) async throws -> [Accepted]
   {
     try await inOneTransaction(
       mails, pool, tenant: { $0.key.tenantID },
       locks: { ([], $0.map(\.account.googleSub)) },
-      statement: """
-        SELECT emailmcp.accept_messages(
-          $1, $2, make_interval(secs => $3), $4, $5, $6, $7, $8, $9, $10, $11, $12, $13, $14, $15, $16, $17, $18, $19, $20,
-          $21, $22, $23, $24, $25, $26, $27, $28, $29, $30)
-        """
+      statement: acceptance
     ) { _, mails in
       parameters(mails, pace)
     } answers: { mails, row in
@@ -48,7 +44,9 @@ extension MailStore {
   }
 
   /// - Parameter mails: of one tenant.
-  private static func parameters(_ mails: [Acceptance], _ pace: MailboxPace.Terms) -> [PostgresValue] {
+  private static func parameters(
+    _ mails: [Acceptance], _ pace: MailboxPace.Terms, _ object: Int64? = nil
+  ) -> [PostgresValue] {
     let now = Timestamp.now()
     let timelines: [PostgresValue] = [["accepted", "leased", "attempt"], ["accepted"], ["accepted", "scheduled"]].map {
       .json(TimelineText.json($0.map { TimelineText.Entry($0) }, at: now))
@@ -56,7 +54,7 @@ extension MailStore {
     return [
       .text(mails.first?.key.tenantID), .text(mails.lazy.compactMap(\.worker).first), .seconds(Lease.duration),
       .seconds(pace.interval), .int4(Int32(pace.burst)), .int4(pace.dailyRecipients),
-    ] + timelines + columns(mails)
+    ] + timelines + columns(mails) + [.int8(object)]
   }
 
   private static func accepted(_ mails: [Acceptance], _ row: PostgresRow) throws -> [Accepted] {

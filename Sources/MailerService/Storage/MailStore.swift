@@ -132,27 +132,23 @@ final class MailStore {
     let error = requeue.reason == .reauthRequired ? SendError.reauthRequired : nil
     let detail = requeue.reason == .drained ? "given back" : requeue.reason.rawValue
     let entry = TimelineText.json(story.ending("refused", detail), at: .now())
-    func parameters(_ payload: PostgresValue) -> [PostgresValue] {
+    let parameters =
       key.parameters + [
         .int8(epoch), .text(googleSub), .timestamp(requeue.at), .int4(Int32(attempts)),
         .text(isParked || requeue.pausesMailbox ? requeue.reason.rawValue : nil), .text(error?.code),
-        .text(error?.message), payload, .timestamp(requeue.pausesMailbox ? requeue.at : nil),
+        .text(error?.message), .bytes(payload?.whole), .timestamp(requeue.pausesMailbox ? requeue.at : nil),
         .bool(requeue.reason == .ambiguous), .json(entry), .timestamp(requeue.failingSince),
       ]
-    }
+    let statement: Statement = """
+      SELECT emailmcp.requeue_job(
+        $1, $2, $3, $4, $5, $6, $7, $8, $9, $10, $11, coalesce(lo_get($17::oid), $12), $13, $14, $15, $16),
+        lo_unlink($17::oid)
+      """
     guard case .large(let payload) = payload else {
-      return try await pool.query(
-        "SELECT emailmcp.requeue_job($1, $2, $3, $4, $5, $6, $7, $8, $9, $10, $11, $12, $13, $14, $15, $16)",
-        parameters(.bytes(payload?.whole))
-      ).only()[0]
+      return try await pool.query(statement, parameters + [.int8(nil)]).only()[0]
     }
     return try await Self.withLarge(payload, pool) {
-      try await $0.commit(
-        """
-        SELECT emailmcp.requeue_job(
-          $1, $2, $3, $4, $5, $6, $7, $8, $9, $10, $11, lo_get($12::oid), $13, $14, $15, $16), lo_unlink($12::oid)
-        """, parameters(.int8($1))
-      ).only()[0]
+      try await $0.commit(statement, parameters + [.int8($1)]).only()[0]
     }
   }
 
@@ -177,7 +173,7 @@ final class MailStore {
 
   /// Leases due mail, at most one a mailbox, tenants taking turns.
   /// - Parameter lapsed: also what another worker's lease has lapsed of.
-  func claim(worker: String, limit: Int, lapsed: Bool = true) async throws -> [ClaimedMail] {
+  func claim(worker: String, limit: Int, lapsed: Bool) async throws -> [ClaimedMail] {
     let rows = try await pool.query(
       """
       SELECT tenant_id, user_id, id, mailbox, attempts, on_ambiguous, epoch, intent, payload, coalesce(payload_bytes, 0),

@@ -92,12 +92,8 @@ final class WebhookAdministration {
     _ id: String, url: WebhookURL?, finalOnly: Bool?, enabled: Bool?, by actor: Actor
   ) async throws -> Mailer.Webhook? {
     let isThere = try await change(
-      "webhook.updated", id, by: actor,
-      """
-      UPDATE webhook_endpoints SET url = coalesce($4, url), final_only = coalesce($5, final_only),
-        disabled_at = CASE WHEN $6 THEN NULL WHEN NOT $6 THEN coalesce(disabled_at, now()) ELSE disabled_at END
-      WHERE tenant_id = $1 AND id = $2 AND removed_at IS NULL RETURNING id
-      """, [.text(url?.description), .bool(finalOnly), .bool(enabled)])
+      "webhook.updated", id, by: actor, "emailmcp.update_webhook($1, $2, $4, $5, $6)",
+      [.text(url?.description), .bool(finalOnly), .bool(enabled)])
     return isThere ? try await list(actor.tenantID, id: id).first : nil
   }
 
@@ -105,19 +101,14 @@ final class WebhookAdministration {
   func rotate(_ id: String, overlap: Duration, by actor: Actor) async throws -> WebhookSecret? {
     let secret = WebhookSecret()
     let isThere = try await change(
-      "webhook.rotated", id, by: actor,
-      """
-      UPDATE webhook_endpoints SET previous_sealed = secret_sealed, secret_sealed = $4,
-        previous_until = now() + make_interval(secs => $5)
-      WHERE tenant_id = $1 AND id = $2 AND removed_at IS NULL RETURNING id
-      """, [.bytes(try sealed(secret, actor, id)), .seconds(overlap)])
+      "webhook.rotated", id, by: actor, "emailmcp.rotate_webhook($1, $2, $4, make_interval(secs => $5))",
+      [.bytes(try sealed(secret, actor, id)), .seconds(overlap)])
     return isThere ? secret : nil
   }
 
   /// False: there is no such endpoint.
   func remove(_ id: String, by actor: Actor) async throws -> Bool {
-    try await change(
-      "webhook.removed", id, by: actor, "SELECT $2 AS id WHERE emailmcp.remove_webhook($1, $2)", [])
+    try await change("webhook.removed", id, by: actor, "emailmcp.remove_webhook($1, $2)", [])
   }
 
   /// The id of the event that will be told; nil when the endpoint is disabled.
@@ -191,20 +182,21 @@ final class WebhookAdministration {
 
   // MARK: Parts
 
-  /// Runs `statement`, which returns the endpoint's id or nothing; `$1` is the tenant, `$2` the id, `$3` the actor.
+  /// Calls `function`, which says whether there is the endpoint; `$1` is the tenant, `$2` the id, `$3` the actor.
   private func change(
-    _ action: String, _ id: String, by actor: Actor, _ statement: String, _ values: [PostgresValue]
+    _ action: String, _ id: String, by actor: Actor, _ function: String, _ values: [PostgresValue]
   ) async throws -> Bool {
     let sql = """
-      WITH changed AS (\(statement)), audited AS (
-        INSERT INTO audit_events (tenant_id, actor, action, target) SELECT $1, $3, '\(action)', id FROM changed
+      WITH change AS MATERIALIZED (SELECT \(function) AS is_done), audited AS (
+        INSERT INTO audit_events (tenant_id, actor, action, target)
+        SELECT $1, $3, '\(action)', $2 FROM change WHERE is_done
       )
-      SELECT id FROM changed
+      SELECT is_done FROM change
       """
-    return try await !pool.query(
+    return try await pool.query(
       Statement(composed: sql), [.text(actor.tenantID), .text(id), .text(actor.credentialID)] + values,
       tenant: actor.tenantID
-    ).isEmpty
+    ).only()[0]
   }
 
   private func sealed(_ secret: WebhookSecret, _ actor: Actor, _ id: String) throws -> [UInt8] {

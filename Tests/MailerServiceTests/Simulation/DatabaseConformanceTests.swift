@@ -145,7 +145,7 @@ private final class DatabasePair {
       "\($0.id) epoch \($0.job.epoch) attempts \($0.job.attempts) \($0.job.ambiguousTries) intent \($0.job.intent) \($0.job.policy)"
     }
     var leased = try await store.claimLost(worker: "w", limit: 100)
-    leased += try await store.claim(worker: "w", limit: Self.mailboxes)
+    leased += try await store.claim(worker: "w", limit: Self.mailboxes, lapsed: true)
     let actual = leased.map { claimed in
       let id = keys.firstIndex { $0.id == claimed.key.id } ?? -1
       return
