@@ -323,11 +323,19 @@ public final class RPCServer {
     return false
   }
 
-  func makeCall() -> ServerCall { callPool.popLast() ?? ServerCall(server: self) }
+  /// One of those that were used, unless something that outlived its handler holds it: that would see the next call.
+  func makeCall() -> ServerCall {
+    while var call = callPool.popLast() {
+      guard isKnownUniquelyReferenced(&call) else { continue }
+      call.prepareForReuse()
+      return call
+    }
+    return ServerCall(server: self)
+  }
 
   func recycle(_ call: consuming ServerCall) {
     guard callPool.count < 256, !isDraining else { return }
-    call.prepareForReuse()
+    call.clear()
     callPool.append(call)
   }
 

@@ -372,6 +372,7 @@ final class ServerCall: CallStream {
     isOver = true
     // Nobody reads what still comes.
     if case .open = inbound { inbound = .ended(nil) }
+    wakeReader()
     method.metrics.callEnded(
       code, nanoseconds: Instant.current().nanoseconds - startedAt.nanoseconds, sent: sentBytes,
       received: inbox.receivedBytes)
@@ -404,13 +405,21 @@ final class ServerCall: CallStream {
     (connection as? ServerConnection)?.released(self)
   }
 
-  /// Makes the object ready for another call.
-  func prepareForReuse() {
+  /// Lets go of what the call had. It stays one that is over: who outlived its handler and still holds it can do no harm.
+  func clear() {
     connection = nil
     stream = nil
     block = nil
     parsedMetadata = nil
     hasMetadata = false
+    if !initialMetadata.isEmpty { initialMetadata = Metadata() }
+    if !trailers.isEmpty { trailers = Metadata() }
+    if !attachments.isEmpty { attachments = [:] }
+  }
+
+  /// Makes the object, which nobody else holds, ready for another call.
+  func prepareForReuse() {
+    clear()
     announcesEncodings = false
     tookCompressed = false
     deadline = nil
@@ -422,8 +431,5 @@ final class ServerCall: CallStream {
     isOver = false
     sentBytes = 0
     inbox.receivedBytes = 0
-    if !initialMetadata.isEmpty { initialMetadata = Metadata() }
-    if !trailers.isEmpty { trailers = Metadata() }
-    if !attachments.isEmpty { attachments = [:] }
   }
 }

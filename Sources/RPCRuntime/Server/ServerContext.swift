@@ -2,7 +2,8 @@ public import EventLoop
 public import TLSSession
 import Transport
 
-/// A call as its handler sees it, beside the messages. Valid until the handler returns; stays on its loop.
+/// A call as its handler sees it, beside the messages. Stays on its loop. To a task that outlives the handler the call is
+/// over: its writer throws CANCELLED, its reader has no message, and what is set here goes nowhere.
 public struct ServerContext {
   let call: ServerCall
 

@@ -97,6 +97,54 @@ struct StreamingTests {
     }
   }
 
+  @Test("What a handler left behind writes to no later call, and reads nothing of it")
+  func outlivedHandler() async throws {
+    let (begun, goesOn, ended) = (Tally(), Tally(), Tally())
+    try await withPair {
+      $0.handle(Notes.chat) { reader, writer, context in
+        guard let first = try await reader.next(), first.text == "leaves a task behind" else {
+          try context.trailers.append("kept-by", "the later call")
+          try await writer.write(Note("first"))
+          while let note = try await reader.next() { try await writer.write(note) }
+          return
+        }
+        begun.add(1)
+        context.reactor.spawn {
+          while goesOn.value == 0 { try await context.reactor.sleep(for: .milliseconds(1)) }
+          defer { ended.add(1) }
+          try context.trailers.append("kept-by", "nobody")
+          context.responseEncoding = .gzip
+          #expect(context.metadata.isEmpty)
+          await #expect(throws: RPCError.self) { try await writer.write(Note("stray")) }
+          #expect((try? await reader.next()) == nil)
+        }
+        if first.number == 1 { throw RPCError(.aborted, "enough") }
+      }
+    } _: { channel, server in
+      // Three ways of ending: by the handler's return, by its error, by the caller's hanging up.
+      for number in 0..<3 {
+        let call = try channel.call(Notes.chat)
+        try await call.write(Note("leaves a task behind", number: Int64(number)))
+        try await channel.reactor.wait(until: { begun.value > number })
+        if number == 2 { call.cancel() } else { call.finishWriting() }
+        _ = await failure { for try await _ in call.responses {} }
+      }
+      try await channel.reactor.wait(until: { server.connections.values.allSatisfy { $0.calls.isEmpty } })
+      let later = try (0..<4).map { _ in try channel.call(Notes.chat) }
+      for call in later { try await call.write(Note("stays")) }
+      for call in later { #expect(try await call.responses.next()?.text == "first") }
+      goesOn.add(1)
+      try await channel.reactor.wait(until: { ended.value == 3 })
+      for call in later {
+        try await call.write(Note("second"))
+        #expect(try await call.responses.next()?.text == "second")
+        call.finishWriting()
+        #expect(try await call.responses.next() == nil)
+        #expect(call.trailers.values("kept-by") == [.text("the later call")])
+      }
+    }
+  }
+
   @Test("Messages that came before an error are delivered before it is thrown")
   func serverStreamError() async throws {
     try await withPair {
