@@ -36,11 +36,13 @@ def commits(system: System) -> int:
 
 
 def rounds(systems: list[tuple[System, int]], options: argparse.Namespace, connections: int) -> list[dict]:
-    """Medians of every system, each with so many mailboxes, taken in turn. The first round warms caches and plans."""
+    """Medians of every system, each with so many mailboxes, taken in turn, to and fro. The first round warms caches and
+    plans."""
     seen: list[list[dict]] = [[] for _ in systems]
     position = 0
     for turn in range(options.rounds + 1):
-        for (system, users), results in zip(systems, seen):
+        places = range(len(systems)) if turn % 2 else reversed(range(len(systems)))
+        for (system, users), results in ((systems[place], seen[place]) for place in places):
             before = commits(system)
             result = measured_load(
                 system.api, system.key, system.parts(), users=users, connections=connections, seconds=options.seconds,

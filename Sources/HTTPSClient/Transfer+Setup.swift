@@ -78,8 +78,8 @@ extension Transfer {
       list = curl_slist_append(list, line) ?? list
     }
     // What libcurl would add by itself.
-    if request.headerFields[.accept] == nil { list = curl_slist_append(list, "Accept:") ?? list }
-    if request.headerFields[.contentType] == nil { list = curl_slist_append(list, "Content-Type:") ?? list }
+    if !request.headerFields.contains(.accept) { list = curl_slist_append(list, "Accept:") ?? list }
+    if !request.headerFields.contains(.contentType) { list = curl_slist_append(list, "Content-Type:") ?? list }
     list = curl_slist_append(list, "Expect:") ?? list
     headerList = list
     emcurl_set_list(handle.curl, CURLOPT_HTTPHEADER, list)

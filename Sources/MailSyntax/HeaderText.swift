@@ -38,6 +38,15 @@ package enum HeaderText {
     text.utf8.allSatisfy { 0x20...0x7E ~= $0 }
   }
 
+  /// Has what an encoded word (RFC 2047 §2) begins with, which a reader may decode.
+  package static func looksEncoded(_ text: some StringProtocol) -> Bool {
+    var last: UInt8 = 0
+    return text.utf8.contains { byte in
+      defer { last = byte }
+      return last == UInt8(ascii: "=") && byte == UInt8(ascii: "?")
+    }
+  }
+
   /// A quoted string (RFC 5322 §3.2.4) with its quotes.
   package static func quoted(_ text: String) -> String {
     var result = "\""

@@ -33,7 +33,7 @@ package struct MailAddress: Hashable, Sendable {
     var scanner = MailboxScanner(email)
     let parsed = try scanner.mailbox()
     // RFC 2047 §5 allows no encoded word here, but readers decode one: the mail would go to another address.
-    guard !parsed.localPart.contains("=?") else { throw .encodedLocalPart }
+    guard !HeaderText.looksEncoded(parsed.localPart) else { throw .encodedLocalPart }
     let domain = try MailDomain(parsed.domain).ascii
     guard parsed.localPart.utf8.count <= Self.maximumLocalPart else { throw .localPartTooLong }
     guard parsed.localPart.utf8.count + 1 + domain.utf8.count <= Self.maximumLength else { throw .tooLong }

@@ -27,9 +27,12 @@ package struct MailDomain: Hashable, Sendable {
 
   /// The ideographic full stops separate labels too (RFC 3490 §3.1): input methods type them.
   private static func split(_ text: String) -> [Substring.UnicodeScalarView] {
-    let dots: Set<Unicode.Scalar> = [".", "\u{3002}", "\u{FF0E}", "\u{FF61}"]
-    return text.unicodeScalars.split(omittingEmptySubsequences: false, whereSeparator: dots.contains)
-      .map { Substring($0).unicodeScalars }
+    text.unicodeScalars.split(omittingEmptySubsequences: false) { scalar in
+      switch scalar {
+      case ".", "\u{3002}", "\u{FF0E}", "\u{FF61}": true
+      default: false
+      }
+    }.map { Substring($0).unicodeScalars }
   }
 
   private static func asciiLabel(_ label: Substring.UnicodeScalarView) throws(AddressError) -> String {

@@ -63,12 +63,12 @@ struct MailboxScanner {
     }
     guard !local.isEmpty else { throw .malformed }
     position += 1
-    var domain = ""
+    let start = position
     while !atEnd, scalars[position] != close, scalars[position] != " " {
       if scalars[position] == "," || scalars[position] == ";" { throw .severalAddresses }
-      domain.unicodeScalars.append(scalars[position])
       position += 1
     }
+    let domain = text(from: start)
     if let close {
       guard !atEnd, scalars[position] == close else { throw .malformed }
       position += 1
@@ -82,7 +82,7 @@ struct MailboxScanner {
 
   /// RFC 5322 §3.2.3; an empty result means that no atom stood there.
   private mutating func dotAtom() throws(AddressError) -> String {
-    var atom = ""
+    let start = position
     var lastWasDot = true
     while !atEnd {
       let scalar = scalars[position]
@@ -96,11 +96,10 @@ struct MailboxScanner {
       } else {
         break
       }
-      atom.unicodeScalars.append(scalar)
       position += 1
     }
-    if !atom.isEmpty, lastWasDot { throw .malformed }
-    return atom
+    if position > start, lastWasDot { throw .malformed }
+    return text(from: start)
   }
 
   /// The content of a quoted string, without quotes and escapes.
@@ -134,6 +133,11 @@ struct MailboxScanner {
   // MARK: Scanning
 
   private var atEnd: Bool { position >= scalars.count }
+
+  /// What stands before the position.
+  private func text(from start: Int) -> String {
+    String(decoding: scalars[start..<position].flatMap(\.utf8), as: UTF8.self)
+  }
 
   private mutating func skipSpaces() {
     while !atEnd, scalars[position] == " " { position += 1 }

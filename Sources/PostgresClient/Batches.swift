@@ -11,7 +11,12 @@ package final class Batches<Input, Output: Sendable> {
   private let reactor: Reactor
   private let perform: ([Input]) async throws -> [Output]
   private let size: (Input) -> Int
-  private var waiting: [(input: Input, waiter: Waiter<Output>)] = []
+  private struct Entry {
+    let input: Input
+    let waiter: Waiter<Output>
+  }
+
+  private var waiting: [Entry] = []
   private var isUnderWay = false
 
   /// - Parameter size: bytes of an input, where they matter.
@@ -28,7 +33,7 @@ package final class Batches<Input, Output: Sendable> {
   /// Takes effect also when the caller is cancelled.
   package func submit(_ input: Input) async throws -> Output {
     try await reactor.wait { (waiter: Waiter<Output>) in
-      waiting.append((input, waiter))
+      waiting.append(Entry(input: input, waiter: waiter))
       guard !isUnderWay else { return }
       isUnderWay = true
       // In a task of its own, which begins when this turn of the loop has submitted all it has.
@@ -39,7 +44,7 @@ package final class Batches<Input, Output: Sendable> {
     }
   }
 
-  private func takeNext() -> [(input: Input, waiter: Waiter<Output>)] {
+  private func takeNext() -> [Entry] {
     var count = 0
     var bytes = 0
     while count < min(waiting.count, Self.capacity) {
@@ -54,7 +59,7 @@ package final class Batches<Input, Output: Sendable> {
   private func performNext() async {
     let batch = takeNext()
     do {
-      let outputs = try await perform(batch.map(\.input))
+      let outputs = try await perform(batch.map { $0.input })
       for (entry, output) in zip(batch, outputs) { entry.waiter.resume(returning: output) }
     } catch let error as PostgresError where batch.count > 1 && error.isOfOneStatement {
       // One of them may be to blame: each for itself.

@@ -38,7 +38,7 @@ package final class JSONFields {
   private let object: JSONObject
   private let path: String
   private let findings: Findings
-  private var known: Set<MemberName> = []
+  private var known: [String] = []  // few: a set costs more
   private var children: [JSONFields] = []
 
   /// Throws when the body is not an object.
@@ -76,7 +76,7 @@ package final class JSONFields {
   }
 
   private func noteUnknown() {
-    for member in object.members where !known.contains(MemberName(name: member.name)) {
+    for member in object.members where !known.contains(where: member.name.hasSameBytes) {
       fail(member.name, "is not a known field")
     }
     for child in children { child.noteUnknown() }
@@ -86,7 +86,7 @@ package final class JSONFields {
 
   /// A member as it is; nil when it is missing or null.
   package func optional(_ name: String) -> JSONValue? {
-    known.insert(MemberName(name: name))
+    known.append(name)
     guard let value = object[name], !value.isNull else { return nil }
     return value
   }

@@ -33,7 +33,7 @@ package struct JSONObject: Sendable, Equatable {
 }
 
 extension String {
-  func hasSameBytes(as other: String) -> Bool { utf8.elementsEqual(other.utf8) }
+  func hasSameBytes(as other: String) -> Bool { utf8.count == other.utf8.count && utf8.elementsEqual(other.utf8) }
 }
 
 /// A member's name, equal to another only when every byte is.

@@ -35,7 +35,7 @@ struct EdgeCall {
 
   /// The media type of the body, without parameters; nil without a Content-Type.
   var contentType: String? {
-    request.head.headerFields[.contentType].map { value in
+    request.head.headerFields.value(.contentType).map { value in
       let type = value.utf8.prefix { $0 != UInt8(ascii: ";") }
         .filter { $0 != UInt8(ascii: " ") && $0 != UInt8(ascii: "\t") }
       return String(decoding: type, as: UTF8.self).lowercased()

@@ -40,7 +40,7 @@ final class EdgeHandler {
     let started = ContinuousClock.now
     let fields = request.head.headerFields
     let requestID =
-      fields[.requestID].flatMap(CallContextInterceptor.safeRequestID) ?? Hex.encode(SecureRandom.bytes(16))
+      fields.value(.requestID).flatMap(CallContextInterceptor.safeRequestID) ?? Hex.encode(SecureRandom.bytes(16))
     let trace = RequestTrace(fields, tracer)
     let context = LogContext(requestID: requestID, traceparent: trace.traceparent)
     var passage = Passage(request: request, requestID: requestID)
@@ -56,7 +56,7 @@ final class EdgeHandler {
     trace.end(method: passage.route == nil ? nil : request.head.method, passage.route, response.head.status)
     response.head.headerFields[.requestID] = requestID
     response.head.headerFields.append(contentsOf: passage.cors)
-    if response.head.headerFields[.cacheControl] == nil { response.head.headerFields[.cacheControl] = "no-store" }
+    if !response.head.headerFields.contains(.cacheControl) { response.head.headerFields[.cacheControl] = "no-store" }
     response.head.headerFields[.xContentTypeOptions] = "nosniff"
     count(passage.label, response.head.status.code, ContinuousClock.now - started)
     return response
@@ -87,7 +87,7 @@ final class EdgeHandler {
   private func answer(_ passage: inout Passage) async throws -> HTTPServerResponse {
     let fields = passage.request.head.headerFields
     let method = passage.request.head.method.rawValue
-    let origin = fields[.origin]
+    let origin = fields.value(.origin)
     if method == "OPTIONS", let origin, let wanted = fields[.accessControlRequestMethod] {
       passage.label = "preflight"
       return try await CORS.preflight(origin: origin, method: wanted, store: store)

@@ -116,7 +116,7 @@ enum MailAddressList {
 enum EncodedWords {
   /// RFC 2047's encoded words in UTF-8 or ASCII become text; others stay as they are.
   static func decode(_ text: String) -> String {
-    guard text.contains("=?") else { return text }
+    guard text.utf8.contains(UInt8(ascii: "=")), text.contains("=?") else { return text }
     var result = ""
     var pendingSpace = ""
     var lastWasEncoded = false

@@ -38,9 +38,11 @@ struct Account: Sendable, Equatable {
 extension StringProtocol {
   var trimmingSpaces: String {
     let scalars = unicodeScalars
-    guard let first = scalars.firstIndex(where: { !$0.properties.isWhitespace }),
-      let last = scalars.lastIndex(where: { !$0.properties.isWhitespace })
-    else { return "" }
+    // Unicode's tables are asked only where they must be: most of a mail's header is ASCII.
+    func isText(_ scalar: Unicode.Scalar) -> Bool {
+      scalar.isASCII ? scalar != " " && !("\t"..."\r" ~= scalar) : !scalar.properties.isWhitespace
+    }
+    guard let first = scalars.firstIndex(where: isText), let last = scalars.lastIndex(where: isText) else { return "" }
     return String(self[first..<scalars.index(after: last)])
   }
 }

@@ -1,3 +1,4 @@
+import HTTPServer
 import HTTPTypes
 import StrictJSON
 
@@ -30,7 +31,7 @@ extension Sandbox {
   }
 
   private func sendRequest(_ request: SandboxRequest, isUpload: Bool) throws(GoogleAPIError) -> SendRequest {
-    let contentType = request.fields[.contentType]
+    let contentType = request.fields.value(.contentType)
     guard isUpload else {
       guard MediaType(contentType ?? "")?.name == "application/json" else { throw .parseError }
       return try SendRequest(json: request.body)

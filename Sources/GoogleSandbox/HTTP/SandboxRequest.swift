@@ -1,3 +1,4 @@
+import HTTPServer
 import HTTPTypes
 
 /// A request with its whole body, free of the connection that it came on.
@@ -28,13 +29,13 @@ struct SandboxRequest {
 
   /// The body as a form; nil when it is of another type or malformed.
   var form: URLEncodedForm? {
-    guard MediaType(fields[.contentType] ?? "")?.name == "application/x-www-form-urlencoded" else { return nil }
+    guard MediaType(fields.value(.contentType) ?? "")?.name == "application/x-www-form-urlencoded" else { return nil }
     return URLEncodedForm(parsing: body)
   }
 
   /// The bearer token; nil when there is no such credential.
   var bearer: String? {
-    guard let value = fields[.authorization] else { return nil }
+    guard let value = fields.value(.authorization) else { return nil }
     let parts = value.utf8.split(separator: UInt8(ascii: " "), maxSplits: 1)
     guard parts.count == 2, Substring(parts[0]).lowercased() == "bearer" else { return nil }
     return String(Substring(parts[1]))

@@ -197,13 +197,12 @@ final class MessageSender {
   }
 
   private func build(_ order: Order, _ account: MailAccount, _ user: UserKey) throws -> Mail {
-    var random = SystemRandomNumberGenerator()
     // The id's time is the row's partition key: milliseconds.
     let now = Timestamp(milliseconds: Timestamp.now().milliseconds)
-    let id = UUIDv7(at: now, random: (random.next(), random.next()))
+    let id = UUIDv7(at: now, random: SecureRandom.words())
     let from = try account.address.named(order.message.fromName)
     let builder = MIMEBuilder(
-      from: from, messageID: id, date: order.message.sendAt ?? now, randomness: (random.next(), random.next()))
+      from: from, messageID: id, date: order.message.sendAt ?? now, randomness: SecureRandom.words())
     let bytes = builder.build(order.message)
     guard bytes.count <= MessageLimits.mime else { throw RPCError.messageTooLarge }
     let acceptance = MailStore.Acceptance(

@@ -14,12 +14,11 @@ extension WordEnum {
   }
 
   /// The value of exactly this word.
-  public init?(word: some StringProtocol) {
-    for (index, known) in Self.words.enumerated() where "\(known)".utf8.elementsEqual(word.utf8) {
-      self.init(rawValue: Int32(index + 1))
-      return
+  public init?(word: String) {
+    guard let index = Self.words.firstIndex(where: { $0.withUTF8Buffer { word.utf8.elementsEqual($0) } }) else {
+      return nil
     }
-    return nil
+    self.init(rawValue: Int32(index + 1))
   }
 
   public var description: String { word ?? (rawValue == 0 ? "unspecified" : "unknown(\(rawValue))") }

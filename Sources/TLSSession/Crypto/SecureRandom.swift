@@ -9,6 +9,12 @@ package enum SecureRandom {
     }
   }
 
+  package static func words() -> (UInt64, UInt64) {
+    var words: (UInt64, UInt64) = (0, 0)
+    withUnsafeMutableBytes(of: &words) { fill($0) }
+    return words
+  }
+
   /// A random source that fails leaves nothing safe to do: the process stops.
   package static func fill(_ buffer: UnsafeMutableRawBufferPointer) {
     guard buffer.count > 0 else { return }

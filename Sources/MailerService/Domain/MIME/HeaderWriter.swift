@@ -47,7 +47,7 @@ struct HeaderWriter {
   /// encoded-word, stands as it is.
   private static func words(_ text: String, after column: Int) -> [String] {
     let encoded = { EncodedWord.words(text, after: column) }
-    guard HeaderText.isPrintableASCII(text), !text.contains("=?") else { return encoded() }
+    guard HeaderText.isPrintableASCII(text), !HeaderText.looksEncoded(text) else { return encoded() }
     let words = text.split(separator: " ", omittingEmptySubsequences: false)
     guard words.allSatisfy({ !$0.isEmpty && $0.utf8.count < preferredLine }) else { return encoded() }
     return words.map(String.init)
@@ -55,7 +55,7 @@ struct HeaderWriter {
 
   /// A display name: atoms, one quoted string, or encoded-words.
   private static func phrase(_ name: String, after column: Int) -> [String] {
-    guard HeaderText.isPrintableASCII(name), name.utf8.count <= 60, !name.contains("=?") else {
+    guard HeaderText.isPrintableASCII(name), name.utf8.count <= 60, !HeaderText.looksEncoded(name) else {
       return EncodedWord.words(name, after: column)
     }
     let words = name.split(separator: " ", omittingEmptySubsequences: false)

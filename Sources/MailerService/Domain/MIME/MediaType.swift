@@ -85,7 +85,7 @@ enum ParameterText {
 
   /// `name=value` in one word, or `name*0*=…`, `name*1*=…` when it is long or not ASCII (RFC 2231 §3, §4).
   static func words(_ name: String, _ value: String) -> [String] {
-    if HeaderText.isPrintableASCII(value), value.utf8.count <= segment, !value.contains("=?") {
+    if HeaderText.isPrintableASCII(value), value.utf8.count <= segment, !HeaderText.looksEncoded(value) {
       return ["\(name)=\(isPlain(value) ? value : HeaderText.quoted(value))"]
     }
     var segments: [String] = []

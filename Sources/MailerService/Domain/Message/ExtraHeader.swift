@@ -53,7 +53,7 @@ struct ExtraHeader: Hashable, Sendable {
       }
     case .structured:
       let wordsFit = trimmed.split(separator: " ").allSatisfy { $0.utf8.count <= 900 }
-      guard HeaderText.isPrintableASCII(trimmed), wordsFit, !trimmed.contains("=?") else {
+      guard HeaderText.isPrintableASCII(trimmed), wordsFit, !HeaderText.looksEncoded(trimmed) else {
         throw FieldViolation(field: field, message: "Only printable ASCII is allowed here.")
       }
     }
@@ -64,7 +64,7 @@ struct ExtraHeader: Hashable, Sendable {
 
   private static func isMessageID(_ word: Substring) -> Bool {
     // What looks like an encoded-word may stand there, but some parsers decode it.
-    guard word.first == "<", word.last == ">", (5...900).contains(word.utf8.count), !word.contains("=?") else {
+    guard word.first == "<", word.last == ">", (5...900).contains(word.utf8.count), !HeaderText.looksEncoded(word) else {
       return false
     }
     let inner = word.dropFirst().dropLast()

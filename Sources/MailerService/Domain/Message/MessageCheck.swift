@@ -131,7 +131,7 @@ struct MessageCheck {
     let halves = text.split(separator: "@", omittingEmptySubsequences: false)
     // What looks like an encoded-word some parsers decode, here as in message ids.
     let isValid =
-      !text.contains("=?") && (1...2).contains(halves.count) && text.utf8.count <= 250
+      !HeaderText.looksEncoded(text) && (1...2).contains(halves.count) && text.utf8.count <= 250
       && halves.allSatisfy { half in
         !half.isEmpty && half.unicodeScalars.allSatisfy { HeaderText.isAtomText($0) || $0 == "." }
       }
