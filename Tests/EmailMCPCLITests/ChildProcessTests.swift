@@ -71,6 +71,17 @@ import Testing
     #expect(lines.last == "did not stop within 0 s: killed")
   }
 
+  @Test("one that nobody holds any more, and that has closed its output, is reaped all the same")
+  func forgotten() async throws {
+    try await onLoop { reactor in
+      let pid = try ChildProcess(Self.shell("exec sleep 60 >&- 2>&-"), on: reactor) { _, _ in }.pid
+      // Its end of the pipe closes before it ends.
+      for _ in 0..<50 { try await reactor.sleep(for: .milliseconds(2)) }
+      kill(pid, SIGKILL)
+      while kill(pid, 0) == 0 { try await reactor.sleep(for: .milliseconds(2)) }
+    }
+  }
+
   @Test("it dies when the thread that started it ends, however that comes")
   func orphan() async throws {
     let loop = try EventLoop.start(name: "test")

@@ -71,7 +71,8 @@ final class ChildProcess {
     }
     exit = clinux_pidfd_open(pid)
     try reactor.register(output, .readable, self)
-    let watch = ExitWatch { [unowned self] in reap() }
+    // Lives until it is reaped, whoever holds it.
+    let watch = ExitWatch { [self] in reap() }
     exitWatch = watch
     try reactor.register(exit, .readable, watch)
   }
