@@ -124,6 +124,19 @@ extension ServerTests {
       await site.stop()
     }
 
+    /// The connection stayed for ever: nothing was waited for any more.
+    @Test("A client that goes with its answer before its whole request was read holds no connection")
+    func goneBeforeTheRest() async throws {
+      let site = try await TestSite()
+      do {
+        let client = try RawClient(port: site.port)
+        client.send("POST /ignore HTTP/1.1\r\nHost: h\r\nContent-Length: 1000\r\n\r\nbegin")
+        #expect(client.receive(until: "ignored").hasPrefix("HTTP/1.1 200"))
+      }
+      try await eventually { await site.loop.run { _ in site.connectionCount == 0 } }
+      await site.stop()
+    }
+
     @Test("Silent, dawdling and trickling clients are sent away, each by its own limit")
     func timeouts() async throws {
       let site = try await TestSite {

@@ -266,7 +266,8 @@ final class HTTP1Connection: ConnectionDelegate, ServedConnection {
   }
 
   func readClosed() {
-    guard let exchange else { return close() }
+    // Nothing is waited for but what it will not send.
+    guard let exchange, !exchange.isAnswered else { return close() }
     // A client that ends its side while it waits is taken for gone.
     exchange.isBroken = true
     if !exchange.requestIsComplete { exchange.body.fail(.connectionClosed) }
