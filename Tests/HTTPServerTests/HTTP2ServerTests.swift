@@ -144,6 +144,49 @@ extension ServerTests {
       await site.stop()
     }
 
+    /// All of it was lost.
+    @Test("A client that ends its side gets what is ready and what its handlers, which are cancelled, still answer")
+    func halfClosed() async throws {
+      let site = try await TestSite()
+      let client = try RawClient(port: site.port)
+      // Windows for all of it: INITIAL_WINDOW_SIZE, and the connection's.
+      client.send(
+        Array("PRI * HTTP/2.0\r\n\r\nSM\r\n\r\n".utf8) + [0, 0, 6, 4, 0, 0, 0, 0, 0, 0, 4, 0x7f, 0xff, 0xff, 0xff]
+          + [0, 0, 4, 8, 0, 0, 0, 0, 0, 0x7f, 0xff, 0, 0])
+      for (number, path) in (["/slow", "/stubborn"] + Array(repeating: "/large", count: 8)).enumerated() {
+        let block: [UInt8] = [0x82, 0x86, 0x04, UInt8(path.utf8.count)] + Array(path.utf8) + [0x41, 0x01, 0x61]
+        client.send([0, 0, UInt8(block.count), 1, 5, 0, 0, 0, UInt8(2 * number + 1)] + block)
+      }
+      try await eventually { site.stubborn.withLock { $0.running } == 1 }
+      client.endSending()
+      try await eventually { site.cancellations.withLock { $0 } == 1 }
+      site.stubborn.withLock { $0.mayEnd = true }
+      var seen: [UInt8] = []
+      while let more = client.receive(), !more.isEmpty { seen += more }
+      let rest = seen.filter { $0 != UInt8(ascii: "x") }
+      #expect(seen.count - rest.count >= 8 << 20)
+      let words = String(decoding: rest, as: UTF8.self)
+      #expect(words.contains("at last") && words.contains("internal error"))
+      try await eventually { await site.loop.run { _ in site.connectionCount == 0 } }
+      #expect(site.limits.withLock { $0 } == [])
+      await site.stop()
+    }
+
+    @Test("A client that has ended its side and left no window is not waited for")
+    func halfClosedWithoutWindow() async throws {
+      let site = try await TestSite()
+      let client = try RawClient(port: site.port)
+      // INITIAL_WINDOW_SIZE 0.
+      client.send(Array("PRI * HTTP/2.0\r\n\r\nSM\r\n\r\n".utf8) + [0, 0, 6, 4, 0, 0, 0, 0, 0, 0, 4, 0, 0, 0, 0])
+      let block: [UInt8] = [0x82, 0x86, 0x04, 0x06] + Array("/large".utf8) + [0x41, 0x01, 0x61]
+      client.send([0, 0, UInt8(block.count), 1, 5, 0, 0, 0, 1] + block)
+      client.endSending()
+      var last: [UInt8]? = []
+      repeat { last = client.receive() } while last?.isEmpty == false
+      #expect(last == [])
+      await site.stop()
+    }
+
     @Test("A body that trickles in is refused with 408")
     func slowBody() async throws {
       let site = try await TestSite { $0.bodyWindow = .milliseconds(100) }

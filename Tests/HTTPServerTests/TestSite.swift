@@ -172,6 +172,9 @@ final class RawClient {
     return true
   }
 
+  /// Ends our side: what the server sends can still be read.
+  func endSending() { shutdown(descriptor, Int32(SHUT_WR)) }
+
   /// Up to `size` bytes; empty at the end, `nil` when nothing came in time.
   func receive(_ size: Int = 65536) -> [UInt8]? {
     var buffer = [UInt8](repeating: 0, count: size)

@@ -143,6 +143,13 @@ final class HTTP2Exchange: ResponseSink, BodySource {
     waiter?.resume(returning: ())
   }
 
+  /// As over HTTP/1.1 a client that ends its side while it waits is taken for gone; what its handlers answer to that still
+  /// goes to one that only sends no more.
+  func clientEnded() {
+    if !stream.remoteEnded { body.fail(.connectionClosed) }
+    task?.cancel()
+  }
+
   /// The stream is gone: nobody waits for the handler any more.
   func streamClosed() {
     isClosed = true

@@ -12,6 +12,7 @@ final class HTTP2ServerConnection: ConnectionDelegate, ServedConnection {
   private var runningHandlers = 0
   private var idleSince: Instant
   private var isClosed = false
+  private var isReadClosed = false
   private var outputWatch = OutputWatch()
 
   init(_ connection: Connection, server: HTTPServer) {
@@ -53,12 +54,19 @@ final class HTTP2ServerConnection: ConnectionDelegate, ServedConnection {
       return connection.closeAfterFlush()
     }
     dispatch()
-    if session.isFinished { connection.closeAfterFlush() }
+    if session.isFinished || isReadClosed && hasSaidAll { connection.closeAfterFlush() }
   }
+
+  /// Nothing more can leave to a client that sends nothing: what is left waits for windows that it cannot open.
+  private var hasSaidAll: Bool { runningHandlers == 0 && !session.wantsOutput }
 
   func drained() { connection.setNeedsFlush() }
 
-  func readClosed() { connection.close() }
+  func readClosed() {
+    isReadClosed = true
+    for stream in session.streams { exchange(stream)?.clientEnded() }
+    connection.setNeedsFlush()
+  }
 
   func closed(_ error: (any Error)?) {
     isClosed = true
@@ -125,7 +133,7 @@ final class HTTP2ServerConnection: ConnectionDelegate, ServedConnection {
 
   func check(now: Instant, elapsed: Duration) {
     session.check(now: UInt64(now.nanoseconds))
-    for stream in session.streams where !stream.remoteEnded && !stream.isClosed {
+    for stream in session.streams where !isReadClosed && !stream.remoteEnded && !stream.isClosed {
       exchange(stream)?.check(elapsed)
     }
     if session.openStreamCount == 0, now - idleSince > server.configuration.idleTimeout {

@@ -14,6 +14,7 @@ class RPCConnection: ConnectionDelegate, HTTP2DataSink {
   /// The transport is gone.
   @exclusivity(unchecked) private(set) final var isClosed = false
   @exclusivity(unchecked) private final var isFlushAsked = false
+  @exclusivity(unchecked) private final var isReadClosed = false
   /// When bytes last came from the peer.
   @exclusivity(unchecked) private(set) final var lastReceivedAt: Instant
   final let openedAt: Instant
@@ -105,8 +106,8 @@ class RPCConnection: ConnectionDelegate, HTTP2DataSink {
   /// The peer asked whether we are there.
   func receivedPing() {}
   func limitExceeded(_ limit: HTTP2Limit) {}
-  /// After the events of a turn.
-  func turnEnded() {}
+  /// The peer will send nothing more.
+  func peerEnded() {}
   /// Last call: every stream has had its end.
   func ended(_ error: (any Error)?) {}
 
@@ -130,7 +131,6 @@ class RPCConnection: ConnectionDelegate, HTTP2DataSink {
       failure = error
     }
     deliverEvents()
-    turnEnded()
     if failure != nil { return transport.close() }
     if session.wantsOutput || session.isFinished { setNeedsFlush() }
   }
@@ -144,8 +144,8 @@ class RPCConnection: ConnectionDelegate, HTTP2DataSink {
       return transport.close()
     }
     deliverEvents()
-    turnEnded()
-    if session.isFinished { transport.closeAfterFlush() }
+    // To a peer that sends nothing: what is left then waits for windows that it cannot open.
+    if session.isFinished || isReadClosed && !session.wantsOutput { transport.closeAfterFlush() }
   }
 
   final func takeData(_ header: UnsafeRawBufferPointer, _ payload: UnsafeRawBufferPointer) -> Bool {
@@ -157,12 +157,8 @@ class RPCConnection: ConnectionDelegate, HTTP2DataSink {
   final func drained() { setNeedsFlush() }
 
   final func readClosed() {
-    switch session.role {
-    // Answers that are ready still go to a client that has only ended its side.
-    case .server: transport.closeAfterFlush()
-    // No answer can come any more: what a flush would send were lost without a word.
-    case .client: transport.close()
-    }
+    isReadClosed = true
+    peerEnded()
   }
 
   final func closed(_ error: (any Error)?) {

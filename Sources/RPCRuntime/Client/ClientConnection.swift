@@ -106,6 +106,9 @@ final class ClientConnection: RPCConnection {
 
   override func released(_ call: CallStream) { channel?.serveWaiting() }
 
+  /// No answer can come any more: what a flush would send were lost without a word.
+  override func peerEnded() { transport.close() }
+
   override func ended(_ error: (any Error)?) {
     isRetired = true
     settingsTimer?.cancel()

@@ -96,6 +96,13 @@ final class ServerConnection: RPCConnection {
     setNeedsFlush()
   }
 
+  /// A client that ends its side while it waits is taken for gone. One that only sends no more gets what is ready, and is
+  /// told of the rest.
+  override func peerEnded() {
+    for call in calls { call.cancel(RPCError(.cancelled, "the client has ended the connection")) }
+    setNeedsFlush()
+  }
+
   override func opened(_ stream: HTTP2Stream, _ block: HTTP2HeaderBlock) {
     // Streams that were reset make room for others, handlers that do not heed their cancellation make none. Twice the
     // limit: a client whose calls time out all at once may replace them.
