@@ -34,6 +34,12 @@ import WireCodec
     #expect(faults.contains { $0.contains(complaint) }, "\(faults)")
   }
 
+  @Test("the list of the services' methods has all of them")
+  func methods() {
+    let written = Inventory.methods.map { $0.prefix { $0 != " " } }.filter { $0.hasPrefix("emailmcp.") }
+    #expect(ServiceMethods.all.map(\.fullName).sorted() == written.map(String.init).sorted())
+  }
+
   @Test("the judge finds a message and a method that are missing")
   func missing() throws {
     let faults = try WireJudge.faults(

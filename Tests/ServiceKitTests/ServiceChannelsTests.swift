@@ -76,6 +76,27 @@ struct ServiceChannelsTests {
       "\(error!)".contains("EMAILMCP_MAILER_SERVICE_CONFIG is no gRPC service config: methodConfig[0].timeout must be"))
   }
 
+  /// Every call of the method failed instead, with INTERNAL.
+  @Test("A service config that hedges a method that is not marked as safe is refused with the method's name")
+  func hedging() throws {
+    var environment = ["EMAILMCP_RPC_TLS": "off", "EMAILMCP_CONTEXT_KEYS": Keyring(generating: "k1").revealedText]
+    func config(_ name: String) -> String {
+      #"{"methodConfig": [{"name": [{"service": "emailmcp.mailer.v1.Mailer"\#(name)}], "#
+        + #""hedgingPolicy": {"maxAttempts": 2}}]}"#
+    }
+    // For a whole service it is for those that are marked.
+    environment["EMAILMCP_MAILER_SERVICE_CONFIG"] = config("")
+    let settings = Settings(environment)
+    _ = RPCSettings(settings)
+    try settings.finish()
+
+    environment["EMAILMCP_MAILER_SERVICE_CONFIG"] = config(#", "method": "SendMessage""#)
+    let wrong = Settings(environment)
+    _ = RPCSettings(wrong)
+    let error = #expect(throws: SettingsError.self) { try wrong.finish() }
+    #expect("\(error!)".contains("EMAILMCP_MAILER_SERVICE_CONFIG hedges emailmcp.mailer.v1.Mailer/SendMessage, which"))
+  }
+
   @Test("A replica that says it takes no calls gets none, and gets them again; its lack of a peer does not matter")
   func health() async throws {
     let loop = try EventLoop.start(name: "test")

@@ -27,6 +27,8 @@ public final class MethodDescriptor: Sendable {
     path = "/\(service)/\(name)"
     pathBytes = Array(path.utf8)
   }
+
+  var mayHedge: Bool { kind == .unary && isSafe }
 }
 
 extension MethodDescriptor: CustomStringConvertible {

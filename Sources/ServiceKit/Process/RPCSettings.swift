@@ -1,4 +1,5 @@
 package import RPCRuntime
+internal import ServiceContracts
 package import TLSSession
 
 /// The settings of a process that speaks gRPC with the others.
@@ -30,11 +31,17 @@ extension Settings {
   /// gRPC's service config as JSON.
   func serviceConfiguration(_ name: String) -> ServiceConfiguration? {
     value(name) { text throws(SettingProblem) in
+      let configuration: ServiceConfiguration
       do throws(ServiceConfigurationError) {
-        return try ServiceConfiguration(json: text)
+        configuration = try ServiceConfiguration(json: text)
       } catch {
         throw SettingProblem("is no gRPC service config: \(error)")
       }
+      // Said now: else every call of the method would fail.
+      for method in ServiceMethods.all {
+        if let mistake = configuration.mistake(about: method) { throw SettingProblem(mistake) }
+      }
+      return configuration
     }
   }
 

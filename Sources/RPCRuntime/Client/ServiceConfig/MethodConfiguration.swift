@@ -42,14 +42,11 @@ final class MethodSettings {
   init(_ method: MethodDescriptor, _ service: ServiceConfiguration, target: String) {
     configuration = service.configuration(of: method)
     metrics = ClientMetrics(method: method.fullName, target: target)
-    let mayHedge = method.kind == .unary && method.isSafe
+    mistake = service.mistake(about: method).map { RPCError(.internal, "the service config \($0)") }
     switch configuration.repetition {
-    case .retry(let policy): (retry, hedging, mistake) = (policy, nil, nil)
-    case .hedge(let policy) where mayHedge: (retry, hedging, mistake) = (nil, policy, nil)
-    case .hedge where service.names(method):
-      (retry, hedging) = (nil, nil)
-      mistake = RPCError(.internal, "the service config hedges \(method), which is no unary method that is marked safe")
-    case .never, .hedge: (retry, hedging, mistake) = (nil, nil, nil)
+    case .retry(let policy): (retry, hedging) = (policy, nil)
+    case .hedge(let policy) where method.mayHedge: (retry, hedging) = (nil, policy)
+    case .never, .hedge: (retry, hedging) = (nil, nil)
     }
   }
 }

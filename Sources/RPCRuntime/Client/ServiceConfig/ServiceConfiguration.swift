@@ -41,8 +41,11 @@ public struct ServiceConfiguration: Sendable, Hashable {
     if name.isEmpty { defaults = configuration } else { methods[name] = configuration }
   }
 
-  /// Whether an entry is for this method alone.
-  func names(_ method: MethodDescriptor) -> Bool { methods[method.fullName] != nil }
+  /// What cannot be done of what an entry for this method alone says; nil when all can.
+  package func mistake(about method: MethodDescriptor) -> String? {
+    guard case .hedge? = methods[method.fullName]?.repetition, !method.mayHedge else { return nil }
+    return "hedges \(method), which is no unary method that is marked safe"
+  }
 
   func configuration(of method: MethodDescriptor) -> MethodConfiguration {
     methods[method.fullName] ?? methods["\(method.service)/"] ?? defaults
