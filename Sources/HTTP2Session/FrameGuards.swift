@@ -3,6 +3,7 @@ struct FrameGuards {
   var peerResets: TokenBucket
   var lateResets: TokenBucket
   var provokedResets: TokenBucket
+  var refusedStreams: TokenBucket
   var pings: TokenBucket
   var settings: TokenBucket
   var emptyData: TokenBucket
@@ -24,6 +25,7 @@ struct FrameGuards {
     peerResets = TokenBucket(configuration.peerResets, now: now)
     lateResets = TokenBucket(configuration.lateResets, now: now)
     provokedResets = TokenBucket(configuration.provokedResets, now: now)
+    refusedStreams = TokenBucket(configuration.refusedStreams, now: now)
     pings = TokenBucket(configuration.pings, now: now)
     settings = TokenBucket(configuration.settings, now: now)
     emptyData = TokenBucket(configuration.emptyData, now: now)

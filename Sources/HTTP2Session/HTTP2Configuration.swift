@@ -32,6 +32,9 @@ package struct HTTP2Configuration: Sendable {
   package var lateResets = HTTP2Rate(burst: 1000, perSecond: 100)
   /// RST_STREAM that we were made to send by the peer's faults; an honest peer makes none.
   package var provokedResets = HTTP2Rate(burst: 100, perSecond: 10)
+  /// REFUSED_STREAM that we sent: requests above the limit on streams, or after the last GOAWAY. Clients open a hundred
+  /// streams before our SETTINGS come, those without a limit of their own some hundreds, and that once.
+  package var refusedStreams = HTTP2Rate(burst: 1000, perSecond: 100)
   /// PING received; each HEADERS or DATA frame that we send earns one more, for peers that estimate bandwidth by PING.
   package var pings = HTTP2Rate(burst: 200, perSecond: 10)
   /// SETTINGS received.

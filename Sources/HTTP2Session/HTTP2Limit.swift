@@ -4,6 +4,8 @@ package enum HTTP2Limit: String, Sendable, CaseIterable {
   case peerResets = "peer_resets"
   /// The peer makes us reset streams by small protocol faults (MadeYouReset, CVE-2025-8671).
   case provokedResets = "provoked_resets"
+  /// The peer goes on opening streams that are refused.
+  case refusedStreams = "refused_streams"
   case pings
   case settings
   case emptyData = "empty_data"

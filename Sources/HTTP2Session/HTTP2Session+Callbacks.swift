@@ -168,8 +168,10 @@ private final class SessionCallbacks: @unchecked Sendable {
     nghttp2_session_callbacks_set_on_frame_recv_callback(table) { _, frame, owner in
       HTTP2Session.with(owner) { $0.receivedFrame(frame!) }
     }
-    nghttp2_session_callbacks_set_on_invalid_frame_recv_callback(table) { _, _, _, owner in
-      HTTP2Session.with(owner) { session in
+    nghttp2_session_callbacks_set_on_invalid_frame_recv_callback(table) { _, _, code, owner in
+      // Counted when its RST_STREAM leaves.
+      if code == NGHTTP2_ERR_REFUSED_STREAM.rawValue { return 0 }
+      return HTTP2Session.with(owner) { session in
         if !session.guards.invalidFrames.take(now: session.now) { session.fire(.invalidFrames) }
         return 0
       }

@@ -232,19 +232,20 @@ extension HTTP2Session {
       guards.pings.credit()
       guards.windowUpdates.credit(2)
       if header.flags & UInt8(NGHTTP2_FLAG_END_STREAM.rawValue) != 0 { sentEnd(header.stream_id) }
-    case NGHTTP2_RST_STREAM:
-      let stream = stream(header.stream_id)
-      if stream?.resetByOwner != true, frame.pointee.rst_stream.error_code != NGHTTP2_NO_ERROR.rawValue,
-        frame.pointee.rst_stream.error_code != NGHTTP2_REFUSED_STREAM.rawValue,
-        !guards.provokedResets.take(now: now)
-      {
-        fire(.provokedResets)
-      }
+    case NGHTTP2_RST_STREAM: sentReset(header.stream_id, HTTP2ErrorCode(rawValue: frame.pointee.rst_stream.error_code))
     case NGHTTP2_GOAWAY:
       if frame.pointee.goaway.error_code != NGHTTP2_NO_ERROR.rawValue { noteViolation() }
     default: break
     }
     return 0
+  }
+
+  private func sentReset(_ id: Int32, _ code: HTTP2ErrorCode) {
+    if code == .refusedStream {
+      if !guards.refusedStreams.take(now: now) { fire(.refusedStreams) }
+    } else if code != .noError, stream(id)?.resetByOwner != true, !guards.provokedResets.take(now: now) {
+      fire(.provokedResets)
+    }
   }
 
   /// nghttp2 gave the peer up without a limit of ours or a word of the owner.

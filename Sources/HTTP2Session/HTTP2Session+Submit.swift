@@ -162,7 +162,12 @@ extension HTTP2Session {
   package func nextOutput() throws(HTTP2FatalError) -> UnsafeRawBufferPointer? {
     guard failure == nil else { return nil }
     var data: UnsafePointer<UInt8>?
-    let count = nghttp2_session_mem_send(session, &data)
+    var count = nghttp2_session_mem_send(session, &data)
+    if count == 0, let limit = terminatedBy {
+      // Perhaps met by what has just left, and so not said yet.
+      nghttp2_session_terminate_session(session, limit.errorCode.rawValue)
+      count = nghttp2_session_mem_send(session, &data)
+    }
     if count < 0 { throw fail(Int32(count)) }
     guard count > 0, let data else { return nil }
     lastOutput = now

@@ -108,6 +108,54 @@ struct HostilePeerTests {
     #expect(result.sent <= 22)
   }
 
+  /// The connection only stood still until it was closed.
+  @Test("MadeYouReset: who did it is told so")
+  func madeYouResetIsTold() throws {
+    let peer = try RawPeer(withBurst(\.provokedResets, 2))
+    for number in 0..<3 as Range<UInt32> {
+      let id = number * 2 + 1
+      try peer.send(
+        RawFrame.headers(id, RawFrame.post, endStream: false)
+          + RawFrame.frame(8, 0, stream: id, [0x7f, 0xff, 0xff, 0xff]))
+    }
+    #expect(peer.limits == [.provokedResets])
+    #expect(peer.frames.last?.type == 7 && peer.frames.last?.code == 0xb)
+    #expect(peer.server.isFinished)
+  }
+
+  /// They counted as frames that were invalid, of which a client that has just come may not have so many.
+  @Test("Streams above the limit of a peer that does not know it yet are refused, as many as some hundreds")
+  func overshoot() throws {
+    let peer = try RawPeer(acknowledges: false)
+    for number in 0..<1000 as Range<UInt32> { try peer.send(RawFrame.headers(2 * number + 1)) }
+    #expect(peer.limits.isEmpty && peer.requests.count == 128)
+    #expect(peer.frames.count { $0.type == 3 && $0.code == 7 } == 872)
+    for stream in peer.server.streams { peer.server.submitResponse(stream, response(), endStream: true) }
+    try peer.send(RawFrame.frame(4, 1))
+    try peer.send(RawFrame.headers(2001))
+    #expect(peer.requests.last == 2001)
+  }
+
+  /// No bound at all had those that the owner refuses; and nobody was told of a limit that our own frames had met.
+  @Test("A peer that goes on opening streams that are refused is sent away, and told why", arguments: [true, false])
+  func refusedStreams(byOwner: Bool) throws {
+    var configuration = withBurst(\.refusedStreams, 20)
+    configuration.maxConcurrentStreams = byOwner ? 100 : 4
+    let peer = try RawPeer(configuration, acknowledges: byOwner)
+    var sent: UInt32 = 0
+    while sent < 100, peer.limits.isEmpty {
+      try peer.send(RawFrame.headers(2 * sent + 1))
+      sent += 1
+      guard byOwner else { continue }
+      for stream in peer.server.streams { peer.server.reset(stream, .refusedStream) }
+      try peer.send([])
+    }
+    #expect(peer.limits == [.refusedStreams])
+    #expect(sent == (byOwner ? 21 : 25))
+    #expect(peer.frames.last?.type == 7 && peer.frames.last?.code == 0xb)
+    #expect(peer.server.isFinished)
+  }
+
   @Test("PING flood")
   func pings() throws {
     let result = try flood(withBurst(\.pings, 20), 100) { _ in

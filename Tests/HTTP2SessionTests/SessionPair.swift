@@ -130,9 +130,9 @@ final class RawPeer {
   var closed: [Int32] = []
   var output: [UInt8] = []
 
-  init(_ configuration: HTTP2Configuration = HTTP2Configuration()) throws {
+  init(_ configuration: HTTP2Configuration = HTTP2Configuration(), acknowledges: Bool = true) throws {
     server = HTTP2Session(role: .server, configuration: configuration, now: 1)
-    try send(RawFrame.preface + RawFrame.settings + RawFrame.frame(4, 1))
+    try send(RawFrame.preface + RawFrame.settings + (acknowledges ? RawFrame.frame(4, 1) : []))
   }
 
   func send(_ bytes: [UInt8]) throws {
