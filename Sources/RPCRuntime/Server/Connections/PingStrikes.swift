@@ -17,7 +17,7 @@ struct PingStrikes: Equatable {
   /// A ping has come.
   ///
   /// - Parameter sentFrames: HEADERS and DATA frames that the server has sent on the connection up to now.
-  /// - Returns: false when the connection is to be ended.
+  /// - Returns: false when the connection is to be ended; said once.
   mutating func ping(now: Instant, sentFrames: Int, hasCalls: Bool, _ policy: ConnectionPolicy) -> Bool {
     defer { lastPing = now }
     guard sentFrames == self.sentFrames else {
@@ -27,7 +27,8 @@ struct PingStrikes: Equatable {
       return true
     }
     let interval = hasCalls || policy.allowsPingsWithoutCalls ? policy.minPingInterval : Self.idleInterval
-    if let lastPing, now - lastPing < interval { strikes += 1 }
-    return strikes <= Self.allowed
+    guard let lastPing, now - lastPing < interval else { return true }
+    strikes += 1
+    return strikes != Self.allowed + 1
   }
 }
