@@ -335,6 +335,16 @@ def test_more_streams_than_allowed(victim, siege):
         siege.risen(*limits(victim, "protocol_violation"))
 
 
+def test_more_streams_than_a_limit_that_was_not_acknowledged(victim, siege):
+    """Who does not know the limit yet has the streams above it refused, but not for ever."""
+    with siege:
+        for _ in siege.rounds():
+            with Peer(victim.port, hello=False) as peer:
+                opened = b"".join(opening for _, opening in streams(peer, victim, 5000))
+                flooded(peer, PREFACE + settings() + opened)
+        siege.risen(*limits(victim, "refused_streams"))
+
+
 # -- peers that wait
 
 
