@@ -117,7 +117,9 @@ final class ServerCall: CallStream {
         connection.setNeedsFlush()
       }
       _ = state.finished()
-      ended(.unknown)
+      // The code that gRPC's clients make of such an answer.
+      tellRefused(RPCError(StatusCode(httpStatus: status), "answered with HTTP status \(status)"))
+      ended(StatusCode(httpStatus: status))
     }
   }
 
@@ -346,9 +348,7 @@ final class ServerCall: CallStream {
   private func finish(_ error: RPCError?) {
     let action = state.finished()
     guard action != .nothing, let stream, let connection else { return }
-    if let error, !isInvoked {
-      for interceptor in server.interceptors { interceptor.refused(ServerContext(call: self), error) }
-    }
+    if let error, !isInvoked { tellRefused(error) }
     let session = connection.session
     var code = error?.code ?? .ok
     if action == .trailers, error == nil, trailers.isEmpty {
@@ -364,6 +364,10 @@ final class ServerCall: CallStream {
     }
     connection.setNeedsFlush()
     ended(code)
+  }
+
+  private func tellRefused(_ error: RPCError) {
+    for interceptor in server.interceptors { interceptor.refused(ServerContext(call: self), error) }
   }
 
   private func ended(_ code: StatusCode) {

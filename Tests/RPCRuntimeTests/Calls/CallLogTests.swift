@@ -1,6 +1,8 @@
 import EventLoop
+import HTTP2Session
 import Logging
 import Testing
+import Transport
 
 @testable import RPCRuntime
 
@@ -72,5 +74,27 @@ struct CallLogTests {
     #expect(refused.map { $0.metadata["grpc_status"] } == ["UNIMPLEMENTED", "RESOURCE_EXHAUSTED"])
     #expect(refused.map { $0.metadata["grpc_method"] } == ["other/other", "test.Notes/Echo"])
     #expect(refused.map { $0.metadata["request_id"] } == [nil, "r-1"])
+  }
+
+  /// They left none.
+  @Test("What is no gRPC, and is answered in HTTP, leaves such a line too")
+  func refusedInHTTP() async throws {
+    let notes = LogNotes()
+    try await withScriptedClient(register: { $0.use(CallLog(notes.logger)) }) { client, _, reactor in
+      for (method, type) in [("GET", "application/grpc"), ("POST", "text/html")] {
+        var fields = HTTP2FieldList()
+        for (name, value) in [
+          (":method", method), (":scheme", "http"), (":path", "/x"), (":authority", "test"), ("content-type", type),
+        ] as [(StaticString, String)] {
+          fields.append(name, value)
+        }
+        let stream = try #require(client.session.submitRequest(fields, endStream: true, owner: nil))
+        client.transport.setNeedsFlush()
+        try await reactor.wait { client.ends[stream.id] != nil }
+      }
+    }
+    #expect(notes.lines.map(\.message) == ["a call was refused", "a call was refused"])
+    #expect(notes.lines.map { $0.metadata["grpc_status"] } == ["UNKNOWN", "UNKNOWN"])
+    #expect(notes.lines.map { $0.metadata["grpc_method"] } == ["other/other", "other/other"])
   }
 }
