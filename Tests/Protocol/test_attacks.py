@@ -562,20 +562,22 @@ def test_many_large_incomplete_messages(path, attacked, siege):
 
 
 def test_a_request_that_stops(attacked, siege):
-    """Half a message, and half a call: each ends in time, and the connection lives."""
+    """Half a message, half a call, and a whole message without an end: each ends in time, and the connection lives."""
     target = attacked.target("rpc")
     with siege:
         with Peer(target.port) as peer:
             for stream, bytes_sent, path in ((1, 100, "UnaryCall"), (3, 100, "FullDuplexCall"), (5, 40_000, "UnaryCall")):
                 peer.send(claims(peer, target, stream, bytes_sent, path))
+            peer.headers(7, target.fields())
+            peer.send(frame(DATA, 0, 7, bytes(5)))
             statuses = {}
-            while len(statuses) < 3:
+            while len(statuses) < 4:
                 found = peer.read()
                 if found.kind == HEADERS:
                     statuses[found.stream] = status_of(peer.decoder.decode(found.payload))
             assert set(statuses.values()) == {"4"}, statuses
             peer.lives()
-        siege.risen(*limits(target, "request_rate"), by=3)
+        siege.risen(*limits(target, "request_rate"), by=4)
 
 
 @pytest.mark.parametrize("fields", [

@@ -150,7 +150,8 @@ final class ServerCall: CallStream {
 
   /// Whether the request comes fast enough. Asked about once a second.
   func keepsPace(now: Instant, _ policy: RequestPolicy) -> Bool {
-    let isAwaited = state.isReceiving && inbox.readyCount == 0 && (state.takesOneRequest || inbox.isMidMessage)
+    // The only request of a call is awaited until its end, for its handler is.
+    let isAwaited = state.isReceiving && (state.takesOneRequest || inbox.readyCount == 0 && inbox.isMidMessage)
     return pace.check(now: now, received: inbox.arrivedBytes, isAwaited: isAwaited, policy)
   }
 
