@@ -9,6 +9,7 @@ package struct HTTPBodyError: Error, Equatable, CustomStringConvertible {
   package static let tooLarge = Self(status: .contentTooLarge, description: "the body is too large")
   package static let tooSlow = Self(status: .requestTimeout, description: "the body comes too slowly")
   package static let malformed = Self(status: .badRequest, description: "the body is malformed")
+  package static let tooMany = Self(status: .serviceUnavailable, description: "too many bodies come at one time")
   package static let connectionClosed = Self(status: .badRequest, description: "the client is gone")
 }
 
@@ -25,38 +26,34 @@ package final class HTTPRequestBody {
   /// The declared length, when there is one.
   package let expectedLength: Int?
   private let reactor: Reactor
+  private let budget: BodyBudget
   private weak var source: (any BodySource)?
-  private(set) var buffer: [UInt8] = []
+  private var buffer: [UInt8] = []
+  /// Bytes that the handler has not taken.
+  private(set) var unread = 0
+  /// What it counts for in the budget, in bytes: also what was collected, until the handler is done.
+  private(set) var heldBytes = 0
   private(set) var isFinished = false
   private var isWanted = false
   private var failure: HTTPBodyError?
   private var waiter: Waiter<Void>?
 
-  init(expectedLength: Int?, reactor: Reactor, source: (any BodySource)?) {
+  init(expectedLength: Int?, reactor: Reactor, budget: BodyBudget, source: (any BodySource)?) {
     self.expectedLength = expectedLength
     self.reactor = reactor
+    self.budget = budget
     self.source = source
   }
+
+  deinit { release() }
 
   /// The next bytes, or `nil` at the end.
   ///
   /// - Throws: `HTTPBodyError` when the rest will not come, `CancellationError`.
   package func next() async throws -> [UInt8]? {
-    while true {
-      if !buffer.isEmpty {
-        let bytes = buffer
-        buffer = []
-        source?.bodyConsumed(bytes.count)
-        return bytes
-      }
-      if let failure { throw failure }
-      if isFinished { return nil }
-      if !isWanted {
-        isWanted = true
-        source?.bodyWanted()
-      }
-      try await reactor.wait { waiter = $0 }
-    }
+    guard try await hasMore() else { return nil }
+    hold(-min(heldBytes, buffer.count))
+    return take()
   }
 
   /// The whole body.
@@ -64,20 +61,50 @@ package final class HTTPRequestBody {
   /// - Throws: `HTTPBodyError.tooLarge` as soon as it is known to have more than `limit` bytes.
   package func collect(upTo limit: Int) async throws -> [UInt8] {
     if let expectedLength, expectedLength > limit { throw HTTPBodyError.tooLarge }
-    guard var whole = try await next() else { return [] }
-    guard whole.count <= limit else { throw HTTPBodyError.tooLarge }
-    if let expectedLength, expectedLength > whole.count { whole.reserveCapacity(expectedLength) }
-    while let more = try await next() {
-      guard whole.count + more.count <= limit else { throw HTTPBodyError.tooLarge }
-      whole.append(contentsOf: more)
+    while try await hasMore() {
+      guard buffer.count <= limit else {
+        release()
+        throw HTTPBodyError.tooLarge
+      }
+      if let expectedLength, expectedLength > buffer.count { buffer.reserveCapacity(expectedLength) }
+      consume()
     }
-    return whole
+    return take()
   }
 
-  // MARK: The source's side
+  /// Waits until there is something unread; false at the end.
+  private func hasMore() async throws -> Bool {
+    while unread == 0 {
+      if let failure { throw failure }
+      if isFinished { return false }
+      if !isWanted {
+        isWanted = true
+        source?.bodyWanted()
+      }
+      try await reactor.wait { waiter = $0 }
+    }
+    return true
+  }
+
+  private func take() -> [UInt8] {
+    defer { buffer = [] }
+    consume()
+    return buffer
+  }
+
+  private func consume() {
+    let count = unread
+    unread = 0
+    if count > 0 { source?.bodyConsumed(count) }
+  }
+
+  // MARK: The server's side
 
   func append(_ bytes: UnsafeRawBufferPointer) {
+    guard failure == nil else { return }
     buffer.append(contentsOf: bytes)
+    unread += bytes.count
+    hold(bytes.count)
     wake()
   }
 
@@ -90,6 +117,25 @@ package final class HTTPRequestBody {
     guard !isFinished, failure == nil else { return }
     failure = error
     wake()
+  }
+
+  /// Makes room for others.
+  func giveWay() {
+    buffer = []
+    unread = 0
+    release()
+    fail(.tooMany)
+  }
+
+  var canGiveWay: Bool { !isFinished && failure == nil }
+
+  /// The handler is done with it.
+  func release() { hold(-heldBytes) }
+
+  private func hold(_ change: Int) {
+    guard change != 0 else { return }
+    heldBytes += change
+    budget.changed(self, by: change)
   }
 
   private func wake() {

@@ -9,6 +9,7 @@ package final class HTTPServer {
   package let reactor: Reactor
   package let configuration: HTTPServerConfiguration
   let handler: HTTPHandler
+  let bodies: BodyBudget
   var date = HTTPDate()
   private var listeners: [Listener] = []
   private(set) var connections: [ObjectIdentifier: any ServedConnection] = [:]
@@ -24,6 +25,7 @@ package final class HTTPServer {
     self.reactor = reactor
     self.configuration = configuration
     self.handler = handler
+    bodies = BodyBudget(configuration)
     lastSweep = reactor.now
   }
 
@@ -113,6 +115,7 @@ package final class HTTPServer {
 
   /// Runs the handler; never throws: failures are answers.
   func respond(to request: HTTPServerRequest) async -> HTTPServerResponse {
+    defer { request.body.release() }
     do {
       return try await handler(request)
     } catch let error as HTTPBodyError {

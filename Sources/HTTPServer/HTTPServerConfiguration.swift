@@ -20,6 +20,9 @@ package struct HTTPServerConfiguration: Sendable {
   /// Bytes of answers that wait on all connections of a loop: those give way that hold most and whose client takes nothing.
   /// `http2.maxPendingBytes` bounds one connection; over HTTP/1.1 it holds one answer.
   package var maxUnsentBytes = 48 * 1024 * 1024
+  /// Bytes of bodies that the requests of a loop hold until their handlers are done: three of the largest mails. Above it the
+  /// largest that is still on its way is refused with 503.
+  package var maxBodyBytes = 128 * 1024 * 1024
   /// Open connections of one loop; further ones are closed at once.
   package var maxConnections = 10_000
   /// Body bytes held for a handler that does not read them; then the client is made to wait.

@@ -229,6 +229,7 @@ final class EdgeHandler {
     switch error.status {
     case .contentTooLarge: Problem(413, "body_too_large", "The body is too large.")
     case .requestTimeout: Problem(408, "body_too_slow", "The body came too slowly.")
+    case .serviceUnavailable: .unavailable
     default: .malformed("The body is malformed.")
     }
   }

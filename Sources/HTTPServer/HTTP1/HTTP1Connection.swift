@@ -88,7 +88,7 @@ final class HTTP1Connection: ConnectionDelegate, ServedConnection {
   private func begin(_ head: HTTP1Head) {
     let length: Int? = if case .fixed(let length) = head.framing { length } else { nil }
     let body = HTTPRequestBody(
-      expectedLength: head.framing == .none ? 0 : length, reactor: server.reactor, source: self)
+      expectedLength: head.framing == .none ? 0 : length, reactor: server.reactor, budget: server.bodies, source: self)
     let exchange = Exchange(head: head, body: body)
     if exchange.requestIsComplete { body.finish() }
     self.exchange = exchange
@@ -110,7 +110,7 @@ final class HTTP1Connection: ConnectionDelegate, ServedConnection {
     pace.received(bytes.count)
     guard !exchange.isAnswered else { return }
     exchange.body.append(bytes)
-    if exchange.body.buffer.count >= server.configuration.bodyBuffer { pause() }
+    if exchange.body.unread >= server.configuration.bodyBuffer { pause() }
   }
 
   private func requestEnded() {

@@ -23,7 +23,9 @@ final class HTTP2Exchange: ResponseSink, BodySource {
   init(_ stream: HTTP2Stream, connection: HTTP2ServerConnection, expectedLength: Int?) {
     self.stream = stream
     self.connection = connection
-    body = HTTPRequestBody(expectedLength: expectedLength, reactor: connection.server.reactor, source: self)
+    body = HTTPRequestBody(
+      expectedLength: expectedLength, reactor: connection.server.reactor, budget: connection.server.bodies, source: self
+    )
   }
 
   // MARK: Request body
