@@ -109,6 +109,8 @@ package final class Connection {
 
   package var local: SocketAddress? { socket.localAddress() }
   package var isTLS: Bool { engine != nil }
+  /// Before `connectionReady()`.
+  package var isStarting: Bool { phase == .connecting || phase == .handshaking }
   /// What ALPN agreed; nil without TLS, and when the client offered nothing.
   package var negotiatedProtocol: String? { engine?.negotiatedProtocol }
   /// Who the peer proved to be by its certificate. Read from it once, when somebody asks: it stays as it is.

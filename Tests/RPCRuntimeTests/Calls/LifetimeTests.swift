@@ -1,7 +1,9 @@
 import EventLoop
 import Glibc
 import HTTP2Session
+import TLSSession
 import Testing
+import Transport
 
 @testable import RPCRuntime
 
@@ -155,6 +157,27 @@ struct LifetimeTests {
       #expect(after == "second")
       channel.close()
       await second.drain(within: .seconds(1))
+    }
+  }
+
+  /// It took as long as the handshake may.
+  @Test("A drain does not wait for a client that has not finished its handshake")
+  func drainInHandshake() async throws {
+    try await onLoop { reactor in
+      var configuration = ServerConfiguration()
+      configuration.handshakeTimeout = .seconds(20)
+      let server = RPCServer(on: reactor, configuration: configuration)
+      let identity = try CertificateAuthority.make(commonName: "RPC tests").issue(.init(commonName: "server", days: 1))
+        .identity()
+      let address = try await server.listen(
+        on: "127.0.0.1:0", tls: try TLSServerContext(TLSServerSettings(identity: identity, protocols: ["h2"])))
+      let stranger = try Connection.connect(
+        to: address, on: reactor, delegate: ConnectAttempt(ready: {}, failed: { _ in }))
+      try await reactor.wait { !server.connections.isEmpty }
+      let began = Instant.current()
+      await server.drain(within: .seconds(40))
+      #expect(Instant.current() - began < .seconds(15))
+      stranger.close()
     }
   }
 

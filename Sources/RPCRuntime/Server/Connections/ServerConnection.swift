@@ -32,6 +32,8 @@ final class ServerConnection: RPCConnection {
   ///
   /// - Parameter endsStreams: whether calls that a drain ends are ended.
   func drain(endsStreams: Bool = true) {
+    // It has asked for nothing, and cannot be told anything.
+    guard !transport.isStarting else { return transport.close() }
     if !isDraining {
       isDraining = true
       session.beginShutdown(now: reactor.nanoseconds)
