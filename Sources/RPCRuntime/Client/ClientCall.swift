@@ -67,8 +67,9 @@ final class ClientCall: CallStream, PausedCall {
     super.init(reactor: channel.reactor)
     highWaterMark = channel.configuration.writeHighWaterMark
     inbox = MessageInbox(
-      limit: [options.maxResponseBytes, settings.configuration.maxResponseBytes].compactMap { $0 }.min()
-        ?? channel.configuration.maxResponseBytes)
+      limit: min(
+        [options.maxResponseBytes, settings.configuration.maxResponseBytes].compactMap { $0 }.min()
+          ?? channel.configuration.maxResponseBytes, MessageInbox.largestMessage))
     if let deadline = prepared.deadline {
       timer = reactor.schedule(at: deadline) { [weak self] in
         self?.end(RPCError(.deadlineExceeded, "the deadline has passed"))

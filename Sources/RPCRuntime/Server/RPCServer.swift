@@ -137,7 +137,9 @@ public final class RPCServer {
   /// Puts an interceptor inside those that are there.
   public func use(_ interceptor: any ServerInterceptor) { interceptors.append(interceptor) }
 
-  private func limit(_ options: MethodOptions) -> Int { options.maxRequestBytes ?? configuration.maxRequestBytes }
+  private func limit(_ options: MethodOptions) -> Int {
+    min(options.maxRequestBytes ?? configuration.maxRequestBytes, MessageInbox.largestMessage)
+  }
 
   private func register(_ method: ServerMethod) {
     precondition(methods.insert(method), "\(method.descriptor) is registered already")

@@ -29,6 +29,8 @@ struct MessageInbox {
   private(set) var heldBytes = 0
 
   static let prefixCount = WireFrame.prefixLength
+  /// What a prefix can say, in bytes: a larger limit is none.
+  static let largestMessage = Int(UInt32.max)
   /// Kept for the next call when a call ends, in bytes.
   static let keptCapacity = 16 * 1024
   /// Kept for the next message of a call: a mebibyte with what comes around it. Fresh memory costs a page fault for each

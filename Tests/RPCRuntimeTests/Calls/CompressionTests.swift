@@ -78,6 +78,20 @@ struct CompressionTests {
     }
   }
 
+  /// The program ended: one was added to it.
+  @Test("The largest number is no limit on messages")
+  func noLimit() async throws {
+    var (server, client) = (ServerConfiguration(), ChannelConfiguration())
+    (server.maxRequestBytes, client.maxResponseBytes) = (.max, .max)
+    (server.responseEncoding, client.requestEncoding) = (.gzip, .gzip)
+    try await withPair(server: server, channel: client) {
+      $0.handle(Notes.echo) { request, _ in request }
+    } _: { channel, _ in
+      let reply = try await channel.unary(Notes.echo, Note("", data: Self.large))
+      #expect(reply.isCompressed && reply.message.data == Self.large)
+    }
+  }
+
   @Test("While a large message is compressed and decompressed the loop does other work, one such message at a time")
   func slices() async throws {
     var (server, client) = (ServerConfiguration(), ChannelConfiguration())
