@@ -14,7 +14,9 @@ final class ClientCall: CallStream, PausedCall {
     case watch
   }
 
-  let channel: RPCChannel
+  /// What a caller waits for keeps its channel; a watch does not, and ends with it.
+  private let keptChannel: RPCChannel?
+  private unowned let watchedChannel: RPCChannel?
   let prepared: PreparedCall
   let waitsForReady: Bool
   let requestEncoding: MessageEncoding
@@ -54,7 +56,8 @@ final class ClientCall: CallStream, PausedCall {
   private(set) var span: Span?
 
   init(channel: RPCChannel, _ prepared: PreparedCall, role: Role = .call) {
-    self.channel = channel
+    keptChannel = role == .watch ? nil : channel
+    watchedChannel = role == .watch ? channel : nil
     self.prepared = prepared
     self.role = role
     canReplay = role != .watch
@@ -76,6 +79,8 @@ final class ClientCall: CallStream, PausedCall {
       }
     }
   }
+
+  var channel: RPCChannel { keptChannel ?? watchedChannel! }
 
   /// Sent as `grpc-previous-rpc-attempts`.
   var previousAttempts: Int { if case .hedge(let number) = role { number } else { retry.previousAttempts } }

@@ -96,6 +96,25 @@ struct HealthTests {
     }
   }
 
+  /// The watch held the channel, which held the watch.
+  @Test("A channel that is let go closes its connections, also when it watches their health", arguments: [false, true])
+  func letGo(watchesHealth: Bool) async throws {
+    try await onLoop { reactor in
+      let fleet = Fleet(on: reactor)
+      let registry = HealthRegistry(services: ["test.Notes"])
+      registry.set(.serving, for: "test.Notes")
+      let server = try await fleet.add { $0.serveHealth(of: registry) }
+      fleet.published = fleet.addresses
+      func callOnce() async throws {
+        let channel = try fleet.channel { if watchesHealth { $0.service.healthCheckedService = "test.Notes" } }
+        _ = try await channel.call(Notes.echo, Note())
+      }
+      try await callOnce()
+      try await reactor.wait { server.connections.isEmpty }
+      await fleet.stop()
+    }
+  }
+
   /// It went on as a call of the channel, on any connection or, before one was well, in the queue for one.
   @Test("A health watch that is refused or fails is begun again on its own connection", arguments: [true, false])
   func watchStays(isRefused: Bool) async throws {
