@@ -37,14 +37,18 @@ final class ScriptedGmail {
   private var held: [() -> Void] = []
   private var heldWaiters: [Waiter<Void>] = []
   private var listener: Listener?
+  private var port: HeldPort?
   private var connections: [ObjectIdentifier: Peer] = [:]
   private let reactor: Reactor
   var script: (Int, Request) -> Reply = { _, _ in .success }
 
   init(_ reactor: Reactor) { self.reactor = reactor }
 
-  func start(host: String = "127.0.0.1", port: UInt16 = 0) throws -> String {
-    let listener = try Listener(on: reactor, address: try SocketAddress(numericHost: host, port: port)) {
+  /// - Parameter port: nil for one of its own, which it keeps.
+  func start(host: String = "127.0.0.1", port: UInt16? = nil) throws -> String {
+    self.port = try port == nil ? HeldPort() : nil
+    let address = try SocketAddress(numericHost: host, port: port ?? self.port?.number ?? 0)
+    let listener = try Listener(on: reactor, address: address) {
       [weak self] in
       guard let self else { return $0.close() }
       let peer = Peer($0, self)
@@ -60,7 +64,7 @@ final class ScriptedGmail {
     for peer in connections.values { peer.connection.close() }
   }
 
-  /// Refuses new connections from now on.
+  /// Refuses new connections from now on. The port is kept: another test's server there would answer in its place.
   func refuse() {
     listener?.close()
     for peer in connections.values { peer.connection.close() }
