@@ -404,6 +404,32 @@ struct LongQueueTests {
     }
   }
 
+  @Test(
+    "A mailbox whose interactive mail is for later, or whose user must consent first, has its turns of bulk mail",
+    arguments: ["now() + interval '1 day'", "'infinity'"])
+  func interactiveLater(at later: String) async throws {
+    try await MailerHarness.run(mailers: 0) { harness in
+      try Self.fill(harness.database, mails: 2000)
+      try harness.database.createTenant("third")
+      try harness.database.execute(
+        """
+        INSERT INTO send_jobs (tenant_id, user_id, id, created_at, mailbox, class, run_at, payload)
+        SELECT 'third', 'eve', gen_random_uuid(), now(), 'eve', class, at, 'x'
+        FROM (VALUES (1, now()), (2, \(later))) AS mails (class, at);
+        SELECT emailmcp.repair_wakes();
+        """)
+      try Self.claimOne(harness, times: 3)
+      let claimed = try harness.database.execute(
+        "SELECT tenant_id FROM send_jobs WHERE lease_until IS NOT NULL ORDER BY tenant_id")
+      #expect(claimed == [["big"], ["small"], ["third"]])
+    }
+  }
+
+  private static func claimOne(_ harness: MailerHarness, times: Int) throws {
+    let claim = "SELECT FROM emailmcp.claim_jobs('w', 1, interval '15 s', 0.001, 0, 1000000);"
+    try harness.database.execute(String(repeating: claim, count: times))
+  }
+
   @Test("Behind others' interactive mail a lapsed lease has its tenant's turn, of a mailbox too that never waited")
   func lapsedTurn() async throws {
     try await MailerHarness.run(mailers: 0) { harness in
@@ -418,8 +444,7 @@ struct LongQueueTests {
         VALUES ('third', 'eve', gen_random_uuid(), now(), 'eve', now(), 'x', 1, 'gone', now() - interval '1 s');
         SELECT emailmcp.wake_lapsed();
         """)
-      let claim = "SELECT FROM emailmcp.claim_jobs('w', 1, interval '15 s', 0.001, 0, 1000000);"
-      try harness.database.execute(String(repeating: claim, count: 3))
+      try Self.claimOne(harness, times: 3)
       let claimed = try harness.database.execute("SELECT epoch FROM send_jobs WHERE tenant_id = 'third'")
       #expect(claimed == [["2"]])
     }

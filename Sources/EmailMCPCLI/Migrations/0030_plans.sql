@@ -2,16 +2,20 @@
 -- filled, or when it had just been emptied) all of an index costs what one probe does, and of two indexes that begin with the
 -- same column either may serve. Now no other plan is there than the probes that are meant. Of a whole key that comes from
 -- another row the first column is asked for by `= ANY (ARRAY[…])`: a plain equality could be merged, and so offers all of the
--- index in its order. Each index that is probed begins with what no other does: its mailbox has a collation of its own,
--- and the turns their own spelling of the kind.
+-- index in its order. Each index that is probed begins with what no other does, be it by a collation or a spelling of its own.
 
 DROP INDEX send_jobs_urgent;
 DROP INDEX send_jobs_put_off;
-DROP INDEX mailboxes_turn;
 CREATE INDEX send_jobs_urgent ON send_jobs (mailbox COLLATE "POSIX", run_at) WHERE class IN (0, 2) AND lease_until IS NULL;
 CREATE INDEX send_jobs_put_off ON send_jobs (mailbox COLLATE "POSIX", put_off_at) WHERE put_off_at IS NOT NULL;
-CREATE INDEX mailboxes_turn ON mailboxes ((urgent_at IS NOT NULL), wake_tenant, (coalesce(urgent_at, wake_at)))
-  WHERE wake_at IS NOT NULL;
+
+-- A line for each kind of mail. A mailbox had its place in the line of bulk mail only while it had no interactive mail: a
+-- reminder of next week, or one that is tried again later, kept its bulk mail from all turns. Now it has one for as long as
+-- its bulk mail comes first.
+DROP INDEX mailboxes_turn;
+CREATE INDEX mailboxes_urgent_turn ON mailboxes (wake_tenant, urgent_at) WHERE urgent_at IS NOT NULL;
+CREATE INDEX mailboxes_bulk_turn ON mailboxes (wake_tenant, (least(wake_at, urgent_at)))
+  WHERE wake_at IS NOT NULL AND (urgent_at IS NULL OR urgent_at > wake_at);
 
 -- Has the transaction's statements planned once a connection with every row found by an index, whatever the statistics
 -- say: a queue grows from nothing to a million faster than they are gathered.
@@ -52,28 +56,56 @@ BEGIN
   boxes := '{}';
   p_until := p_after;
   FOR lap IN 1..2 LOOP
-    WITH RECURSIVE tenants AS (
-      (SELECT m.wake_tenant AS tenant, 1 AS place FROM mailboxes m
-       WHERE m.wake_at IS NOT NULL AND (m.urgent_at IS NOT NULL) = NOT p_bulk AND m.wake_tenant > p_until
-       ORDER BY m.wake_tenant LIMIT 1)
-      UNION ALL
-      SELECT (SELECT m.wake_tenant FROM mailboxes m
-        WHERE m.wake_at IS NOT NULL AND (m.urgent_at IS NOT NULL) = NOT p_bulk AND m.wake_tenant > t.tenant
-        ORDER BY m.wake_tenant LIMIT 1), t.place + 1
-      FROM tenants t WHERE t.tenant IS NOT NULL AND t.place < 64
-    ), due AS MATERIALIZED (
-      SELECT t.tenant, b.google_sub FROM tenants t CROSS JOIN LATERAL (
-        SELECT m.google_sub FROM mailboxes m
-        WHERE m.wake_at IS NOT NULL AND (m.urgent_at IS NOT NULL) = NOT p_bulk AND m.wake_tenant = t.tenant
-          AND coalesce(m.urgent_at, m.wake_at) <= p_moment AND m.next_free_at <= p_moment
-          AND m.in_flight_until <= p_moment AND NOT m.google_sub = ANY (p_known || boxes)
-        ORDER BY coalesce(m.urgent_at, m.wake_at) LIMIT 4 FOR UPDATE SKIP LOCKED) AS b
-      LIMIT p_most
-    )
-    SELECT boxes || coalesce(array_agg(google_sub), '{}'),
-      CASE WHEN count(*) = p_most THEN max(tenant)
-        WHEN (SELECT count(tenant) FROM tenants) = 64 THEN (SELECT max(tenant) FROM tenants) ELSE '' END
-      INTO boxes, p_until FROM due;
+    IF p_bulk THEN
+      WITH RECURSIVE tenants AS (
+        (SELECT m.wake_tenant AS tenant, 1 AS place FROM mailboxes m
+         WHERE m.wake_at IS NOT NULL AND (m.urgent_at IS NULL OR m.urgent_at > m.wake_at) AND m.wake_tenant > p_until
+         ORDER BY m.wake_tenant LIMIT 1)
+        UNION ALL
+        SELECT (SELECT m.wake_tenant FROM mailboxes m
+          WHERE m.wake_at IS NOT NULL AND (m.urgent_at IS NULL OR m.urgent_at > m.wake_at) AND m.wake_tenant > t.tenant
+          ORDER BY m.wake_tenant LIMIT 1), t.place + 1
+        FROM tenants t WHERE t.tenant IS NOT NULL AND t.place < 64
+      ), due AS MATERIALIZED (
+        SELECT t.tenant, b.google_sub FROM tenants t CROSS JOIN LATERAL (
+          -- Whose interactive mail is due has its turn by that: of those no more than 64 are passed by, and none is locked.
+          SELECT m.google_sub FROM (
+            SELECT f.ctid AS row FROM mailboxes f
+            WHERE f.wake_at IS NOT NULL AND (f.urgent_at IS NULL OR f.urgent_at > f.wake_at)
+              AND f.wake_tenant = t.tenant AND least(f.wake_at, f.urgent_at) <= p_moment
+              AND f.next_free_at <= p_moment AND f.in_flight_until <= p_moment
+              AND NOT f.google_sub = ANY (p_known || boxes)
+            ORDER BY least(f.wake_at, f.urgent_at) LIMIT 64) AS first JOIN mailboxes m ON m.ctid = first.row
+          WHERE coalesce(m.urgent_at, 'infinity') > p_moment AND m.next_free_at <= p_moment
+            AND m.in_flight_until <= p_moment
+          LIMIT 4 FOR UPDATE OF m SKIP LOCKED) AS b
+        LIMIT p_most
+      )
+      SELECT boxes || coalesce(array_agg(google_sub), '{}'),
+        CASE WHEN count(*) = p_most THEN max(tenant)
+          WHEN (SELECT count(tenant) FROM tenants) = 64 THEN (SELECT max(tenant) FROM tenants) ELSE '' END
+        INTO boxes, p_until FROM due;
+    ELSE
+      WITH RECURSIVE tenants AS (
+        (SELECT m.wake_tenant AS tenant, 1 AS place FROM mailboxes m
+         WHERE m.urgent_at IS NOT NULL AND m.wake_tenant > p_until ORDER BY m.wake_tenant LIMIT 1)
+        UNION ALL
+        SELECT (SELECT m.wake_tenant FROM mailboxes m
+          WHERE m.urgent_at IS NOT NULL AND m.wake_tenant > t.tenant ORDER BY m.wake_tenant LIMIT 1), t.place + 1
+        FROM tenants t WHERE t.tenant IS NOT NULL AND t.place < 64
+      ), due AS MATERIALIZED (
+        SELECT t.tenant, b.google_sub FROM tenants t CROSS JOIN LATERAL (
+          SELECT m.google_sub FROM mailboxes m
+          WHERE m.urgent_at IS NOT NULL AND m.wake_tenant = t.tenant AND m.urgent_at <= p_moment
+            AND m.next_free_at <= p_moment AND m.in_flight_until <= p_moment AND NOT m.google_sub = ANY (p_known || boxes)
+          ORDER BY m.urgent_at LIMIT 4 FOR UPDATE SKIP LOCKED) AS b
+        LIMIT p_most
+      )
+      SELECT boxes || coalesce(array_agg(google_sub), '{}'),
+        CASE WHEN count(*) = p_most THEN max(tenant)
+          WHEN (SELECT count(tenant) FROM tenants) = 64 THEN (SELECT max(tenant) FROM tenants) ELSE '' END
+        INTO boxes, p_until FROM due;
+    END IF;
     IF p_until = '' AND p_after = '' OR lap = 2 AND (p_until = '' OR p_until >= p_after COLLATE "C") THEN
       p_until := NULL;
     END IF;
