@@ -425,9 +425,38 @@ struct LongQueueTests {
     }
   }
 
+  @Test("Interactive mail in a mailbox that two tenants share has its own tenant's turn, whoever's bulk waits there")
+  func sharedMailbox() async throws {
+    try await MailerHarness.run(mailers: 0) { harness in
+      try Self.fill(harness.database, mails: 2000)
+      try harness.database.createTenant("third")
+      try harness.database.execute(
+        """
+        UPDATE send_jobs SET class = 0 WHERE mailbox <> 'box999';
+        SELECT emailmcp.repair_wakes();
+        BEGIN;
+        SELECT set_config('emailmcp.tenant_id', 'third', true);
+        INSERT INTO send_jobs (tenant_id, user_id, id, created_at, mailbox, class, run_at, payload)
+        VALUES ('third', 'eve', gen_random_uuid(), now(), 'box999', 0, clock_timestamp(), 'x');
+        SELECT emailmcp.wake_mailboxes(ARRAY['box999'], ARRAY[clock_timestamp()]);
+        COMMIT;
+        """)
+      try Self.claimOne(harness, times: 3)
+      #expect(try Self.isClaimed("third", harness))
+      // And after a turn of the mailbox, as it is looked at again.
+      try Self.giveBack(harness)
+      try Self.claimOne(harness, times: 4)
+      #expect(try Self.isClaimed("third", harness))
+    }
+  }
+
   private static func claimOne(_ harness: MailerHarness, times: Int) throws {
     let claim = "SELECT FROM emailmcp.claim_jobs('w', 1, interval '15 s', 0.001, 0, 1000000);"
     try harness.database.execute(String(repeating: claim, count: times))
+  }
+
+  private static func isClaimed(_ tenant: String, _ harness: MailerHarness) throws -> Bool {
+    try harness.value("SELECT bool_or(lease_until IS NOT NULL) FROM send_jobs WHERE tenant_id = '\(tenant)'") == "t"
   }
 
   @Test("Behind others' interactive mail a lapsed lease has its tenant's turn, of a mailbox too that never waited")

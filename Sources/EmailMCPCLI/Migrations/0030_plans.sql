@@ -114,7 +114,7 @@ BEGIN
 END $$;
 
 -- When a mailbox next has something to do, and for which tenant, by what its queue holds now. Scope queue: its jobs may be
--- two tenants'.
+-- two tenants'; whose interactive mail is due goes first, and has his tenant's turn.
 CREATE OR REPLACE FUNCTION emailmcp.next_turn(
   p_google_sub text, p_not_before timestamptz, OUT wake timestamptz, OUT urgent timestamptz, OUT tenant text)
 LANGUAGE plpgsql STABLE SECURITY DEFINER
@@ -122,13 +122,17 @@ SET search_path = public, pg_temp
 AS $$
 DECLARE
   outer_scope text := coalesce(current_setting('emailmcp.scope', true), '');
+  urgent_tenant text;
 BEGIN
   PERFORM set_config('emailmcp.scope', 'queue', true);
   SELECT greatest(s.run_at, p_not_before), s.tenant_id INTO wake, tenant FROM send_jobs s
     WHERE s.mailbox = p_google_sub COLLATE "C" ORDER BY s.run_at LIMIT 1;
-  SELECT greatest(s.run_at, p_not_before) INTO urgent FROM send_jobs s
+  SELECT greatest(s.run_at, p_not_before), s.tenant_id INTO urgent, urgent_tenant FROM send_jobs s
     WHERE s.mailbox = p_google_sub COLLATE "POSIX" AND s.class IN (0, 2) AND s.lease_until IS NULL
     ORDER BY s.run_at LIMIT 1;
+  IF urgent <= greatest(p_not_before, clock_timestamp()) THEN
+    tenant := urgent_tenant;
+  END IF;
   PERFORM set_config('emailmcp.scope', outer_scope, true);
 END $$;
 
@@ -151,6 +155,8 @@ BEGIN
         urgent_at = CASE WHEN excluded.urgent_at IS NULL THEN m.urgent_at
           ELSE least(m.urgent_at, greatest(excluded.urgent_at, m.next_free_at, m.in_flight_until)) END,
         wake_tenant = CASE
+          WHEN excluded.urgent_at <= clock_timestamp() AND (m.urgent_at IS NULL
+            OR m.urgent_at > greatest(excluded.urgent_at, m.next_free_at, m.in_flight_until)) THEN excluded.wake_tenant
           WHEN m.wake_at <= greatest(excluded.wake_at, m.next_free_at, m.in_flight_until) THEN m.wake_tenant
           ELSE excluded.wake_tenant END,
         waiting = true
