@@ -1,8 +1,10 @@
 import CivilTime
 import EventLoop
 import PostgresClient
+import ServiceContracts
 import TestSupport
 import Testing
+import WireCodec
 
 @testable import MailerService
 
@@ -30,7 +32,8 @@ struct DatabaseConformanceTests {
   /// The first step after which the two are not alike.
   private static func difference(seed: UInt64, flaw: Flaw? = nil) async throws -> String? {
     nonisolated(unsafe) var difference: String?
-    try await MailerHarness.run(mailers: 0, users: (0..<DatabasePair.mailboxes).map { "user\($0)" }) { harness in
+    let users = (0..<DatabasePair.mailboxes).map { "user\($0)" }
+    try await MailerHarness.run(mailers: 0, dailyRecipients: DatabasePair.dayLimit, users: users) { harness in
       try await harness.withStore { store in
         let pair = DatabasePair(harness, store, seed: seed, flaw: flaw)
         difference = try await pair.run(steps: 120)
@@ -43,6 +46,7 @@ struct DatabaseConformanceTests {
 /// Takes each step in both databases. Time passes in both at once: in Postgres all times of the queue are moved back.
 private final class DatabasePair {
   static let mailboxes = 3
+  static let dayLimit = 14
   /// No end of a lease, nor of a pause, comes within 5 s of a moment at which it is looked at: time enough for all steps
   /// of a tick, since the real ones take some.
   private static let tick: Duration = .seconds(10)
@@ -62,7 +66,7 @@ private final class DatabasePair {
   init(_ harness: MailerHarness, _ store: MailStore, seed: UInt64, flaw: Flaw?) {
     (self.harness, self.store) = (harness, store)
     random = SeededRandom(seed: seed)
-    model = SimulatedDatabase(mailboxes: Self.mailboxes, flaw: flaw)
+    model = SimulatedDatabase(mailboxes: Self.mailboxes, flaw: flaw, dayLimit: Self.dayLimit)
   }
 
   func run(steps: Int) async throws -> String? {
@@ -79,11 +83,12 @@ private final class DatabasePair {
   }
 
   private func step() async throws -> (what: String, expected: String, actual: String) {
-    let choice = random.pick(12)
+    let choice = random.pick(13)
     stepsSinceTick += 1
     if choice == 0 || stepsSinceTick > Self.stepsOfATick { return try await pass() }
     if choice <= 3 || mails.isEmpty { return try await accept() }
     if choice <= 5 { return try await claim() }
+    if choice == 12 { return try await free() }
     // A mail in some worker's hands, more often than not, and its epoch, or the one before.
     let open = mails.indices.filter { model.jobs[$0] != nil }
     let id = open.isEmpty || random.chance(0.1) ? random.pick(mails.count) : open[random.pick(open.count)]
@@ -120,13 +125,23 @@ private final class DatabasePair {
     let policy: SendAttempt.AmbiguityPolicy = random.chance(0.5) ? .retry : .hold
     // A key is one user's.
     let key = random.chance(0.5) ? mailbox * 2 + random.pick(2) : nil
-    let mail = SimulatedMail(id: mails.count, mailbox: mailbox, policy: policy, isAwaited: true, key: key)
-    let (atOnce, withPayload) = (random.chance(0.6), policy == .retry || random.chance(0.5))
+    let delay: Duration? = random.chance(0.2) ? Self.pause + Self.tick * random.pick(2) : nil
+    let mail = SimulatedMail(
+      id: mails.count, mailbox: mailbox, policy: policy, isAwaited: true, key: key, isBulk: random.chance(0.3),
+      recipients: random.chance(0.3) ? 6 : 1, sendAt: delay.map { now + $0.wholeNanoseconds })
+    let atOnce = !mail.isBulk && random.chance(0.6)
+    let withPayload = policy == .retry || delay != nil || random.chance(0.5)
     let time = Timestamp(milliseconds: Timestamp.now().milliseconds)
     let mailKey = MailKey(
       tenantID: "acme", userID: "user\(mailbox)", id: UUIDv7(at: time, random: (1, UInt64(mail.id))))
     var acceptance = try harness.acceptance(of: mailKey, policy: policy)
-    acceptance.isAwaited = true
+    acceptance.message = try OutgoingMessage(
+      MessageDraft(
+        MailerHarness.mail {
+          $0.to = (0..<mail.recipients).map { number in Mailer.Address { $0.email = "bob\(number)@example.com" } }
+          $0.sendAt = delay.map { ProtobufTimestamp(.now() + $0) }
+        }), now: .now())
+    (acceptance.isAwaited, acceptance.isBulk) = (true, mail.isBulk)
     acceptance.idempotency = Self.idempotency(key)
     acceptance.worker = atOnce ? "w" : nil
     if !withPayload { acceptance.payload = nil }
@@ -140,16 +155,23 @@ private final class DatabasePair {
   }
 
   private func claim() async throws -> (String, String, String) {
-    let lost = model.claimLost(limit: 100, now: now)
-    let expected = (lost + model.claim(limit: Self.mailboxes, lapsed: true, now: now)).map {
-      "\($0.id) epoch \($0.job.epoch) attempts \($0.job.attempts) \($0.job.ambiguousTries) intent \($0.job.intent) \($0.job.policy)"
+    func line(_ id: Int, _ epoch: Int64, _ tries: (Int, Int), _ intent: Bool, _ looks: Bool) -> String {
+      "\(id) epoch \(epoch) attempts \(tries) intent \(intent) looks \(looks)"
     }
+    func lines(_ claimed: [SimulatedDatabase.Claimed], look: Bool) -> [String] {
+      claimed.map {
+        line($0.id, $0.job.epoch, ($0.job.attempts, $0.job.ambiguousTries), $0.job.intent, look && $0.job.isParked)
+      }
+    }
+    // What is lost looks for no account: nothing will be sent.
+    var expected = lines(model.claimLost(limit: 100, now: now), look: false)
+    expected += lines(model.claim(limit: Self.mailboxes, lapsed: true, now: now), look: true)
     var leased = try await store.claimLost(worker: "w", limit: 100)
     leased += try await store.claim(worker: "w", limit: Self.mailboxes, lapsed: true)
     let actual = leased.map { claimed in
-      let id = keys.firstIndex { $0.id == claimed.key.id } ?? -1
-      return
-        "\(id) epoch \(claimed.epoch) attempts \(claimed.attempts) \(claimed.ambiguousTries) intent \(claimed.hasIntent) \(claimed.policy)"
+      line(
+        keys.firstIndex { $0.id == claimed.key.id } ?? -1, claimed.epoch, (claimed.attempts, claimed.ambiguousTries),
+        claimed.hasIntent, claimed.looksForAccount)
     }
     return ("claim", "\(expected.sorted())", "\(actual.sorted())")
   }
@@ -197,17 +219,41 @@ private final class DatabasePair {
 
   private func requeue(_ id: Int, _ leased: MailStore.Leased) async throws -> (String, String, String) {
     let delay = random.chance(0.5) ? Self.pause : .zero
-    let pausesMailbox = delay > .zero && random.chance(0.5)
-    let (attempts, wasSent) = (random.pick(3), random.chance(0.3))
+    let reason: SendAttempt.Requeue.Reason = [.notSent, .notSent, .ambiguous, .reauthRequired][random.pick(4)]
+    let pausesMailbox = delay > .zero && reason != .reauthRequired && random.chance(0.5)
+    let attempts = random.pick(3)
     let runAt = now + delay.wholeNanoseconds
     let expected = model.requeue(
-      id, leased.epoch, runAt: runAt, attempts: attempts, freeAt: pausesMailbox ? runAt : nil, wasSent: wasSent)
+      id, leased.epoch, runAt: runAt, attempts: attempts, freeAt: pausesMailbox ? runAt : nil,
+      wasSent: reason == .ambiguous, parks: reason == .reauthRequired, now: now)
     let requeue = SendAttempt.Requeue(
-      reason: wasSent ? .ambiguous : .notSent, at: .now() + delay, isFailure: true, pausesMailbox: pausesMailbox)
+      reason: reason, at: .now() + delay, isFailure: true, pausesMailbox: pausesMailbox)
     let actual = try await store.requeue(
       requeue, of: leased.key, epoch: leased.epoch, googleSub: leased.googleSub, attempts: attempts,
       payload: .whole([1]))
-    return ("requeue \(id) \(leased.epoch) \(delay) \(pausesMailbox)", "\(expected)", "\(actual)")
+    return ("requeue \(id) \(leased.epoch) \(reason) \(delay) \(pausesMailbox)", "\(expected)", "\(actual)")
+  }
+
+  /// The account is back, or one mail is to look whether it is.
+  private func free() async throws -> (String, String, String) {
+    let mailbox = random.pick(Self.mailboxes)
+    let connected = random.chance(0.3)
+    if connected || random.chance(0.5) {
+      let expected = model.lookAgain(connected: connected, now: now)
+      return ("look again \(connected)", "\(expected)", "\(try await store.lookAgain(connected: connected))")
+    }
+    let expected = model.unpark(mailbox, now: now)
+    let before: Timestamp = try await store.pool.query("SELECT clock_timestamp()").only()[0]
+    let actual = try await store.unpark(UserKey(tenantID: "acme", userID: "user\(mailbox)"))
+    // In which order mail goes that is freed at once is nobody's promise; here it is that of their ids.
+    try await store.pool.query(
+      """
+      UPDATE send_jobs s SET run_at = $1 + f.number * interval '1 us'
+      FROM (SELECT id, row_number() OVER (ORDER BY id) AS number FROM send_jobs
+        WHERE user_id = $2 AND run_at >= $1 AND run_at <= clock_timestamp()) AS f
+      WHERE s.id = f.id
+      """, [.timestamp(before), .text("user\(mailbox)")], tenant: "acme")
+    return ("unpark \(mailbox)", "\(expected)", "\(actual)")
   }
 
   private static func idempotency(_ key: Int?) -> MailStore.Idempotency? {
@@ -225,7 +271,10 @@ private final class DatabasePair {
       let status = model.log[id].map { "\($0)" } ?? "none"
       guard let job = model.jobs[id] else { return "\(id) \(status)" }
       let isLive = job.leaseUntil.map { $0 > now } ?? false
-      return "\(id) \(status) \(job.epoch) \(isLive) \(job.intent) \(job.attempts) \(job.ambiguousTries)"
+      return """
+        \(id) \(status) \(job.epoch) \(isLive) \(job.intent) \(job.attempts) \(job.ambiguousTries) \(job.runAt <= now) \
+        \(job.isParked)
+        """
     }
     let busy = model.mailboxes.indices.compactMap { box -> String? in
       let mailbox = model.mailboxes[box]
@@ -239,7 +288,8 @@ private final class DatabasePair {
     let lines = try await store.pool.query(
       """
       SELECT l.status || coalesce(' ' || s.epoch || ' ' || coalesce(s.lease_until > clock_timestamp(), false) || ' '
-          || s.intent || ' ' || s.attempts || ' ' || s.ambiguous_tries, '')
+          || s.intent || ' ' || s.attempts || ' ' || s.ambiguous_tries || ' ' || (s.run_at <= clock_timestamp()) || ' '
+          || (s.parked IS NOT DISTINCT FROM 'reauth_required'), '')
         FROM email_logs l LEFT JOIN send_jobs s USING (tenant_id, user_id, id) ORDER BY l.id
       """, tenant: "acme"
     ).enumerated().map { "\($0) \(try $1.column(0, as: String.self))" }

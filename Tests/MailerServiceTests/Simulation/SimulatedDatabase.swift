@@ -6,7 +6,7 @@ import EventLoop
 /// server's own clock, which may jump.
 struct SimulatedDatabase {
   enum Status: Int {
-    case queued, sending, success, failed, unknown, cancelled
+    case scheduled, queued, sending, success, failed, unknown, cancelled
 
     var isFinal: Bool { rawValue >= Self.success.rawValue }
   }
@@ -17,6 +17,10 @@ struct SimulatedDatabase {
     var attempts = 0
     var ambiguousTries = 0
     var policy: SendAttempt.AmbiguityPolicy
+    var isBulk: Bool
+    var recipients: Int
+    /// Waits for the user's account, or is the one that looks whether it is back.
+    var isParked = false
     var epoch: Int64
     var leaseUntil: Int64?
     var intent = false
@@ -26,17 +30,23 @@ struct SimulatedDatabase {
     var inFlight: Int?
     var inFlightUntil: Int64 = 0
     var nextFree: Int64 = 0
+    /// Recipients of its day.
+    var used = 0
   }
 
   static let lease = Lease.duration.wholeNanoseconds
+  /// When a day has room again, which no simulation reaches.
+  static let nextDay: Int64 = .max / 2
 
   let flaw: Flaw?
+  let dayLimit: Int
   var jobs: [Int: Job] = [:]
   var log: [Int: Status] = [:]
   var keys: [Int: Int] = [:]
   var mailboxes: [Mailbox]
 
-  init(mailboxes count: Int, flaw: Flaw?) {
+  init(mailboxes count: Int, flaw: Flaw?, dayLimit: Int = .max) {
+    self.dayLimit = dayLimit
     mailboxes = Array(repeating: Mailbox(), count: count)
     self.flaw = flaw
   }
@@ -45,23 +55,29 @@ struct SimulatedDatabase {
 
   mutating func accept(_ mail: SimulatedMail, atOnce: Bool, withPayload: Bool, now: Int64) -> MailStore.Accepted {
     let box = mailboxes[mail.mailbox]
-    let isWaiting = jobs.contains { $0.value.mailbox == mail.mailbox && isDue($0.value, now) }
-    let isMine = atOnce && box.nextFree <= now && box.inFlightUntil <= now && !isWaiting
+    // Bulk mail is no hindrance, unless its worker died with it.
+    let isWaiting = jobs.values.contains {
+      $0.mailbox == mail.mailbox && isDue($0, now) && (!$0.isBulk || $0.leaseUntil != nil)
+    }
+    let isMine =
+      atOnce && mail.sendAt == nil && box.nextFree <= now && box.inFlightUntil <= now && !isWaiting
+      && mail.recipients <= room(mail.mailbox)
     guard isMine || withPayload else { return .busy }
     if let key = mail.key, flaw != .keyIsForgotten {
       guard keys[key] == nil else {
         // The mailbox was taken for it, and is given back.
-        if isMine { hold(mail.mailbox, mail.id, now) }
-        release(mail.mailbox, mail.id)
+        if isMine { hold(mail.mailbox, mail.id, mail.recipients, now) }
+        release(mail.mailbox, mail.id, refund: mail.recipients)
         return .duplicate
       }
       keys[key] = mail.id
     }
-    log[mail.id] = isMine ? .sending : .queued
+    log[mail.id] = isMine ? .sending : mail.sendAt == nil ? .queued : .scheduled
     jobs[mail.id] = Job(
-      mailbox: mail.mailbox, runAt: now, policy: mail.policy, epoch: isMine ? 1 : 0,
-      leaseUntil: isMine ? now + Self.lease : nil, intent: isMine && flaw != .noIntent)
-    if isMine { hold(mail.mailbox, mail.id, now) }
+      mailbox: mail.mailbox, runAt: mail.sendAt ?? now, policy: mail.policy, isBulk: mail.isBulk,
+      recipients: mail.recipients, epoch: isMine ? 1 : 0, leaseUntil: isMine ? now + Self.lease : nil,
+      intent: isMine && flaw != .noIntent)
+    if isMine { hold(mail.mailbox, mail.id, mail.recipients, now) }
     return isMine ? .sending(epoch: 1) : .queued
   }
 
@@ -83,14 +99,36 @@ struct SimulatedDatabase {
       // A total order: a dictionary has none of its own.
       guard
         let (id, first) = due.min(by: { a, b in
-          (a.value.leaseUntil == nil ? 1 : 0, a.value.runAt, a.key)
-            < (b.value.leaseUntil == nil ? 1 : 0, b.value.runAt, b.key)
+          (rank(a.value), a.value.runAt, a.key) < (rank(b.value), b.value.runAt, b.key)
         })
       else { continue }
-      hold(mailbox, id, now)
+      let room = room(mailbox)
+      guard first.leaseUntil != nil || first.recipients <= room else {
+        putOff(mailbox, room, now)
+        continue
+      }
+      // Those of a lapsed lease are counted already.
+      hold(mailbox, id, first.leaseUntil == nil ? first.recipients : 0, now)
       claimed.append(lease(id, first, now))
     }
     return claimed
+  }
+
+  /// What goes first of a mailbox: lapsed leases, then interactive mail, then bulk.
+  private func rank(_ job: Job) -> Int { job.leaseUntil != nil ? 0 : job.isBulk ? 2 : 1 }
+
+  private func room(_ mailbox: Int) -> Int { dayLimit - mailboxes[mailbox].used }
+
+  /// `emailmcp.put_off`: what is too large for today waits by itself, and all of the mailbox when nothing is left of it.
+  private mutating func putOff(_ mailbox: Int, _ room: Int, _ now: Int64) {
+    guard room > 0 else {
+      mailboxes[mailbox].nextFree = Self.nextDay
+      return
+    }
+    for (id, job) in jobs
+    where job.mailbox == mailbox && job.leaseUntil == nil && job.runAt <= now && job.recipients > room {
+      jobs[id]?.runAt = Self.nextDay
+    }
   }
 
   /// `emailmcp.claim_lost`.
@@ -124,13 +162,15 @@ struct SimulatedDatabase {
     return until <= now && job.intent && job.policy == .hold
   }
 
-  private mutating func hold(_ mailbox: Int, _ id: Int, _ now: Int64) {
+  private mutating func hold(_ mailbox: Int, _ id: Int, _ recipients: Int, _ now: Int64) {
+    mailboxes[mailbox].used += recipients
     mailboxes[mailbox].inFlight = id
     mailboxes[mailbox].inFlightUntil = now + Self.lease
   }
 
-  private mutating func release(_ mailbox: Int, _ id: Int, freeAt: Int64 = 0) {
+  private mutating func release(_ mailbox: Int, _ id: Int, freeAt: Int64 = 0, refund: Int = 0) {
     guard mailboxes[mailbox].inFlight == id else { return }
+    mailboxes[mailbox].used = max(0, mailboxes[mailbox].used - refund)
     mailboxes[mailbox].inFlight = nil
     mailboxes[mailbox].inFlightUntil = 0
     mailboxes[mailbox].nextFree = max(mailboxes[mailbox].nextFree, freeAt)
@@ -177,7 +217,9 @@ struct SimulatedDatabase {
       guard mine(id, epoch) != nil else { return false }
       log[id] = status
     }
-    if let job = jobs.removeValue(forKey: id) { release(job.mailbox, id) }
+    if let job = jobs.removeValue(forKey: id) {
+      release(job.mailbox, id, refund: status == .failed ? job.recipients : 0)
+    }
     return true
   }
 
@@ -188,10 +230,13 @@ struct SimulatedDatabase {
     return true
   }
 
+  /// - Parameter parks: its account must be connected again, and other mail that is due waits for that too.
   mutating func requeue(
-    _ id: Int, _ epoch: Int64, runAt: Int64, attempts: Int, freeAt: Int64?, wasSent: Bool
+    _ id: Int, _ epoch: Int64, runAt: Int64, attempts: Int, freeAt: Int64?, wasSent: Bool, parks: Bool = false,
+    now: Int64 = 0
   ) -> Bool {
     guard var job = mine(id, epoch) else { return false }
+    job.isParked = parks || job.isParked && !job.intent && freeAt == nil
     if job.intent, wasSent, flaw != .failedAfterUnknown { job.ambiguousTries += 1 }
     job.leaseUntil = nil
     job.intent = false
@@ -199,8 +244,40 @@ struct SimulatedDatabase {
     job.attempts = attempts
     jobs[id] = job
     log[id] = .queued
-    release(job.mailbox, id, freeAt: freeAt ?? 0)
+    if parks {
+      for (other, waiting) in jobs
+      where other != id && waiting.mailbox == job.mailbox && waiting.leaseUntil == nil && waiting.runAt <= now {
+        jobs[other]?.runAt = .max
+        jobs[other]?.isParked = true
+      }
+    }
+    release(job.mailbox, id, freeAt: freeAt ?? 0, refund: wasSent ? 0 : job.recipients)
     return true
+  }
+
+  /// `emailmcp.unpark_jobs`; a mailbox is one user's.
+  mutating func unpark(_ mailbox: Int, now: Int64) -> Int {
+    let waiting = jobs.filter { $0.value.mailbox == mailbox && $0.value.isParked && $0.value.leaseUntil == nil }
+    for id in waiting.keys {
+      jobs[id]?.runAt = now
+      jobs[id]?.isParked = false
+    }
+    return waiting.count
+  }
+
+  /// `emailmcp.parked_users` and `look_again`: of users whose account is connected, or of whose mails none looks.
+  mutating func lookAgain(connected: Bool, now: Int64) -> Int {
+    var users = 0
+    for mailbox in mailboxes.indices {
+      let parked = jobs.filter { $0.value.mailbox == mailbox && $0.value.isParked }
+      guard let looksAt = parked.map(\.value.runAt).min(), connected || looksAt == .max else { continue }
+      users += 1
+      let first = parked.filter { $0.value.leaseUntil == nil }.min { a, b in
+        (a.value.runAt, a.key) < (b.value.runAt, b.key)
+      }
+      if let first { jobs[first.key]?.runAt = now }
+    }
+    return users
   }
 
   mutating func cancel(_ id: Int, now: Int64) -> Bool {
@@ -220,4 +297,7 @@ struct SimulatedMail {
   var isAwaited: Bool
   /// Two requests of one key are copies of one another.
   var key: Int?
+  var isBulk = false
+  var recipients = 1
+  var sendAt: Int64?
 }
