@@ -32,7 +32,8 @@ enum Migrations {
     migration(27, "webhook_administration", PackageResources._027_webhook_administration_sql),
     migration(28, "ambiguous_tries", PackageResources._028_ambiguous_tries_sql),
     migration(29, "shared_turns", PackageResources._029_shared_turns_sql),
-    migration(30, "plans", PackageResources._030_plans_sql),
+    migration(30, "webhook_changes", PackageResources._030_webhook_changes_sql),
+    migration(31, "plans", PackageResources._031_plans_sql),
   ]
 
   private static func migration(_ version: Int, _ name: String, _ sql: [UInt8]) -> Migration {
