@@ -13,8 +13,6 @@ struct FrameGuards {
   var invalidFrames: TokenBucket
   /// Wire bytes of the field section in progress.
   var blockBytes = 0
-  /// When a field section began that goes on in CONTINUATION frames, until the last of them begins.
-  var blockStarted: UInt64?
   /// When the peer's SETTINGS became due to be waited for; nil once they came.
   var handshakeStarted: UInt64?
   /// When our SETTINGS left; nil once acknowledged.
@@ -40,7 +38,6 @@ struct FrameGuards {
   func overdue(_ configuration: HTTP2Configuration, now: UInt64) -> HTTP2Limit? {
     if let start = handshakeStarted, now &- start > configuration.handshakeTimeout { return .handshakeTimeout }
     if let start = settingsSent, now &- start > configuration.settingsTimeout { return .settingsTimeout }
-    if let start = blockStarted, now &- start > configuration.headerTimeout { return .headerTimeout }
     return nil
   }
 }

@@ -9,14 +9,12 @@ extension HTTP2Session {
     switch nghttp2_frame_type(rawValue: UInt32(header.type)) {
     case NGHTTP2_HEADERS:
       guards.blockBytes = header.length
-      guards.blockStarted = header.flags & UInt8(NGHTTP2_FLAG_END_HEADERS.rawValue) == 0 ? now : nil
       if role == .server, header.stream_id & 1 == 1, guards.opened.wasSkipped(header.stream_id) {
         fire(.skippedStreamID)
       }
       checkFinished(header.stream_id)
     case NGHTTP2_CONTINUATION:
       guards.blockBytes += header.length
-      if header.flags & UInt8(NGHTTP2_FLAG_END_HEADERS.rawValue) != 0 { guards.blockStarted = nil }
     case NGHTTP2_DATA:
       checkFinished(header.stream_id)
       return 0

@@ -146,8 +146,8 @@ package final class HTTP2Session {
     limitPending()
   }
 
-  /// A section whose last frame has begun, and does not end. One that is refused or passed over, which nghttp2 never
-  /// calls complete, has no stream or soon none.
+  /// A section that does not end. One that is refused or passed over has no stream or soon none: nghttp2 tells neither of
+  /// its CONTINUATION frames nor of its end, and whoever leaves it unfinished can do nothing more on the connection.
   private func overdueBlock() -> HTTP2Limit? {
     let isOverdue = live.contains { stream in
       stream.blockStarted.map { now &- $0 > configuration.headerTimeout } ?? false

@@ -346,9 +346,10 @@ struct HostilePeerTests {
   @Test("A field section that does not end in time")
   func headerTimeout() throws {
     let peer = try RawPeer()
-    peer.now = 1_000
     try peer.send(RawFrame.headers(1, endHeaders: false))
-    peer.server.check(now: 10_000_002_000)
+    peer.server.check(now: peer.now + 10_000_000_000)
+    #expect(peer.server.terminatedBy == nil)
+    peer.server.check(now: peer.now + 10_000_000_001)
     #expect(peer.server.terminatedBy == .headerTimeout)
   }
 
@@ -370,19 +371,25 @@ struct HostilePeerTests {
     #expect(peer.server.terminatedBy == .headerTimeout)
   }
 
-  @Test("Sections that are complete, refused or passed over leave no clock behind")
-  func noClockLeft() throws {
+  /// Where they went on in CONTINUATION frames, the connection was ended for them with all that was in flight.
+  @Test("Sections that are complete, refused or passed over leave no clock behind", arguments: [false, true])
+  func noClockLeft(hasContinuation: Bool) throws {
+    func section(_ stream: UInt32, _ block: [UInt8], endStream: Bool = true) -> [UInt8] {
+      guard hasContinuation else { return RawFrame.headers(stream, block, endStream: endStream) }
+      return RawFrame.headers(stream, Array(block.dropLast()), endStream: endStream, endHeaders: false)
+        + RawFrame.frame(9, 4, stream: stream, Array(block.suffix(1)))
+    }
     var configuration = HTTP2Configuration()
     configuration.maxHeaderFields = 4
     let peer = try RawPeer(configuration)
-    try peer.send(RawFrame.headers(1, RawFrame.post, endStream: false))
-    try peer.send(RawFrame.headers(3, RawFrame.post, endStream: false))
-    try peer.send(RawFrame.headers(3, [0x00, 0x01, 0x78, 0x01, 0x0a]))  // malformed trailers
-    try peer.send(RawFrame.headers(5, RawFrame.get + [0x00, 0x01, 0x78, 0x01, 0x79]))  // a field too many
+    try peer.send(section(1, RawFrame.post, endStream: false))
+    try peer.send(section(3, RawFrame.post, endStream: false))
+    try peer.send(section(3, [0x00, 0x01, 0x78, 0x01, 0x0a]))  // malformed trailers
+    try peer.send(section(5, RawFrame.get + [0x00, 0x01, 0x78, 0x01, 0x79]))  // a field too many
     peer.server.beginShutdown(now: peer.now)
     peer.server.check(now: 2_000_000_000)
     try peer.send(RawFrame.settings)  // has the last GOAWAY sent
-    try peer.send(RawFrame.headers(7))  // above the last one that is taken: passed over
+    try peer.send(section(7, RawFrame.get))  // above the last one that is taken: passed over
     #expect(peer.frames.filter { $0.type == 7 }.count == 2)
     #expect(peer.limits == [.headerListSize])
     #expect(peer.requests == [1, 3])
