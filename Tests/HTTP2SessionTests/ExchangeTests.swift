@@ -133,6 +133,19 @@ struct ExchangeTests {
     #expect(pair.clientLog.contains("response 1 [:status=204] end"))
   }
 
+  @Test("Of interim responses seven pass before the final one; an eighth ends the stream", arguments: [7, 8])
+  func interimFlood(count: Int) throws {
+    let pair = SessionPair()
+    pair.onRequest = { server, stream, _ in
+      for _ in 0..<count { server.submitInformational(stream, response("103")) }
+      server.submitResponse(stream, response(), endStream: true)
+    }
+    _ = try #require(pair.client.submitRequest(request(), endStream: true, owner: nil))
+    try pair.pump()
+    #expect(pair.clientLog.contains { $0.hasPrefix("response 1") } == (count == 7))
+    #expect(pair.clientLog.last == (count == 7 ? "closed 1 NO_ERROR" : "closed 1 ENHANCE_YOUR_CALM"))
+  }
+
   @Test("A receiver that does not consume stops its sender at the window, and consuming starts it again")
   func flowControl() throws {
     var configuration = HTTP2Configuration()
@@ -175,11 +188,18 @@ struct ExchangeTests {
     var configuration = HTTP2Configuration()
     configuration.initialStreamWindow = 1000
     let pair = SessionPair(server: configuration)
+    pair.consumes = false
     try pair.pump()
     let stream = try #require(pair.client.submitRequest(request(), endStream: false, owner: nil))
     pair.client.write(stream, [UInt8](repeating: 7, count: 5000))
-    pair.client.notifyWhenPending(stream, below: 2000)
+    pair.client.notifyWhenPending(stream, below: 4001)
     try pair.pump()
+    #expect(stream.pendingBytes == 4000)
+    #expect(pair.clientLog.filter { $0 == "drained 1" }.count == 1)
+    pair.consumes = true
+    pair.server.consume(try #require(pair.serverStreams[1]), 1000)
+    try pair.pump()
+    #expect(stream.pendingBytes == 0)
     #expect(pair.clientLog.filter { $0 == "drained 1" }.count == 1)
   }
 

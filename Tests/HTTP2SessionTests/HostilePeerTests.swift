@@ -206,6 +206,55 @@ struct HostilePeerTests {
     #expect(result.sent == 21)
   }
 
+  @Test("HEADERS and DATA that leave earn a PING each, and DATA two WINDOW_UPDATEs")
+  func earned() throws {
+    var configuration = withBurst(\.pings, 2)
+    configuration.windowUpdates = HTTP2Rate(burst: 2, perSecond: 1)
+    let peer = try RawPeer(configuration)
+    let ping = RawFrame.frame(6, 0, stream: 0, [UInt8](repeating: 0, count: 8))
+    let update = RawFrame.frame(8, 0, stream: 0, [0, 0, 0, 1])
+    try peer.send(ping + ping + update + update + RawFrame.headers(1))
+    let stream = try #require(peer.server.streams.first)
+    peer.server.submitResponse(stream, response(), endStream: false)
+    peer.server.write(stream, [1] as [UInt8])
+    peer.server.end(stream)
+    try peer.send([])  // has the answer leave
+    try peer.send(ping + ping + update + update)
+    #expect(peer.limits.isEmpty)
+    try peer.send(ping)
+    #expect(peer.limits == [.pings])
+  }
+
+  @Test("Answers that pile up unsent end the connection above their number", arguments: [10, 11])
+  func outboundQueue(count: Int) throws {
+    var configuration = HTTP2Configuration()
+    configuration.maxOutboundQueue = 10
+    let peer = try RawPeer(configuration)
+    let ping = RawFrame.frame(6, 0, stream: 0, [UInt8](repeating: 0, count: 8))
+    try peer.send((0..<count).flatMap { _ in ping })
+    #expect(peer.limits == (count == 10 ? [] : [.outboundQueue]))
+  }
+
+  @Test("Sections that are too large are faults that make us reset streams too")
+  func tooLargeSections() throws {
+    let peer = try RawPeer(withBurst(\.provokedResets, 20))
+    let section = RawFrame.get + (0..<97).flatMap { _ in [0x00, 0x01, 0x78, 0x01, 0x79] as [UInt8] }
+    for number in 0..<20 as Range<UInt32> { try peer.send(RawFrame.headers(number * 2 + 1, section)) }
+    #expect(peer.server.terminatedBy == nil)
+    try peer.send(RawFrame.headers(41, section))
+    #expect(peer.server.terminatedBy == .provokedResets)
+  }
+
+  @Test("A field section of the largest size passes, with 32 bytes a field; one byte more does not", arguments: [0, 1])
+  func sectionSize(excess: Int) throws {
+    var configuration = HTTP2Configuration()
+    configuration.maxHeaderListSize = request().sectionSize - excess
+    let pair = SessionPair(server: configuration)
+    _ = try #require(pair.client.submitRequest(request(), endStream: true, owner: nil))
+    try pair.pump()
+    #expect(pair.serverStreams.isEmpty == (excess == 1))
+  }
+
   @Test("A bucket refills with time, and frames that we send earn PINGs")
   func refill() {
     var bucket = TokenBucket(HTTP2Rate(burst: 2, perSecond: 10), now: 0)
@@ -287,6 +336,20 @@ struct HostilePeerTests {
     #expect(window.wasSkipped(9) && !window.wasSkipped(7))
     window.open(5001)
     #expect(!window.wasSkipped(7) && window.wasSkipped(4999))
+  }
+
+  @Test("A stream is not finished because another one was that had its place in the window")
+  func sharedPlaces() {
+    var window = OpenedStreamWindow()
+    window.open(1)
+    window.finish(1)
+    #expect(window.isFinished(1))
+    for id in stride(from: 3, through: 1025, by: 2) as StrideThrough<Int32> { window.open(id) }
+    #expect(!window.isFinished(1025))
+    window.finish(1025)
+    window.open(1101)
+    window.open(2101)
+    #expect(window.wasSkipped(2049) && !window.isFinished(2049))
   }
 
   @Test("HEADERS on a stream that the peer has reset end the connection; PRIORITY without a stream does too")
