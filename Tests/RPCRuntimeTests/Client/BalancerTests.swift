@@ -59,6 +59,12 @@ struct PickFirstTests {
       if case .backOff(_, let delay) = balancer.failed(2, random: 1).last { last = delay }
     }
     #expect(last == .seconds(144))
+    // A connection ends the row of failures.
+    _ = balancer.backoffElapsed(0, isWanted: true)
+    _ = balancer.connected(1)
+    _ = balancer.lost(1, isWanted: true)
+    _ = balancer.failed(1, random: 0.5)
+    #expect(balancer.failed(2, random: 0.5) == [.resolve, .backOff(0, .seconds(1))])
   }
 
   /// Each round made it `connecting`, and calls waited for attempts that failed.
@@ -168,6 +174,10 @@ struct ConnectToAllTests {
     #expect(balancer.backoffElapsed(1, isWanted: false) == [.connect(1, address(1))])
     // Others serve, and this one has failed before: the addresses are not doubted again.
     #expect(balancer.failed(1, random: 0.5) == [.backOff(1, .milliseconds(1600))])
+    _ = balancer.backoffElapsed(1, isWanted: false)
+    _ = balancer.connected(1)
+    _ = balancer.lost(1, isWanted: false)
+    #expect(balancer.failed(1, random: 0.5) == [.resolve, .backOff(1, .seconds(1))])
   }
 
   @Test("It fails when all have failed, also while they try again, until one is ready")
@@ -183,6 +193,10 @@ struct ConnectToAllTests {
     #expect(balancer.state == .ready)
     #expect(balancer.lost(1, isWanted: false) == [.resolve, .connect(1, address(1))])
     #expect(balancer.state == .connecting)
+    _ = balancer.failed(1, random: 0.5)
+    #expect(balancer.state == .failing)
+    _ = balancer.goIdle()
+    #expect(balancer.state == .idle)
   }
 
   @Test("Added addresses are connected to without a call; those that are gone take no more calls")
@@ -216,6 +230,8 @@ struct ConnectToAllTests {
     var least = Picker(policy: .leastRequest(choices: 3), turn: 0)
     var draws = [0, 1, 2]
     #expect(least.next(of: 3, load: { [5, 2, 4][$0] }, random: { _ in draws.removeFirst() }) == 1)
+    draws = [0, 1, 2]
+    #expect(least.next(of: 3, load: { [5, 4, 2][$0] }, random: { _ in draws.removeFirst() }) == 2)
     #expect(LoadBalancingPolicy.leastRequest(choices: 1) == .leastRequest(choices: 2))
     #expect(LoadBalancingPolicy.leastRequest(choices: 11) == .leastRequest(choices: 10))
   }

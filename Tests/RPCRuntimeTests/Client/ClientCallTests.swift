@@ -86,6 +86,24 @@ struct ClientCallTests {
     }
   }
 
+  @Test("A response that ends inside a message is INTERNAL, whatever its status says")
+  func cutResponse() async throws {
+    try await onLoop { reactor in
+      let server = try ScriptedServer(on: reactor) { peer, stream in
+        peer.begin(stream, with: Note("whole"))
+        peer.session.write(stream, [0, 0, 0, 0, 9, 1])
+        peer.end(stream)
+      }
+      let channel = RPCChannel(to: try ChannelTarget("ipv4:\(server.address)"), on: reactor)
+      let error = await failure { _ = try await channel.call(Notes.echo, Note("")) }
+      #expect(error?.code == .internal)
+      let streamed = await failure { for try await _ in try channel.call(Notes.count, Note("")).responses {} }
+      #expect(streamed?.code == .internal)
+      channel.close()
+      server.stop()
+    }
+  }
+
   @Test("A reset by the server when the time is up is DEADLINE_EXCEEDED, whoever was first to see it")
   func cancelledByTime() async throws {
     try await withPair {

@@ -120,10 +120,57 @@ struct HealthValueTests {
     #expect(!detector.isEjected(1))
   }
 
+  @Test("An ejection is no longer than the longest; a good interval makes the next one shorter")
+  func ejectionBounds() {
+    var configuration = OutlierDetection()
+    configuration.maxEjectionTime = .seconds(40)
+    var detector = OutlierDetector(configuration, now: start)
+    var now = start
+    func fail(_ count: Int) { for _ in 0..<count { _ = detector.record(1, failed: true, of: 3, now: now) } }
+    /// Ejects the server and says how long, in seconds, to the interval.
+    func ejection() -> Int {
+      fail(5)
+      let before = now
+      while detector.isEjected(1) {
+        now = now + .seconds(10)
+        _ = detector.evaluate([1, 2, 3], now: now)
+      }
+      return Int((now - before) / .seconds(1))
+    }
+    #expect(ejection() == 30)
+    #expect(ejection() == 40)
+    for _ in 0..<2 {
+      now = now + .seconds(10)
+      _ = detector.evaluate([1, 2, 3], now: now)
+    }
+    #expect(ejection() == 30)
+    // What ejected it once does not count again.
+    fail(4)
+    #expect(!detector.isEjected(1))
+  }
+
+  @Test("Each interval is judged by its own calls, and a server that is gone is forgotten")
+  func intervals() {
+    var configuration = OutlierDetection()
+    configuration.consecutiveFailures = nil
+    var detector = OutlierDetector(configuration, now: start)
+    for id in 1...5 { for _ in 0..<100 { _ = detector.record(id, failed: false, of: 5, now: start) } }
+    #expect(detector.evaluate(Array(1...5), now: start + .seconds(10)) == .init())
+    for id in 1...5 { for _ in 0..<99 { _ = detector.record(id, failed: id == 1, of: 5, now: start) } }
+    #expect(detector.evaluate(Array(1...5), now: start + .seconds(20)) == .init())
+    for id in 1...5 { for _ in 0..<100 { _ = detector.record(id, failed: id == 1, of: 5, now: start) } }
+    #expect(detector.evaluate(Array(1...5), now: start + .seconds(30)) == .init(ejected: [1], hasChanged: true))
+    #expect(detector.evaluate(Array(2...5), now: start + .seconds(40)) == .init(hasChanged: true))
+    #expect(!detector.isEjected(1))
+  }
+
   @Test("A success rate far below the mean ejects; few hosts or few calls do not count")
   func successRate() {
     func ejected(hosts: Int, calls: Int) -> Bool {
-      var detector = OutlierDetector(OutlierDetection(), now: start)
+      var configuration = OutlierDetection()
+      // So that the one of four could be far enough from their mean.
+      configuration.successRateDeviations = 1.5
+      var detector = OutlierDetector(configuration, now: start)
       for id in 1...hosts {
         for call in 0..<calls {
           _ = detector.record(id, failed: id == 1 && call % 2 == 0, of: hosts, now: start)

@@ -2,6 +2,7 @@ import EventLoop
 import HTTP2Session
 import Synchronization
 import Testing
+import WireCodec
 
 @testable import RPCRuntime
 
@@ -104,6 +105,31 @@ struct RetryTests {
       let error = await failure { _ = try await responses.next() }
       #expect(error?.code == .unavailable)
       #expect(attempts.value == 4)
+    }
+  }
+
+  @Test("Requests are sent again while all are kept, and not when they are a byte too many", arguments: [0, 1])
+  func replayLimit(excess: Int) async throws {
+    let message = Note("", data: [UInt8](repeating: 1, count: 100))
+    var configuration = configuration(.retry(fast))
+    configuration.replayBytes = 2 * (5 + message.wireBytes().count) - excess
+    let attempts = Tally()
+    try await withPair(channel: configuration) {
+      $0.handle(Notes.join) { requests, _ in
+        for try await _ in requests {}
+        attempts.add(1)
+        if attempts.value == 1 { throw RPCError(.unavailable, "again") }
+        return Note("")
+      }
+    } _: { channel, _ in
+      let call = try channel.call(Notes.join)
+      for _ in 0..<2 {
+        try await call.write(message)
+        try await channel.reactor.wait { call.call.stream != nil }
+      }
+      let error = await failure { _ = try await call.finish() }
+      #expect(error?.code == (excess == 0 ? nil : .unavailable))
+      #expect(attempts.value == 2 - excess)
     }
   }
 

@@ -86,6 +86,16 @@ struct RetryValueTests {
     var state = RetryState()
     #expect(
       state.next(after: .unavailable, .none, timeLeft: nil, policy: policy, throttle: &throttle, random: 0.5) == nil)
+    var generous = RetryThrottle(maxTokens: 2, ratio: 100)
+    generous.failed()
+    generous.succeeded()
+    #expect(generous.tokensLeft == 2)
+    // Also what is never repeated costs, where the server wants no more; and nothing else does.
+    for pushback in [Pushback.stop, .none] {
+      #expect(
+        state.next(after: .internal, pushback, timeLeft: nil, policy: policy, throttle: &generous, random: 0.5) == nil)
+    }
+    #expect(generous.tokensLeft == 1)
   }
 
   @Test("A hedge goes after the delay, or at once after a failure that is not final; the first answer counts")

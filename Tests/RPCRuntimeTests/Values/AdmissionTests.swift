@@ -57,6 +57,9 @@ struct AdmissionTests {
     #expect((0..<9).map { _ in arrive(isMeasured: false) } == Array(repeating: .run, count: 8) + [.shed])
     admission.ended(isMeasured: false, latency: nil, now: at(0))
     #expect(arrive() == .shed)
+    var full = Admission(policy(calls: 2, queued: 1))
+    let verdicts = [false, false, true].map { full.arrived(isMeasured: $0) }
+    #expect(verdicts == [.run, .run, .queue])
   }
 
   /// Feeds one second of windows with the same latency, all places taken.
@@ -102,6 +105,17 @@ struct AdmissionTests {
     feed(&limit, from: 0, latency: .milliseconds(10), running: 49)
     feed(&limit, from: 1000, latency: .seconds(1), running: 49)
     #expect(limit.limit == 100)
+  }
+
+  @Test("A window is judged by ten calls at least, and none takes more than a tenth of the limit")
+  func windows() {
+    var limit = makeLimit(initial: 100)
+    for call in 0..<9 { limit.ended(latency: .milliseconds(10), running: 49, now: at(call * 100)) }
+    #expect(limit.usual == nil)
+    limit.ended(latency: .milliseconds(10), running: 49, now: at(900))
+    #expect(limit.usual != nil)
+    for call in 0..<10 { limit.ended(latency: .seconds(100), running: 100, now: at(1000 + call * 20)) }
+    #expect(limit.limit == 92)
   }
 
   /// A server with 8 workers' worth of capacity and offered twice of what it can do: what the simulation of a queue shows.
