@@ -1,3 +1,4 @@
+import CivilTime
 import EventLoop
 import Foundation
 import HTTPSClient
@@ -21,8 +22,9 @@ import Testing
   func throttling() async throws {
     let server = try CannedServer { _, number in
       switch number {
-      case 1: (400, #"{"__type":"ThrottlingException","message":"slow down"}"#)
+      case 1: (400, #"{"__type":"ThrottlingException:http://internal.amazon.com/","message":"slow down"}"#)
       case 2: (503, "")
+      case 3: (429, "")
       default: (200, Self.secret)
       }
     }
@@ -31,8 +33,24 @@ import Testing
       let got = try await vault.get(Self.owner)
       #expect(got?.refreshToken == SecretBytes("r"))
     }
-    #expect(server.requests.count == 3)
+    #expect(server.requests.count == 4)
     #expect(server.requests.allSatisfy { $0.head.contains("secretsmanager.GetSecretValue") })
+  }
+
+  @Test("all attempts of a write carry one token, so that a repetition changes nothing")
+  func writeToken() async throws {
+    let server = try CannedServer { request, _ in
+      request.head.contains("CreateSecret") ? (400, #"{"__type":"ResourceExistsException"}"#) : (200, Self.secret)
+    }
+    defer { server.stop() }
+    try await withAWS(["AWS_ENDPOINT_URL": server.url]) { vault in
+      _ = try await vault.put(UserSecret(refreshToken: SecretBytes("r")), for: Self.owner)
+    }
+    let tokens = try server.requests.map(\.body).filter { $0.contains("ClientRequestToken") }.map {
+      try JSONValue(parsing: Array($0.utf8))["ClientRequestToken"]?.stringValue
+    }
+    #expect(tokens.count == 2)
+    #expect(Set(tokens).count == 1)
   }
 
   @Test("a refusal of our rights is not repeated and is called \"denied\"")
@@ -111,6 +129,41 @@ import Testing
     environment["AWS_CONTAINER_CREDENTIALS_FULL_URI"] = server.url + "/c"
     try await withAWS(environment) { vault in _ = try await vault.get(Self.owner) }
     #expect(server.requests.map(\.path) == ["/c", "/", "/c", "/"])
+  }
+
+  @Test("credentials are renewed minutes before their end, and serve until it where that fails")
+  func renewal() async throws {
+    let soon = (Timestamp.now() + .seconds(200)).rfc3339()
+    let server = try CannedServer { request, number in
+      guard request.path == "/c" else { return (200, Self.secret) }
+      return number > 1 ? (500, "") : (200, Self.credentials.replacing("2099-01-01T00:00:00Z", with: soon))
+    }
+    defer { server.stop() }
+    var environment = Self.noKeys
+    environment["AWS_ENDPOINT_URL"] = server.url
+    environment["AWS_CONTAINER_CREDENTIALS_FULL_URI"] = server.url + "/c"
+    try await withAWS(environment) { vault in
+      for _ in 0..<2 { _ = try await vault.get(Self.owner) }
+    }
+    #expect(server.requests.map(\.path) == ["/c", "/", "/c", "/"])
+  }
+
+  @Test("a container's token is read from its file, where there is one")
+  func containerTokenFile() async throws {
+    let file = FileManager.default.temporaryDirectory.appendingPathComponent("token-\(UUID().uuidString)")
+    try "file-token\n".write(to: file, atomically: true, encoding: .utf8)
+    defer { try? FileManager.default.removeItem(at: file) }
+    let server = try CannedServer { request, _ in
+      request.path == "/c" ? (200, Self.credentials) : (200, Self.secret)
+    }
+    defer { server.stop() }
+    var environment = Self.noKeys
+    environment["AWS_ENDPOINT_URL"] = server.url
+    environment["AWS_CONTAINER_CREDENTIALS_FULL_URI"] = server.url + "/c"
+    environment["AWS_CONTAINER_AUTHORIZATION_TOKEN"] = "token"
+    environment["AWS_CONTAINER_AUTHORIZATION_TOKEN_FILE"] = file.path
+    try await withAWS(environment) { vault in _ = try await vault.get(Self.owner) }
+    #expect(server.requests.first?.head.lowercased().contains("authorization: file-token") == true)
   }
 
   @Test(

@@ -103,7 +103,12 @@ import Testing
       try make(["AWS_CONTAINER_CREDENTIALS_RELATIVE_URI": "/v2/x?a"]).container?.url
         == AWSEndpoint("http://169.254.170.2/v2/x?a", linkLocal: true))
     #expect(throws: VaultError.self) { try make(["AWS_ACCESS_KEY_ID": "x"]) }
-    #expect(throws: VaultError.self) { try make(["AWS_ENDPOINT_URL": "http://secretsmanager.example.com"]) }
+    for url in [
+      "http://secretsmanager.example.com", "http://169.254.169.254", "http://[fe80::1]", "https://user@host",
+      "https:///",
+    ] {
+      #expect(throws: VaultError.self, "\(url)") { try make(["AWS_ENDPOINT_URL": url]) }
+    }
     #expect(throws: VaultError.self) { try make(["AWS_REGION": "a/b"]) }
     #expect(throws: VaultError.self) { try AWSSettings { _ in nil } }
   }
@@ -119,6 +124,7 @@ import Testing
     let xml = "<R><Credentials><AccessKeyId>AK</AccessKeyId><SessionToken>x/y==</SessionToken></Credentials></R>"
     #expect(AWSCredentialChain.element("AccessKeyId", xml) == "AK")
     #expect(AWSCredentialChain.element("SecretAccessKey", xml) == nil)
+    #expect(AWSCredentialChain.element("AccessKeyId", "<AccessKeyId>a&amp;b</AccessKeyId>") == nil)
     #expect(throws: VaultError.self) { try AWSCredentialChain.parse(Array(#"{"Code":"Failed"}"#.utf8)) }
   }
 

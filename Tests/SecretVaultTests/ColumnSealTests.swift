@@ -23,7 +23,9 @@ import Testing
     let sealed = try seal.seal(SecretBytes("secret"), for: place)
     // Cut inside the key's id, the id reads as another key's.
     for count in 0..<sealed.count where count != 3 {
-      #expect(throws: SealError.malformed) { try seal.open(Array(sealed.prefix(count)), for: place) }
+      var cut = Array(sealed.prefix(count))
+      #expect(throws: SealError.malformed) { try seal.open(cut, for: place) }
+      #expect(throws: SealError.malformed) { try seal.openInPlace(&cut, for: place) }
     }
     for index in sealed.indices {
       var changed = sealed
