@@ -185,6 +185,19 @@ struct AuthorizerTests {
     await #expect(throws: OAuthFailure.invalidIDToken) { try await complete(world, state) }
   }
 
+  @Test(
+    "Google's clock may be off ours by a minute",
+    arguments: [("exp", -59, true), ("exp", -60, false), ("iat", 60, true), ("iat", 61, false)])
+  func leeway(claim: String, offset: Int64, isGood: Bool) async throws {
+    let (state, query) = try await start(world)
+    try answer(world, query, claims: [claim: .number(JSONNumber(world.now.seconds + offset))])
+    if isGood {
+      _ = try await complete(world, state)
+    } else {
+      await #expect(throws: OAuthFailure.invalidIDToken) { try await complete(world, state) }
+    }
+  }
+
   @Test("Without the permission to send nothing is stored")
   func untickedScope() async throws {
     let (state, query) = try await start(world)
@@ -269,6 +282,17 @@ struct AuthorizerTests {
     _ = try await seal(world, state)
     await #expect(throws: OAuthFailure.invalidState) { try await seal(world, state, code: "attackers-code") }
     await #expect(throws: OAuthFailure.invalidState) { try await seal(world, FlowState.random().text) }
+  }
+
+  @Test("Of two returns at the same time one is taken, and the other one's page gets no handle")
+  func sealsOneOfTwo() async throws {
+    let world = try ownCallback()
+    let (state, _) = try await start(world)
+    world.flows.beforeAttach = {
+      world.flows.beforeAttach = {}
+      _ = try await seal(world, state)
+    }
+    await #expect(throws: OAuthFailure.invalidState) { try await seal(world, state, code: "late-code") }
   }
 
   @Test(

@@ -17,6 +17,7 @@ struct DomainTests {
       ("https://user@host/", false), ("ftp://host/", false), ("https://", false), ("https:///x", false),
       ("https://host:99999/", false), ("https://host/#f", false), ("https://ho st/", false), ("host/x", false),
       ("http://[::1", false), ("http://128.0.0.1/", false), ("http://127.1/", false),
+      ("http://127.0.0.256/", false), ("http://127.evil.example.com/", false),
     ])
   func endpoints(text: String, isGood: Bool) {
     #expect((EndpointURL(text) != nil) == isGood)
@@ -116,6 +117,11 @@ struct DomainTests {
     #expect(word(cache.lookup("a", now: start + .seconds(20_001))) == "key", "old keys serve while Google is away")
     cache.fetched(nil, maxAge: nil, now: start + .seconds(106_400))
     #expect(word(cache.lookup("a", now: start + .seconds(106_401))) == "unknown", "but not for ever")
+    for (told, kept) in [(1, 300), (300, 300), (86_400, 86_400), (600_000, 86_400)] as [(Int64, Int64)] {
+      cache.fetched(set, maxAge: .seconds(told), now: start)
+      #expect(word(cache.lookup("a", now: start + .seconds(kept - 1))) == "key")
+      #expect(word(cache.lookup("a", now: start + .seconds(kept))) == "fetch")
+    }
     #expect(KeyCache.maxAge("public, max-age=19845, must-revalidate") == .seconds(19_845))
     #expect(KeyCache.maxAge("no-store") == nil)
     #expect(KeyCache.maxAge("max-age=-1") == nil)

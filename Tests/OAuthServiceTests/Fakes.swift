@@ -158,6 +158,8 @@ final class FakeFlows: FlowStore {
   unowned var world: World!
   var redirects: [String: Set<String>] = ["default": ["https://crm.example.com/done?x=1"]]
   var rows: [[UInt8]: (tenant: String, flow: StoredFlow)] = [:]
+  /// Run before a code is attached.
+  var beforeAttach: () async throws -> Void = {}
 
   func isRegistered(redirectURL: String, tenant: String) async throws -> Bool {
     redirects[tenant]?.contains { $0.utf8.elementsEqual(redirectURL.utf8) } ?? false
@@ -178,6 +180,7 @@ final class FakeFlows: FlowStore {
   func attach(
     sealedCode: [UInt8], handleHash: [UInt8], until: Timestamp, to state: FlowState, tenant: String
   ) async throws -> Bool {
+    try await beforeAttach()
     guard let row = rows[state.hash], row.tenant == tenant, row.flow.sealedCode == nil else { return false }
     let flow = row.flow
     rows[state.hash] = (
@@ -201,8 +204,13 @@ final class FakeAccounts: AccountStore {
   var rows: [UserKey: Account] = [:]
   var leaseOwners: [UserKey: String] = [:]
   var audit: [String] = []
+  /// How often a row was looked at.
+  var looks = 0
 
-  func find(_ user: UserKey) async throws -> Account? { rows[user] }
+  func find(_ user: UserKey) async throws -> Account? {
+    looks += 1
+    return rows[user]
+  }
 
   func connect(_ user: UserKey, _ connection: NewConnection) async throws {
     let old = rows[user]

@@ -77,6 +77,8 @@ struct TokenKeeperTests {
         #expect(isFresh)
       }
       #expect(world.google.refreshed.count == 1)
+      // Each looks once for itself; then they wait together.
+      #expect(world.accounts.looks < 1100)
     }
   }
 
@@ -127,6 +129,42 @@ struct TokenKeeperTests {
       try await expect(SecretBytes("access-1"), of: world.user, from: keeper, TokenDemand())
       #expect(world.accounts.rows[world.user]?.status == .active)
       #expect(world.accounts.rows[world.user]?.grantVersion == 2)
+    }
+  }
+
+  @Test("A grant is not called dead when another process has written a newer secret meanwhile")
+  func supersededSecret() async throws {
+    try await onLoop { world, keeper, _ in
+      world.now = world.now + .seconds(4000)
+      world.google.answers = [.dead(reason: "invalid_grant"), grant()]
+      world.google.duringRequest = {
+        world.vault.grants[world.user] = StoredGrant(refreshToken: SecretBytes("refresh-2"), googleSub: "sub-1")
+      }
+      try await expect(SecretBytes("access-2"), of: world.user, from: keeper, TokenDemand())
+      #expect(world.google.refreshed == ["refresh-1", "refresh-2"])
+    }
+  }
+
+  @Test("A refresh that comes back without the scope to send asks for consent again")
+  func lostScope() async throws {
+    try await onLoop { world, keeper, _ in
+      world.now = world.now + .seconds(4000)
+      world.google.answers = [grant(scopes: ["openid", "email"])]
+      await #expect(throws: OAuthFailure.reauthRequired) { try await keeper.accessToken(of: world.user, TokenDemand()) }
+      #expect(world.accounts.rows[world.user]?.reauthReason == "insufficient_scope")
+    }
+  }
+
+  @Test("A row that moves under every refresh is given up after a few")
+  func movingRow() async throws {
+    try await onLoop { world, keeper, _ in
+      world.now = world.now + .seconds(4000)
+      world.google.answers = (0..<20).map { _ in grant() }
+      world.google.duringRequest = { world.accounts.rows[world.user]?.tokenVersion += 1 }
+      await #expect(throws: OAuthFailure.googleUnavailable) {
+        try await keeper.accessToken(of: world.user, TokenDemand())
+      }
+      #expect(world.google.refreshed.count == 6)
     }
   }
 
