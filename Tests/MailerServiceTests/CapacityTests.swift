@@ -99,6 +99,14 @@ struct CapacityTests {
     #expect(capacity.minuteLimit == 60 && capacity.minuteLeft == given.left)
   }
 
+  @Test("While the share is cut nothing goes early, and what goes is further apart")
+  func cutShare() {
+    let capacity = MailboxCapacity(.init(credit: 10, dayLimit: 2000, share: 0.5), Self.terms)
+    #expect(capacity.minuteLimit == 60 && capacity.minuteLeft == 30)
+    #expect(capacity.soonest(mails: 1, recipients: 1) == .zero)
+    #expect(capacity.soonest(mails: 2, recipients: 2) == .seconds(2))
+  }
+
   @Test("The forecast: limits while it is young, its own pace when it was busy all the while, else nothing")
   func forecast() {
     let rested = MailboxCapacity(.init(credit: 0, dayLimit: 2000), Self.terms)
@@ -119,6 +127,7 @@ struct CapacityTests {
     let days = forecast(.init(mails: 1200, recipients: 1200), full)
     #expect(days.earliest == .seconds(2 * 86_400) && days.expected == .seconds(3 * 86_400))
     #expect(forecast(.init(mails: 1, recipients: 1), full).earliest == .seconds(7200))
+    #expect(full.nextSend == .seconds(7200))
   }
 
   @Test("A connected user sees what his mails have used, and his queue")

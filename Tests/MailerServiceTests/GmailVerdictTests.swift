@@ -81,7 +81,9 @@ struct GmailVerdictTests {
     guard case .refused(let soon) = Self.verdict(429, retryAfter: "7"),
       case .refused(let never) = Self.verdict(429, retryAfter: "999999999999"),
       case .refused(let bad) = Self.verdict(429, retryAfter: "soon"),
-      case .refused(let dated) = Self.verdict(429, retryAfter: "Mon, 23 Nov 2026 01:02:03 GMT")
+      case .refused(let dated) = Self.verdict(429, retryAfter: "Mon, 23 Nov 2026 01:02:03 GMT"),
+      case .refused(let far) = Self.verdict(429, retryAfter: "Mon, 23 Nov 2099 01:02:03 GMT"),
+      case .refused(let negative) = Self.verdict(429, retryAfter: "-7")
     else {
       Issue.record("not refusals")
       return
@@ -90,6 +92,8 @@ struct GmailVerdictTests {
     #expect(never.retryAt == Self.now + .seconds(48 * 3600))
     #expect(bad.retryAt == nil)
     #expect(dated.retryAt == Timestamp(rfc3339: "2026-11-23T01:02:03Z"))
+    #expect(far.retryAt == Self.now + .seconds(48 * 3600))
+    #expect(negative.retryAt == nil)
   }
 
   @Test(

@@ -31,6 +31,8 @@ struct LogTests {
       } while !request.cursor.isEmpty
       #expect(listed == Array(sent.reversed()))
       #expect(cursors.count == 3)
+      let all = try await harness.call(Mailer.listMessages, Mailer.ListMessagesRequest { $0.limit = 7 })
+      #expect(all.messages.count == 7 && all.nextCursor.isEmpty)
       let stolen = Mailer.ListMessagesRequest { $0.cursor = cursors[0] }
       let refusals = [
         await harness.reason { _ = try await harness.call(Mailer.listMessages, stolen, user: "bea") },
@@ -152,6 +154,37 @@ struct LogTests {
       timer.cancel()
       #expect(record.id == key.id.description && record.status == .cancelled)
       call.cancel()
+    }
+  }
+
+  @Test("A watch by ids tells of those mails alone, and takes a thousand of them")
+  func watchByID() async throws {
+    try await MailerHarness.run { harness in
+      let later = ProtobufTimestamp(.now() + .seconds(3600))
+      let watched = try await harness.send { $0.sendAt = later }
+      let other = try await harness.send { $0.sendAt = later }
+      let unknown = [String](repeating: "00000000-0000-7000-8000-000000000000", count: MessageWatches.mostIDs - 1)
+      let call = try harness.stream(
+        Mailer.watchMessages, Mailer.WatchMessagesRequest { $0.ids = [watched.id] + unknown })
+      var events = call.makeAsyncIterator()
+      guard case .started = try await events.next()?.event else {
+        Issue.record("the first event is not the start")
+        return
+      }
+      for id in [other.id, watched.id] {
+        _ = try await harness.call(Mailer.cancelMessage, Mailer.CancelMessageRequest { $0.id = id })
+      }
+      let timer = harness.reactor.schedule(after: .seconds(10)) { call.cancel() }
+      guard case .message(let record)? = try await events.next()?.event else {
+        Issue.record("nothing is told")
+        return
+      }
+      timer.cancel()
+      #expect(record.id == watched.id && record.status == .cancelled)
+      call.cancel()
+      let many = try harness.stream(
+        Mailer.watchMessages, Mailer.WatchMessagesRequest { $0.ids = [watched.id, other.id] + unknown })
+      #expect(await harness.reason { for try await _ in many {} } == "invalid_request")
     }
   }
 

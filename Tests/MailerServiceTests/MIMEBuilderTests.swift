@@ -236,6 +236,36 @@ struct EncodingTests {
     #expect(UUIDv7("g" + first.description.dropFirst()) == nil)
   }
 
+  @Test(
+    "What a server on the way might change never stands bare: white space at an end, a dot or From at a beginning",
+    arguments: [
+      "end \nx", "end\t\nx", "end\t", ".", "x\n.hidden", "From me", "x\nFrom me", "é\t\n.x\nFrom é",
+      String(repeating: "a", count: 77), String(repeating: "a.", count: 60) + "é",
+    ])
+  func fragileLines(text: String) {
+    let body = BodyText(text)
+    var bytes: [UInt8] = []
+    body.append(to: &bytes)
+    #expect(body.encoding != .sevenBit)
+    for line in String(decoding: bytes, as: UTF8.self).split(separator: "\r\n") {
+      #expect(line.utf8.count <= 76 && line.last != " " && line.last != "\t")
+      #expect(!line.hasPrefix(".") && !line.hasPrefix("From "))
+    }
+  }
+
+  @Test("No header is folded before its first word, which some software takes for an empty field")
+  func firstWord() {
+    let word = String(repeating: "w", count: 100)
+    var writer = HeaderWriter()
+    writer.field("X-A", words: [word, "b"])
+    #expect(String(decoding: writer.bytes, as: UTF8.self) == "X-A: \(word)\r\n b\r\n")
+  }
+
+  @Test("An encoded-word has nothing bare that a phrase may not have (RFC 2047 section 5)")
+  func encodedWord() {
+    #expect(EncodedWord.words("é, and some more text.") == ["=?utf-8?q?=C3=A9=2C_and_some_more_text=2E?="])
+  }
+
   @Test("Both base64 alphabets agree with Foundation's at every length")
   func base64() {
     let piece = MailBase64.pieceBytes

@@ -173,12 +173,28 @@ struct OutgoingMessageTests {
         == ["attachments[0].content_id"])
   }
 
+  private func letters(_ count: Int) -> String { String(repeating: "a", count: count) }
+
+  @Test("A header's value has 1 to 8192 bytes, and a thread's id 1 to 64")
+  func lengths() {
+    #expect(Self.violations { $0.headers = [.init(name: "X-A", value: letters(8192))] }.isEmpty)
+    #expect(Self.violations { $0.headers = [.init(name: "X-A", value: letters(8193))] } == ["headers.X-A"])
+    #expect(Self.violations { $0.headers = [.init(name: "X-A", value: " ")] } == ["headers.X-A"])
+    #expect(Self.violations { $0.threadID = letters(64) }.isEmpty)
+    for id in [letters(65), ""] { #expect(Self.violations { $0.threadID = id } == ["thread_id"]) }
+  }
+
   @Test("Thread and list headers are held to their own grammar")
   func structuredHeaders() {
     #expect(Self.violations { $0.headers = [.init(name: "References", value: "<a@b> <c@d>")] }.isEmpty)
     #expect(Self.violations { $0.headers = [.init(name: "In-Reply-To", value: "a@b")] } == ["headers.In-Reply-To"])
     #expect(Self.violations { $0.headers = [.init(name: "List-Unsubscribe", value: "<https://x.example/u>")] }.isEmpty)
     #expect(Self.violations { $0.headers = [.init(name: "List-Id", value: "é")] } == ["headers.List-Id"])
+    // A word cannot be folded, and an encoded-word has no place there.
+    #expect(Self.violations { $0.headers = [.init(name: "List-Id", value: letters(900))] }.isEmpty)
+    for value in [letters(901), "=?utf-8?q?x?="] {
+      #expect(Self.violations { $0.headers = [.init(name: "List-Id", value: value)] } == ["headers.List-Id"])
+    }
     let twice = MessageDraft.Pair(name: "List-Id", value: "x")
     #expect(Self.violations { $0.headers = [twice, twice] } == ["headers"])
   }
@@ -223,5 +239,9 @@ struct OutgoingMessageTests {
     #expect(
       Self.violations { $0.attachments = [.init(filename: "m.eml", contentType: "message/rfc822")] }
         == ["attachments[0].content_type"])
+    #expect(
+      Self.violations {
+        $0.attachments = [.init(filename: "a", contentID: "logo"), .init(filename: "b", contentID: "<logo>")]
+      } == ["attachments[1].content_id"])
   }
 }

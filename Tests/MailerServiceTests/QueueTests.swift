@@ -441,6 +441,21 @@ struct QueueTests {
     }
   }
 
+  @Test("A mail leaves from the account that it was accepted for, or not at all")
+  func otherAccount() async throws {
+    try await MailerHarness.run { harness in
+      let mail = try await harness.send { $0.sendAt = ProtobufTimestamp(.now() + .seconds(3600)) }
+      // No token of the first account is in memory any more.
+      await harness.stopMailer()
+      harness.oauth.sub = { "other-\($0)" }
+      try await harness.startMailer()
+      try harness.makeDue()
+      #expect(try await harness.eventually { try await harness.get(mail.id).status == .failed })
+      #expect(try await harness.get(mail.id).error?.code == "from_not_allowed")
+      #expect(harness.gmail.requests.isEmpty)
+    }
+  }
+
   @Test("However often a mail goes back to the queue, its log stays small: its beginning and what was last")
   func longTimeline() async throws {
     try await MailerHarness.run { harness in
@@ -486,6 +501,23 @@ struct QueueTests {
       harness.gmail.release()
       try await drain.value
       #expect(try await send.value.status == .success)
+    }
+  }
+
+  @Test("A mail that a drain meets before its request goes back to the queue")
+  func drainBeforeSending() async throws {
+    try await MailerHarness.run { harness in
+      _ = try await harness.send { $0.sendAt = ProtobufTimestamp(.now() + .seconds(3600)) }
+      // One without a token in memory, which takes a while.
+      await harness.stopMailer()
+      harness.oauth.delay = .seconds(1)
+      try await harness.startMailer()
+      try harness.makeDue()
+      #expect(
+        try await harness.eventually { try harness.value("SELECT lease_owner FROM send_jobs") != nil })
+      await harness.stopMailer()
+      #expect(try harness.value("SELECT status FROM email_logs") == "queued")
+      #expect(harness.gmail.requests.isEmpty)
     }
   }
 
@@ -565,6 +597,28 @@ struct QueueTests {
       #expect(again.replayed && again.id == accepted.id && again.status == .queued)
       harness.gmail.script = { _, _ in .success }
       harness.gmail.release()
+    }
+  }
+
+  @Test("Whoever waited in vain was told that the mail is kept, and so does its key answer, whatever becomes of it")
+  func keyAfterPatience() async throws {
+    try await MailerHarness.run { harness in
+      harness.gmail.script = { _, _ in .held }
+      func keyed(_ request: inout Mailer.SendMessageRequest) {
+        request.idempotencyKey = "k"
+        request.wait = ProtobufDuration(.milliseconds(300))
+      }
+      let first = try await harness.send { keyed(&$0) }
+      #expect(first.status == .sending)
+      func repeated() async throws {
+        let again = try await harness.send { keyed(&$0) }
+        #expect(again.replayed && again.id == first.id && again.status == .queued)
+        #expect(again.messageID == nil && again.threadID == nil && again.sentAt == nil && again.error == nil)
+      }
+      try await repeated()
+      harness.gmail.release()
+      #expect(try await harness.eventually { try await harness.get(first.id).status == .success })
+      try await repeated()
     }
   }
 
@@ -671,12 +725,17 @@ struct QueueTests {
     }
   }
 
-  @Test("While nobody can give a token, mail is accepted and waits")
+  @Test("While nobody can give a token, mail is accepted and waits, unless the account is known to be of no use")
   func oauthAway() async throws {
     try await MailerHarness.run { harness in
       harness.oauth.answer = .away
       let response = try await harness.send { $0.wait = ProtobufDuration(.milliseconds(100)) }
       #expect(response.status == .queued)
+      for (status, reason) in [("reauth_required", "reauth_required"), ("disconnected", "not_connected")] {
+        try harness.database.execute("UPDATE user_email_accounts SET status = '\(status)'")
+        #expect(await harness.reason { _ = try await harness.send() } == reason)
+      }
+      #expect(await harness.reason { _ = try await harness.send(user: "nobody") } == "not_connected")
     }
   }
 }

@@ -51,6 +51,19 @@ struct SendingTests {
     }
   }
 
+  @Test("Those who want a token at the same time ask for it once")
+  func sharedToken() async throws {
+    try await MailerHarness.run { harness in
+      harness.oauth.delay = .milliseconds(200)
+      let sends = (0..<3).map { _ in harness.reactor.spawn { try await harness.send() } }
+      for send in sends {
+        let response = try await send.value
+        #expect(response.status == .success)
+      }
+      #expect(harness.oauth.calls.count == 1)
+    }
+  }
+
   @Test(
     "A refusal is the mail's end and says why",
     arguments: [
