@@ -1,5 +1,6 @@
 import CivilTime
 import Foundation
+import HTTPTypes
 import ServiceContracts
 import TLSSession
 import Testing
@@ -97,6 +98,8 @@ struct AccessTests {
     #expect(await site.send("POST", "/v1/users/u1/messages", "{}", key: token).code == "missing_scope")
     #expect(await site.send("POST", "/v1/users/u1/tokens", "{}", key: token).code == "api_key_required")
     #expect(await site.send("GET", "/v1/reports/summary", key: token).status == 403)
+    let start = #"{"user_id":"u2","redirect_url":"https://crm.example/done"}"#
+    #expect(await site.send("POST", "/v1/oauth/authorize", start, key: token).status == 404)
     // It dies with its key.
     let key = site.key
     await site.change { $0.keys[key.id] = EdgeSite.stored(key, Set(Scope.allCases), isRevoked: true) }
@@ -129,6 +132,8 @@ struct AccessTests {
     #expect(UserToken(text, keys: keys, now: now) == token)
     #expect(UserToken(text, keys: keys, now: now + .seconds(10)) == nil)
     #expect(UserToken(text, keys: Keyring(generating: "a"), now: now) == nil)
+    let rotated = try Keyring(parsing: Keyring(generating: "b").revealedText + "," + keys.revealedText)
+    #expect(UserToken(text, keys: rotated, now: now) == token)
     for index in text.indices {
       var forged = text
       forged.replaceSubrange(index...index, with: text[index] == "A" ? "B" : "A")
@@ -298,6 +303,29 @@ struct AccessTests {
     now = 5_000_000_000
     _ = try await cached.key("k")
     #expect(memory.questions == 2)
+  }
+
+  @Test("What was said of one tenant's origin is not said to another")
+  func cachedOrigins() async throws {
+    let memory = MemoryStore()
+    memory.origins["https://crm.example"] = "acme"
+    let cached = CachingEdgeStore(memory, background: { _ in }) { 0 }
+    for tenant in ["acme", "other", nil] {
+      #expect(try await cached.allowsOrigin("https://crm.example", tenant: tenant) == (tenant != "other"))
+    }
+  }
+
+  @Test("Users are told apart by their bytes, not by what Unicode takes for equal")
+  func userBytes() throws {
+    let users = try ["\u{E9}", "e\u{301}"].map { try #require(UserID($0)) }
+    #expect(users[0] != users[1] && Set(users).count == 2)
+  }
+
+  @Test("A refusal's time is whole seconds, rounded up")
+  func refusal() {
+    let problem = RequestLimiter.refusal("key", Rate(count: 5, per: .seconds(1)), 1_000_000_001)
+    #expect(problem.status == 429 && problem.retryAfter == 2)
+    #expect(problem.headers[.rateLimit] == "\"key\";r=0;t=2")
   }
 
   @Test("A key's use is written at most once a minute, and no request waits for it")

@@ -81,6 +81,8 @@ struct RouteTests {
     let tag = try #require(first.headers["etag"])
     let again = await site.send("GET", "/v1/users/u/profile", headers: ["If-None-Match": "\"x\", W/\(tag)"])
     #expect(again.status == 304 && again.body.isEmpty && again.headers["etag"] == tag)
+    #expect(await site.send("GET", "/v1/users/u/profile", headers: ["If-None-Match": "*"]).status == 304)
+    #expect(first.headers["cache-control"] == "private, no-cache")
     #expect(await site.send("GET", "/v1/users/v/profile", headers: ["If-None-Match": tag]).status == 200)
     #expect(await site.send("DELETE", "/v1/users/u/gmail").status == 204)
     await site.stop()
@@ -107,6 +109,7 @@ struct RouteTests {
       let kept = await site.send("POST", path + query, mail, headers: headers)
       #expect(kept.status == 202 && kept.json["status"] as? String == "queued")
       #expect(kept.headers["location"] == "/v1/users/u/messages/01890000-0000-7000-8000-000000000001")
+      #expect(kept.headers["preference-applied"] == (headers.isEmpty ? nil : "respond-async"))
     }
     let later = await site.send(
       "POST", path, #"{"to":["a@b.example"],"body":"x","send_at":"2027-01-01T00:00:00Z"}"#)
@@ -240,6 +243,21 @@ struct RouteTests {
       #expect(reply.json["id"] as? String == "01890000-0000-7000-8000-000000000001")
     }
     await site.stop()
+  }
+
+  @Test("What asks to wait says for how long; reasons that no service of ours coined are not repeated")
+  func problems() {
+    let inFlight = ProblemTable.problem(for: RPCError(.failedPrecondition, reason: "idempotency_in_flight", "Wait."))
+    #expect(inFlight.status == 409 && inFlight.retryAfter == 1)
+    let foreign = RPCError(.notFound, reason: "not_connected", domain: "proxy.example", "No.")
+    #expect(ProblemTable.problem(for: foreign) == .notFound)
+    let failed = Mailer.SendMessageResponse {
+      $0.status = .failed
+      $0.error = DeliveryError { $0.code = "gmail_not_configured" }
+      $0.replayed = true
+    }
+    let problem = ProblemTable.problem(for: failed)
+    #expect(problem.status == 503 && problem.retryAfter == 1 && problem.message?.isReplay == true)
   }
 
   @Test(
