@@ -9,6 +9,10 @@ package struct Timestamp: Sendable, Hashable, Comparable {
   package init(milliseconds: Int64) { microseconds = milliseconds * 1_000 }
   package init(seconds: Int64) { microseconds = seconds * 1_000_000 }
 
+  /// The years 1 to 9999: all that RFC 3339 and `google.protobuf.Timestamp` can say, and well within what Postgres keeps.
+  package static let sayable =
+    Timestamp(seconds: -62_135_596_800)...Timestamp(microseconds: 253_402_300_799_999_999)
+
   /// The system's clock. Only for what is stored or shown: durations are measured on the loop's monotonic clock.
   package static func now() -> Timestamp {
     var time = timespec()

@@ -54,6 +54,20 @@ struct LogTests {
     }
   }
 
+  @Test(
+    "A cursor with a time that the database does not take is no cursor of ours",
+    arguments: [Int64(bitPattern: 0x8181_8181_8181_8181), .min, .min + 1, .max, 1 << 62])
+  func tamperedCursor(time: Int64) async throws {
+    try await MailerHarness.run { harness in
+      for _ in 0..<2 { _ = try await harness.send() }
+      let page = try await harness.call(Mailer.listMessages, Mailer.ListMessagesRequest { $0.limit = 1 })
+      var cursor = try #require(Base64.decode(page.nextCursor, .urlSafe))
+      withUnsafeBytes(of: time.bigEndian) { cursor.replaceSubrange(8..<16, with: $0) }
+      let request = Mailer.ListMessagesRequest { $0.cursor = Base64.encode(cursor, .urlSafe) }
+      #expect(await harness.reason { _ = try await harness.call(Mailer.listMessages, request) } == "invalid_cursor")
+    }
+  }
+
   @Test("Log searches that hang hold up no mail")
   func slowSearches() async throws {
     try await MailerHarness.run { harness in

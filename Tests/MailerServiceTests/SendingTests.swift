@@ -177,6 +177,34 @@ struct SendingTests {
     }
   }
 
+  @Test("A number that an enum does not have, and a duration that is none, are refused by the field's name")
+  func unknownValues() async throws {
+    try await MailerHarness.run { harness in
+      func fields(_ change: (inout Mailer.SendMessageRequest) -> Void) async -> [String] {
+        do {
+          return ["kept: \(try await harness.send(change).status)"]
+        } catch {
+          return (error as? RPCError)?.badRequest?.fieldViolations.map(\.field) ?? ["\(error)"]
+        }
+      }
+      #expect(await fields { $0.provider = Provider(rawValue: 7) } == ["provider"])
+      #expect(await fields { $0.onAmbiguous = Mailer.AmbiguityPolicy(rawValue: 9) } == ["on_ambiguous"])
+      #expect(await fields { $0.priority = Mailer.Priority(rawValue: -1) } == ["priority"])
+      let odd = Mailer.Attachment {
+        $0.filename = "a.txt"
+        $0.disposition = Mailer.Attachment.Disposition(rawValue: 9)
+      }
+      #expect(
+        await fields { $0.attachments = [Mailer.Attachment { $0.filename = "b.txt" }, odd] }
+          == ["attachments[1].disposition"])
+      for (seconds, nanos) in [(1, 2_000_000_000), (2, -1), (0, 1_000_000_000), (61, 0), (0, -1)] as [(Int64, Int32)] {
+        let wait = ProtobufDuration.with(seconds: seconds, nanos: nanos)
+        #expect(await fields { $0.wait = wait } == ["wait"], "\(seconds) s, \(nanos) ns")
+      }
+      #expect(harness.gmail.requests.isEmpty)
+    }
+  }
+
   @Test("Too fast: the mail waits as long as Gmail says and is then sent")
   func rateLimited() async throws {
     try await MailerHarness.run { harness in
@@ -357,5 +385,13 @@ struct SendingTests {
       }
       #expect(Timestamp.now() - start > .milliseconds(400))
     }
+  }
+}
+
+extension ProtobufDuration {
+  fileprivate static func with(seconds: Int64, nanos: Int32) -> ProtobufDuration {
+    var duration = ProtobufDuration()
+    (duration.seconds, duration.nanos) = (seconds, nanos)
+    return duration
   }
 }

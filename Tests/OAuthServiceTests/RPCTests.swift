@@ -177,6 +177,44 @@ struct RPCTests {
     }
   }
 
+  @Test("What is wrong with a request is told by its field")
+  func fields() async throws {
+    try await onSite { site in
+      func fields(_ body: () async throws -> Void) async -> [String] {
+        do {
+          try await body()
+          return []
+        } catch {
+          return (error as? RPCError)?.badRequest?.fieldViolations.map(\.field) ?? ["\(error)"]
+        }
+      }
+      var start = OAuth.StartAuthorizationRequest()
+      start.redirectURL = "https://crm.example.com/done?x=1"
+      var hint = start
+      hint.loginHint = "a\u{0}"
+      var email = start
+      email.expectedEmail = "nobody"
+      for (request, field) in [(hint, "login_hint"), (email, "expected_email")] {
+        let named = await fields {
+          _ = try await site.channel.call(OAuth.startAuthorization, request, options: site.options())
+        }
+        #expect(named == [field])
+      }
+      var token = OAuth.GetAccessTokenRequest()
+      token.minLifetime = ProtobufDuration()
+      token.minLifetime?.nanos = -1
+      var refusal = OAuth.GetAccessTokenRequest()
+      refusal.refused = OAuth.TokenRefusal()
+      refusal.refused?.reason = OAuth.TokenRefusal.Reason(rawValue: 9)
+      for (request, field) in [(token, "min_lifetime"), (refusal, "refused.reason")] {
+        let named = await fields {
+          _ = try await site.channel.call(OAuth.getAccessToken, request, options: site.options("mailer"))
+        }
+        #expect(named == [field])
+      }
+    }
+  }
+
   @Test("Tokens are for the mailer alone, and no call is answered without a context")
   func identities() async throws {
     try await onSite { site in

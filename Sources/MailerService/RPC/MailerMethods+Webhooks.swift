@@ -61,8 +61,8 @@ extension MailerMethods {
   func rotateWebhookSecret(
     _ request: Mailer.RotateWebhookSecretRequest, _ call: ServiceCall
   ) async throws -> Mailer.RotateWebhookSecretResponse {
-    let overlap = request.overlap?.duration ?? Self.defaultOverlap
-    guard .zero...Self.longestOverlap ~= overlap else {
+    let given = request.overlap ?? ProtobufDuration(Self.defaultOverlap)
+    guard let overlap = given.duration(in: .zero...Self.longestOverlap) else {
       throw RPCError.invalidField("overlap", "The old secret signs too for at most 7 days.")
     }
     let id = try Self.webhookID(request.id)
@@ -112,9 +112,7 @@ extension MailerMethods {
     guard Self.webhookPage.contains(limit) else {
       throw RPCError.invalidField("limit", "A page has 1 to \(Self.webhookPage.upperBound) deliveries.")
     }
-    guard request.state == .unspecified || request.state.word != nil else {
-      throw RPCError.invalidField("state", "There is no such state.")
-    }
+    guard request.state.isKnown else { throw RPCError.invalidField("state", "There is no such state.") }
     var before = Int64.max
     if !request.cursor.isEmpty {
       guard let sequence = Int64(request.cursor), sequence > 0, "\(sequence)" == request.cursor else {

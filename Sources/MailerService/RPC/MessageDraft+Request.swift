@@ -14,12 +14,13 @@ extension MessageDraft {
     fromName = request.fromName
     replyTo = request.replyTo.map(Address.init)
     attachments = request.attachments.map(Attachment.init)
+    if let index = request.attachments.firstIndex(where: { !$0.disposition.isKnown }) {
+      throw .invalidField("attachments[\(index)].disposition", "This must be attachment or inline.")
+    }
     headers = request.headers.map { Pair(name: $0.name, value: $0.value) }
     threadID = request.threadID
     metadata = request.metadata.pairs.map { Pair(name: $0.key, value: $0.value) }
-    guard request.provider == .unspecified || request.provider == .gmailAPI else {
-      throw .invalidField("provider", "The only provider is gmail_api.")
-    }
+    guard request.provider.isKnown else { throw .invalidField("provider", "The only provider is gmail_api.") }
     if let time = request.sendAt {
       guard let sendAt = time.timestamp else { throw .invalidField("send_at", "This is not a time.") }
       self.sendAt = sendAt

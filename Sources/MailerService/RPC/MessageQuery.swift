@@ -18,9 +18,7 @@ struct MessageQuery {
     guard 1...Self.longestPage ~= limit else {
       throw .invalidField("limit", "A page has 1 to \(Self.longestPage) messages.")
     }
-    if request.status != .unspecified, request.status.word == nil {
-      throw .invalidField("status", "There is no such status.")
-    }
+    guard request.status.isKnown else { throw .invalidField("status", "There is no such status.") }
     // NUL stands in no text that Postgres keeps.
     for (field, text) in [("to", request.to), ("subject", request.subject)] {
       guard let text else { continue }
@@ -79,6 +77,9 @@ struct MessageQuery {
       throw .invalidCursor
     }
     func word(_ start: Int) -> UInt64 { bytes[start..<start + 8].reduce(0) { $0 << 8 | UInt64($1) } }
-    return (Timestamp(microseconds: Int64(bitPattern: word(8))), UUIDv7(high: word(16), low: word(24)))
+    let createdAt = Timestamp(microseconds: Int64(bitPattern: word(8)))
+    // The database would refuse what is far outside.
+    guard Timestamp.sayable.contains(createdAt) else { throw .invalidCursor }
+    return (createdAt, UUIDv7(high: word(16), low: word(24)))
   }
 }

@@ -98,6 +98,8 @@ final class MessageSender {
       _ request: Mailer.SendMessageRequest, of user: UserKey, _ idempotency: MailStore.Idempotency?,
       links: UnsubscribeLinks, credentialID: String, arrival: Instant
     ) throws(RPCError) {
+      guard request.onAmbiguous.isKnown else { throw .invalidField("on_ambiguous", "This must be hold or retry.") }
+      guard request.priority.isKnown else { throw .invalidField("priority", "This must be interactive or bulk.") }
       var draft = try MessageDraft(request)
       if request.oneClickUnsubscribe { draft.ownHeaders = try links.headers(of: draft, user) }
       do throws(InvalidMessage) {
@@ -113,8 +115,10 @@ final class MessageSender {
     }
 
     private static func wait(_ request: Mailer.SendMessageRequest) throws(RPCError) -> Duration {
-      guard let wait = request.wait?.duration else { return defaultWait }
-      guard .zero...longestWait ~= wait else { throw .invalidField("wait", "Give 0 to 60 seconds.") }
+      guard let given = request.wait else { return defaultWait }
+      guard let wait = given.duration(in: .zero...longestWait) else {
+        throw .invalidField("wait", "Give 0 to 60 seconds.")
+      }
       return wait
     }
 

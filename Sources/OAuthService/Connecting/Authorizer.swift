@@ -153,7 +153,7 @@ struct CallbackResult: Sendable {
   /// Empty texts stand for absent ones.
   init(state: String, code: String, error: String) throws(OAuthFailure) {
     guard !state.isEmpty, state.utf8.count <= 512 else { throw .invalidState }
-    guard code.isEmpty != error.isEmpty else { throw .invalidRequest("Give code or error, and not both.") }
+    guard code.isEmpty != error.isEmpty else { throw .invalidField("code", "must be given, or error, and not both") }
     guard code.utf8.count <= Authorizer.codeLimit, error.utf8.count <= 256 else { throw .invalidState }
     self.state = state
     outcome = error.isEmpty ? .code(SecretBytes(code)) : .error(error)

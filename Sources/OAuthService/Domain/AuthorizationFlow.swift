@@ -39,17 +39,17 @@ struct AuthorizationRequest: Sendable {
 
   init(redirectURL: String, loginHint: String?, expectedEmail: String?) throws(OAuthFailure) {
     guard (1...2048).contains(redirectURL.utf8.count) else {
-      throw .invalidRequest("redirect_url must have 1 to 2048 bytes.")
+      throw .invalidField("redirect_url", "must have 1 to 2048 bytes")
     }
     // No such URL can be registered; a NUL could not even be looked up.
     guard !redirectURL.unicodeScalars.contains(where: \.isControl) else { throw .redirectNotAllowed }
     for (name, value) in [("login_hint", loginHint), ("expected_email", expectedEmail)] {
       guard let value else { continue }
       guard (1...320).contains(value.unicodeScalars.count), !value.unicodeScalars.contains(where: \.isControl) else {
-        throw .invalidRequest("\(name) must have 1 to 320 characters, none of them a control character.")
+        throw .invalidField(name, "must have 1 to 320 characters, none of them a control character")
       }
     }
-    if let expectedEmail, !expectedEmail.contains("@") { throw .invalidRequest("expected_email must be an address.") }
+    if let expectedEmail, !expectedEmail.contains("@") { throw .invalidField("expected_email", "must be an address") }
     self.redirectURL = redirectURL
     self.loginHint = loginHint
     self.expectedEmail = expectedEmail

@@ -14,9 +14,12 @@ struct OAuthFailure: Error, Hashable, Sendable {
   let kind: Kind
   let reason: String
   let message: String
+  /// The field that is wrong, where it is one.
+  var field: String?
 
-  static func invalidRequest(_ message: String) -> OAuthFailure {
-    OAuthFailure(kind: .invalidInput, reason: "invalid_request", message: message)
+  /// - Parameter message: completes "`field` …".
+  static func invalidField(_ field: String, _ message: String) -> OAuthFailure {
+    OAuthFailure(kind: .invalidInput, reason: "invalid_request", message: message, field: field)
   }
   static let redirectNotAllowed = OAuthFailure(
     kind: .invalidInput, reason: "redirect_url_not_allowed",

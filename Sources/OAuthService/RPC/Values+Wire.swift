@@ -5,6 +5,10 @@ import ServiceContracts
 extension RPCError {
   /// A failure of the domain, with its reason for the edge's table.
   init(_ failure: OAuthFailure) {
+    if let field = failure.field {
+      self = .invalidField(field, failure.message)
+      return
+    }
     let code: StatusCode =
       switch failure.kind {
       case .invalidInput: .invalidArgument
@@ -19,13 +23,16 @@ extension RPCError {
 extension TokenDemand {
   init(_ request: OAuth.GetAccessTokenRequest) throws(OAuthFailure) {
     self.init()
-    if let lifetime = request.minLifetime?.duration {
-      guard lifetime >= .zero, lifetime <= Self.longestLifetime else {
-        throw .invalidRequest("min_lifetime must be from 0 to \(Self.longestLifetime.components.seconds) seconds.")
+    if let given = request.minLifetime {
+      guard let lifetime = given.duration(in: .zero...Self.longestLifetime) else {
+        throw .invalidField("min_lifetime", "must be from 0 to \(Self.longestLifetime.components.seconds) seconds")
       }
       minimumLifetime = lifetime
     }
     if let refusal = request.refused {
+      guard refusal.reason.isKnown else {
+        throw .invalidField("refused.reason", "must be invalid or insufficient_scope")
+      }
       refused = (refusal.tokenVersion, refusal.reason == .insufficientScope ? .insufficientScope : .invalid)
     }
   }

@@ -35,7 +35,8 @@ extension ProtobufTimestamp {
 
   /// The instant, rounded down to the microsecond; nil outside the years 1 to 9999, which is all that the type may hold.
   package var timestamp: Timestamp? {
-    guard -62_135_596_800...253_402_300_799 ~= seconds, 0...999_999_999 ~= nanos else { return nil }
+    let years = Timestamp.sayable
+    guard years.lowerBound.seconds...years.upperBound.seconds ~= seconds, 0...999_999_999 ~= nanos else { return nil }
     return Timestamp(microseconds: seconds * 1_000_000 + Int64(nanos) / 1_000)
   }
 }

@@ -13,6 +13,9 @@ extension WordEnum {
     return "\(Self.words[Int(rawValue) - 1])"
   }
 
+  /// Whether this release knows the value: a request that wants what it does not know is refused.
+  package var isKnown: Bool { rawValue == 0 || word != nil }
+
   /// The value of exactly this word.
   public init?(word: String) {
     guard let index = Self.words.firstIndex(where: { $0.withUTF8Buffer { word.utf8.elementsEqual($0) } }) else {

@@ -1,7 +1,8 @@
 public import RPCRuntime
 
 /// Every error carries a google.rpc.ErrorInfo with domain "emailmcp"; its reason is named at each method. Tenant and
-/// user come from the call's context (emailmcp.common.v1.CallContext). The largest message is 40 MiB.
+/// user come from the call's context (emailmcp.common.v1.CallContext). The largest message is 40 MiB. A number that an
+/// enum does not have is refused, as any field that is wrong: INVALID_ARGUMENT `invalid_request` with a BadRequest.
 public enum Mailer {
   /// The service's full name.
   public static let service = "emailmcp.mailer.v1.Mailer"
