@@ -329,6 +329,36 @@ struct BatchTests {
     }
   }
 
+  @Test("Gmail's time is the pause: near, it teaches no limit of the day; far away, one until then")
+  func pauses() async throws {
+    try await MailerHarness.run(users: ["ann"]) { harness in
+      let now = Timestamp.now()
+      harness.gmail.script = { number, _ in
+        let time = number == 2 ? now + .seconds(4) : now + .seconds(7200)
+        return number < 2 || number == 3
+          ? .success
+          : .status(429, reason: "userRateLimitExceeded", message: "Retry after \(time) (Mail sending)")
+      }
+      _ = try await harness.send()
+      // Waits for the four seconds and is sent then.
+      #expect(try await harness.send().status == .success)
+      #expect(try harness.value("SELECT day_limit IS NULL FROM mailboxes") == "t")
+      _ = try await harness.send { $0.wait = ProtobufDuration(.zero) }
+      #expect(try await harness.eventually { try harness.value("SELECT day_limit FROM mailboxes") == "2" })
+      #expect(
+        try harness.value(
+          """
+          SELECT day_limit_until = next_free_at AND day_limit_until BETWEEN now() + interval '118 min' AND now() + interval '2 h'
+          FROM mailboxes
+          """) == "t")
+      let capacity = try await harness.call(Mailer.getCapacity, .init())
+      #expect(capacity.day?.limit == 2 && capacity.day?.left == 0 && capacity.pausedReason == "daily_limit")
+      let next = try #require(capacity.nextSendAt?.timestamp)
+      let frees = try #require(capacity.day?.freesAt?.timestamp)
+      #expect(next <= now + .seconds(7201) && frees <= now + .seconds(7201))
+    }
+  }
+
   private func acceptance(_ user: String, number: Int) throws -> MailStore.Acceptance {
     let now = Timestamp(milliseconds: Timestamp.now().milliseconds)
     let account = MailAccount(

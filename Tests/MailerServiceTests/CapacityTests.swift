@@ -172,6 +172,16 @@ struct CapacityTests {
     }
   }
 
+  @Test("A day that is used up is why nothing may leave, also with nothing waiting")
+  func dayIsUsed() async throws {
+    try await MailerHarness.run(unitsPerMinute: 6000, dailyRecipients: 2) { harness in
+      _ = try await harness.send { $0.cc = [Mailer.Address { $0.email = "carl@example.com" }] }
+      let capacity = try await harness.call(Mailer.getCapacity, .init())
+      #expect(capacity.day?.left == 0 && capacity.queue?.waiting == 0 && capacity.day?.isLearnt == false)
+      #expect(capacity.nextSendAt == capacity.day?.freesAt && capacity.pausedReason == "daily_limit")
+    }
+  }
+
   @Test("Users of one account, whatever their tenants, are told by its own pace when its queue will be empty")
   func sharedAccount() async throws {
     try await MailerHarness.run(mailers: 0) { harness in

@@ -33,7 +33,7 @@ extension MailerMethods {
       $0.account = known.flatMap { Mailer.AccountState(word: $0.status) } ?? .neverConnected
       $0.minute = minute(capacity)
       $0.day = day(capacity, pace, at: now)
-      $0.pausedReason = known?.pausedReason ?? ""
+      $0.pausedReason = capacity.isDayOver ? "daily_limit" : known?.pausedReason ?? ""
       $0.asOf = ProtobufTimestamp(now)
       let isActive = $0.account == .active
       if isActive { $0.nextSendAt = ProtobufTimestamp(now + capacity.nextSend) }

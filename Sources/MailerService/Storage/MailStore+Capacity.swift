@@ -33,9 +33,13 @@ extension MailStore {
       ], tenant: user.tenantID)
     guard let row = rows.first else { return nil }
     func seconds(_ column: Int) throws -> Duration { .seconds(try row.column(column, as: Double.self)) }
-    let mailbox = MailboxCapacity.State(
+    var mailbox = MailboxCapacity.State(
       wait: try seconds(1), debt: try seconds(2), credit: try row[3], dayLimit: try row[5], dayUsed: try row[6],
       dayFrees: try row.column(7, as: Double?.self).map { .seconds($0) }, share: try row[16])
+    // A limit that Gmail has taught ends with its pause, whatever of the day is used.
+    if mailbox.dayLimit < Int(pace.dailyRecipients), mailbox.wait > .zero {
+      mailbox.dayFrees = mailbox.dayFrees.map { min($0, mailbox.wait) }
+    }
     let backlog = QueueForecast.Backlog(
       mails: try row[11], recipients: try row[12], oldest: try seconds(13), finished: try row[14],
       window: try seconds(15))

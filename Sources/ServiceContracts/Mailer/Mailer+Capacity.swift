@@ -151,7 +151,7 @@ extension Mailer {
   public struct DayCapacity: WireMessage, Hashable {
     public static let wireName = "emailmcp.mailer.v1.DayCapacity"
 
-    /// The limit: the operator's, or a lower one that Gmail's answers have taught.
+    /// The limit: the operator's, or a lower one that Gmail has taught, until the time that Gmail named.
     public var limit: Int32 = 0
 
     /// What has been used of it.

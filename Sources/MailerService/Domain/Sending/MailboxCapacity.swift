@@ -39,7 +39,10 @@ struct MailboxCapacity: Sendable, Equatable {
   var dayLeft: Int { max(0, state.dayLimit - state.dayUsed) }
 
   /// Until the next request may start.
-  var nextSend: Duration { max(state.wait, dayLeft > 0 ? .zero : state.dayFrees ?? .zero) }
+  var nextSend: Duration { isDayOver ? state.dayFrees ?? .zero : state.wait }
+
+  /// Whether the day holds the next request back for longer than anything else.
+  var isDayOver: Bool { dayLeft == 0 && state.dayFrees ?? .zero > state.wait }
 
   /// The soonest that `mails` to `recipients` can all have started: no quota allows it earlier.
   func soonest(mails: Int, recipients: Int) -> Duration {

@@ -274,7 +274,8 @@ struct SendAttempt: Sendable, Equatable {
       let soonest = time + RetryDelay.rateLimit.delay(failures: attempts, jitter: jitter)
       return pause(.rateLimited, at: max(soonest, refusal.retryAt ?? soonest))
     case .mailboxDay:
-      return pause(.mailboxDay, at: max(refusal.retryAt ?? time + .seconds(3600), time + .seconds(60)))
+      let soonest = time + RetryDelay.rateLimit.delay(failures: attempts, jitter: jitter)
+      return pause(.mailboxDay, at: max(soonest, refusal.retryAt ?? time + .seconds(3600)))
     case .projectRate:
       // The whole project waits for a moment, and goes on more slowly; no mailbox is to blame.
       var action = Requeue(
