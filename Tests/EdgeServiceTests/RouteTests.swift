@@ -366,6 +366,18 @@ struct RouteTests {
       #expect(schema?["minimum"] as? Int == page.lowerBound && schema?["maximum"] as? Int == page.upperBound)
       #expect(schema?["default"] as? Int == (page.upperBound == 200 ? 50 : 100))
     }
+    func state(_ path: String, _ method: String) -> [String: Any]? {
+      let listed = paths[path]?[method]?["parameters"] as? [[String: Any]]
+      return listed?.first { $0["name"] as? String == "state" }?["schema"] as? [String: Any]
+    }
+    #expect(state("/v1/webhooks/{webhook_id}/deliveries", "get")?["enum"] != nil)
+    for method in ["get", "post"] {
+      let schema = state("/v1/oauth/callback", method)
+      #expect(schema?["type"] as? String == "string" && schema?["enum"] == nil)
+    }
+    let answers = paths["/v1/oauth/callback"]?["get"]?["responses"] as? [String: [String: Any]]
+    let media = answers?["400"]?["content"] as? [String: Any]
+    #expect(media?["text/html"] != nil && media?["application/problem+json"] != nil)
     // Every reference leads somewhere.
     let schemas = try #require((json?["components"] as? [String: Any])?["schemas"] as? [String: Any])
     let text = String(decoding: OpenAPI.document.encoded(), as: UTF8.self)

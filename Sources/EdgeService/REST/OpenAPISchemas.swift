@@ -9,7 +9,11 @@ enum OpenAPISchemas {
     let json = "application/json"
     return switch operation {
     case .startAuthorization: [("200", "Where to send the browser.", json, "Authorization")]
-    case .receiveCallback: [("303", "On to the flow's page.", nil, nil)]
+    case .receiveCallback:
+      [
+        ("303", "On to the flow's page.", nil, nil), ("400", "The state leads nowhere.", "text/html", nil),
+        ("400", "The state leads nowhere.", "application/problem+json", "Problem"),
+      ]
     case .completeAuthorization: [("200", "Connected.", json, "Connection")]
     case .getProfile: [("200", "The connection.", json, "Profile"), ("304", "Not modified.", nil, nil)]
     case .disconnectGmail: [("204", "Disconnected.", nil, nil)]
@@ -90,7 +94,8 @@ enum OpenAPISchemas {
     case "id": ["type": "string", "format": "uuid"]
     case "limit": ["type": "integer", "minimum": 1, "maximum": 200, "default": 50]
     case "wait": ["type": "integer", "minimum": 0, "maximum": 60, "default": 30]
-    case "state": ["type": "string", "enum": ["pending", "delivered", "dead"]]
+    case "state" where operation == .listWebhookDeliveries:
+      ["type": "string", "enum": ["pending", "delivered", "dead"]]
     case "format": ["type": "string", "enum": ["csv", "ndjson"]]
     case "status": OpenAPI.reference("MessageStatus")
     default: ["type": "string"]
