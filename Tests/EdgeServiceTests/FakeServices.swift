@@ -74,7 +74,8 @@ struct FakeServices: OAuth.Service, Mailer.Service, Reports.Service {
       }
     case "scope_not_granted", "unexpected_account":
       throw RPCError(.failedPrecondition, reason: request.state, "Refused.")
-    case "google_unavailable": throw RPCError(.unavailable, reason: request.state, "Google is away.")
+    case "google_unavailable", "vault_unavailable":
+      throw RPCError(.aborted, reason: request.state, "It is away; connect again.")
     case "invalid_id_token": throw RPCError(.internal, reason: request.state, "Bad token.")
     default: throw RPCError(.invalidArgument, reason: "invalid_state", "No such state.")
     }

@@ -55,6 +55,7 @@ struct RouteTests {
       (#"{"code":"c","state":"scope_not_granted","user_id":"u"}"#, 422, "scope_not_granted"),
       (#"{"code":"c","state":"unexpected_account","user_id":"u"}"#, 422, "unexpected_account"),
       (#"{"code":"c","state":"google_unavailable","user_id":"u"}"#, 502, "google_unavailable"),
+      (#"{"code":"c","state":"vault_unavailable","user_id":"u"}"#, 503, "vault_unavailable"),
       (#"{"code":"c","state":"invalid_id_token","user_id":"u"}"#, 502, "invalid_id_token"),
       (#"{"code":"c","state":"good","user_id":"u","extra":1}"#, 400, "invalid_request"),
     ] {

@@ -153,7 +153,7 @@ struct AuthorizerTests {
     await #expect(throws: OAuthFailure.invalidState) { try await complete(world, state) }
     let (second, _) = try await start(world)
     world.google.answers = [.misconfigured(error: "invalid_client")]
-    await #expect(throws: OAuthFailure.googleUnavailable) { try await complete(world, second) }
+    await #expect(throws: OAuthFailure.googleUnavailable.whileConnecting) { try await complete(world, second) }
     #expect(world.accounts.rows.isEmpty)
   }
 

@@ -177,6 +177,33 @@ struct RPCTests {
     }
   }
 
+  @Test("A connection whose state is used up cannot be tried again: whoever is away, it is to begin anew")
+  func abandoned() async throws {
+    try await onSite { site in
+      for isVault in [false, true] {
+        var start = OAuth.StartAuthorizationRequest()
+        start.redirectURL = "https://crm.example.com/done?x=1"
+        let page = try await site.channel.call(OAuth.startAuthorization, start, options: site.options())
+        let query = queryItems(page.authorizationURL)
+        let token = try site.world.google.idToken(nonce: query["nonce"] ?? "")
+        site.world.google.answers = [isVault ? grant(refresh: "r", idToken: token) : .unavailable]
+        site.world.vault.isAway = isVault
+        var end = OAuth.CompleteAuthorizationRequest()
+        end.state = query["state"] ?? ""
+        end.code = "google-code"
+        let failure = await Self.failure {
+          _ = try await site.channel.call(OAuth.completeAuthorization, end, options: site.options())
+        }
+        #expect(failure == "ABORTED \(isVault ? "vault" : "google")_unavailable")
+        let again = await Self.failure {
+          _ = try await site.channel.call(OAuth.completeAuthorization, end, options: site.options())
+        }
+        #expect(again == "INVALID_ARGUMENT invalid_state")
+      }
+      #expect(site.world.accounts.rows.isEmpty)
+    }
+  }
+
   @Test("What is wrong with a request is told by its field")
   func fields() async throws {
     try await onSite { site in

@@ -29,7 +29,9 @@ enum ProblemTable {
     }
     if let delay = error.retryInfo?.retryDelay {
       problem.retryAfter = max(1, Int((delay.components.seconds) + (delay.components.attoseconds > 0 ? 1 : 0)))
-    } else if problem.status == 429 || problem.status == 503 || problem.code == "idempotency_in_flight" {
+    } else if problem.status == 429 || problem.code == "idempotency_in_flight"
+      || problem.status == 503 && [.unavailable, .resourceExhausted, .cancelled].contains(error.code)
+    {
       problem.retryAfter = 1
     }
     return problem

@@ -80,6 +80,16 @@ final class Authorizer {
     guard let state = FlowState(result.state), let flow = try await flows.consume(state, tenant: user.tenant),
       flow.user == user, now() < flow.expiresAt
     else { throw OAuthFailure.invalidState }
+    do {
+      return try await complete(flow, result, for: user, actor: actor)
+    } catch let failure as OAuthFailure {
+      throw failure.whileConnecting
+    }
+  }
+
+  private func complete(
+    _ flow: StoredFlow, _ result: CallbackResult, for user: UserKey, actor: String
+  ) async throws -> Completion {
     guard case .code(let given) = result.outcome else { throw OAuthFailure.consentDenied }
     guard let client = clientSource.current else { throw OAuthFailure.googleNotConfigured }
     let code = try googleCode(given, of: flow, client)

@@ -9,6 +9,8 @@ struct OAuthFailure: Error, Hashable, Sendable {
     case unavailable
     /// Google answered what it must not.
     case badAnswer
+    /// What was begun is used up: it can be tried again from its beginning alone.
+    case abandoned
   }
 
   let kind: Kind
@@ -54,4 +56,18 @@ struct OAuthFailure: Error, Hashable, Sendable {
     kind: .precondition, reason: "reauth_required", message: "Google asks the user to connect the account again.")
   static let vaultUnavailable = OAuthFailure(
     kind: .unavailable, reason: "vault_unavailable", message: "The secret store cannot be reached just now. Try again.")
+
+  /// The same in the middle of a connection whose state is used up: only a new one can succeed.
+  var whileConnecting: OAuthFailure {
+    switch reason {
+    case "google_unavailable":
+      OAuthFailure(
+        kind: .abandoned, reason: reason, message: "Google could not be reached; nothing was connected. Connect again.")
+    case "vault_unavailable":
+      OAuthFailure(
+        kind: .abandoned, reason: reason,
+        message: "The secret store could not be reached; nothing was connected. Connect again.")
+    default: self
+    }
+  }
 }

@@ -15,6 +15,7 @@ extension RPCError {
       case .precondition: .failedPrecondition
       case .unavailable: .unavailable
       case .badAnswer: .internal
+      case .abandoned: .aborted
       }
     self.init(code, reason: failure.reason, failure.message)
   }

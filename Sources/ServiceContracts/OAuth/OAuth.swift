@@ -23,8 +23,8 @@ public enum OAuth {
   /// whatever comes of it.
   ///
   /// Errors: INVALID_ARGUMENT `invalid_state`, `consent_denied`, `user_binding_required` (no user in the context);
-  /// FAILED_PRECONDITION `scope_not_granted`, `unexpected_account`, `email_not_verified`; UNAVAILABLE
-  /// `google_unavailable`; INTERNAL `invalid_id_token`, `no_refresh_token`.
+  /// FAILED_PRECONDITION `scope_not_granted`, `unexpected_account`, `email_not_verified`; ABORTED `google_unavailable`,
+  /// `vault_unavailable` (begin anew); INTERNAL `invalid_id_token`, `no_refresh_token`.
   public static let completeAuthorization = UnaryMethod<CompleteAuthorizationRequest, CompleteAuthorizationResponse>(
     service, "CompleteAuthorization")
 
