@@ -205,6 +205,22 @@ struct SendingTests {
     }
   }
 
+  @Test("Each error of a service has a reason, also those that its server makes by itself; one call has one context")
+  func reasons() async throws {
+    try await MailerHarness.run { harness in
+      let name = Mailer.service
+      let missing = UnaryMethod<Mailer.GetMessageRequest, Mailer.GetMessageResponse>(name, "Nothing")
+      #expect(await harness.reason { _ = try await harness.call(missing, .init()) } == "not_implemented")
+      let garbled = UnaryMethod<Garbled, Mailer.GetMessageResponse>(name, "GetMessage")
+      #expect(await harness.reason { _ = try await harness.call(garbled, Garbled()) } == "internal")
+      let other = MailerHarness.options(user: "eve").metadata
+      let twice = await harness.reason {
+        _ = try await harness.call(Mailer.getCapacity, .init(), adding: other)
+      }
+      #expect(twice == "invalid_context")
+    }
+  }
+
   @Test("Too fast: the mail waits as long as Gmail says and is then sent")
   func rateLimited() async throws {
     try await MailerHarness.run { harness in
@@ -386,6 +402,15 @@ struct SendingTests {
       #expect(Timestamp.now() - start > .milliseconds(400))
     }
   }
+}
+
+/// Bytes that are no text, where text is to be.
+private struct Garbled: WireMessage {
+  static let wireName = "test.Garbled"
+
+  func encode(into w: inout WireWriter) { w.bytes(1, [0xff]) }
+
+  mutating func decodeField(_ number: Int, from r: inout WireReader) throws(WireError) { try r.skip() }
 }
 
 extension ProtobufDuration {

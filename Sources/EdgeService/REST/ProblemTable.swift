@@ -38,7 +38,9 @@ enum ProblemTable {
   }
 
   private static func base(for error: RPCError) -> Problem {
-    if let info = error.errorInfo, info.domain == ServiceError.domain, let status = statuses[info.reason] {
+    // The runtime's own errors have this reason too, with sentences that are not for REST's callers.
+    let info = error.errorInfo.flatMap { $0.reason == "unavailable" ? nil : $0 }
+    if let info, info.domain == ServiceError.domain, let status = statuses[info.reason] {
       return Problem(status, info.reason, error.message)
     }
     return switch error.code {

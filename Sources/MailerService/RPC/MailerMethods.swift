@@ -76,7 +76,7 @@ final class MailerMethods: Mailer.Service {
       guard let message = request.message else { throw RPCError.invalidField("message", "The mail is missing.") }
       response.result = .response(try await sender.send(message, call, isOfBatch: true))
     } catch {
-      response.result = .error(StatusDetails(RPCError(RPCError.of(error))))
+      response.result = .error(StatusDetails(RPCError(RPCError.of(error)).withReason))
     }
     return response
   }

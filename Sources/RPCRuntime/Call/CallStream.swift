@@ -74,15 +74,23 @@ class CallStream {
   final func takeFirst<Message: WireMessage>() async throws(RPCError) -> Message {
     var message = Message()
     tookCompressed = inbox.isFirstCompressed
-    if tookCompressed {
-      try await decompressFirst(into: &message)
-    } else {
-      try inbox.withFirst { (bytes) throws(RPCError) in try Self.merge(bytes, into: &message) }
+    do throws(RPCError) {
+      if tookCompressed {
+        try await decompressFirst(into: &message)
+      } else {
+        try inbox.withFirst { (bytes) throws(RPCError) in try Self.merge(bytes, into: &message) }
+      }
+    } catch {
+      if error.code == .internal { foundMalformed() }
+      throw error
     }
     giveBack(inbox.removeFirst())
     tookMessage()
     return message
   }
+
+  /// A message that came cannot be read.
+  func foundMalformed() {}
 
   /// A message has left the inbox.
   func tookMessage() {}

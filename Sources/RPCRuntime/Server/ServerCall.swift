@@ -18,6 +18,8 @@ final class ServerCall: CallStream {
   @exclusivity(unchecked) var place = -1
   /// Why the handler's task was cancelled, if it was.
   @exclusivity(unchecked) private(set) var cancellation: RPCError?
+  /// The client sent what cannot be read: a failure with that is not the server's, though its code says so.
+  @exclusivity(unchecked) private(set) var isMalformed = false
 
   @exclusivity(unchecked) var initialMetadata = Metadata()
   @exclusivity(unchecked) var trailers = Metadata()
@@ -128,11 +130,14 @@ final class ServerCall: CallStream {
       try receive(bytes)
       account()
     } catch {
+      foundMalformed()
       inbound = .failed(error)
       cancelHandler(error)
       finish(error)
     }
   }
+
+  override func foundMalformed() { isMalformed = true }
 
   override func tookMessage() {
     guard heldBytes > MessageInbox.keptCapacity else { return }
@@ -165,6 +170,7 @@ final class ServerCall: CallStream {
       wakeReader()
     case .refuse(let cardinality):
       let error = Self.refusal(cardinality)
+      foundMalformed()
       failBoth(error)
       cancelHandler(error)
       finish(error)
@@ -281,7 +287,7 @@ final class ServerCall: CallStream {
     if let error {
       // A handler that was cancelled usually throws that; the reason for the cancellation says more.
       let outcome = cancellation ?? RPCError(error)
-      if outcome.cause != nil { server.logFailure(outcome, method.descriptor) }
+      if outcome.cause != nil, !isMalformed { server.logFailure(outcome, method.descriptor) }
       finish(outcome)
     } else {
       finish(nil)
@@ -351,6 +357,7 @@ final class ServerCall: CallStream {
     guard action != .nothing, let stream, let connection else { return }
     if let error, !isInvoked { tellRefused(error) }
     let session = connection.session
+    let error = error.map { server.configuration.completesError?($0) ?? $0 }
     var code = error?.code ?? .ok
     if action == .trailers, error == nil, trailers.isEmpty {
       session.end(stream, trailers: server.okTrailers)
@@ -429,6 +436,7 @@ final class ServerCall: CallStream {
     tookCompressed = false
     deadline = nil
     isInvoked = false
+    isMalformed = false
     if cancellation != nil { cancellation = nil }
     inbound = .open
     pace = RequestPace()

@@ -30,6 +30,8 @@ public struct ServerConfiguration: Sendable {
   public var propagatedMetadata: [Metadata.Name] = ["traceparent", "tracestate", "x-request-id"]
   /// Gives each call a span. Nil: nothing is traced, and `traceparent` goes on as it came.
   public var tracer: Tracer?
+  /// What an error is turned into before it is sent, the runtime's own too: for details that every error of a service has.
+  public var completesError: (@Sendable (RPCError) -> RPCError)?
   /// How long a client may take for the TLS handshake, for its first SETTINGS, to acknowledge ours, and for one section of
   /// header fields.
   public var handshakeTimeout = Duration.seconds(10)

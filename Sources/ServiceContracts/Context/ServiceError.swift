@@ -16,6 +16,26 @@ extension RPCError {
     self.init(code, reason: reason, domain: ServiceError.domain, message, cause: cause)
   }
 
+  /// The error with a reason, which every error of a service has: one without gets REST's `code` for its status.
+  package var withReason: RPCError {
+    guard errorInfo == nil else { return self }
+    let reason =
+      switch code {
+      case .invalidArgument, .outOfRange: "invalid_request"
+      case .unauthenticated: "unauthenticated"
+      case .permissionDenied: "forbidden"
+      case .notFound: "not_found"
+      case .failedPrecondition, .aborted, .alreadyExists: "conflict"
+      case .unimplemented: "not_implemented"
+      case .resourceExhausted, .unavailable, .cancelled: "unavailable"
+      case .deadlineExceeded: "deadline_exceeded"
+      default: "internal"
+      }
+    var error = self
+    error.details.insert(ErrorDetail(ErrorInfo(reason: reason, domain: ServiceError.domain)), at: 0)
+    return error
+  }
+
   /// INVALID_ARGUMENT `invalid_request` with what is wrong with each field.
   package static func invalidRequest(_ violations: [BadRequest.FieldViolation]) -> RPCError {
     RPCError(

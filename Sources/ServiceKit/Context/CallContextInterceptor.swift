@@ -27,6 +27,7 @@ package struct CallContextInterceptor: ServerInterceptor {
 
   private func verified(_ context: ServerContext) throws(RPCError) -> CallContext {
     do throws(ContextVerifier.Refusal) {
+      guard context.metadata.entries.count(where: { $0.name == .callContext }) <= 1 else { throw .several }
       return try verifier.verify(context.metadata.binary(.callContext))
     } catch {
       logger.warning(

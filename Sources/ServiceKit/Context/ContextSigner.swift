@@ -61,7 +61,7 @@ package struct ContextVerifier: Sendable {
 
   /// Why a context is refused. Callers learn only that it is; the log learns which.
   package enum Refusal: Error, Sendable, Hashable {
-    case missing, malformed, unknownKey, badSignature, expired, notYetValid, livesTooLong
+    case missing, several, malformed, unknownKey, badSignature, expired, notYetValid, livesTooLong
   }
 
   package func verify(_ value: [UInt8]?, now: Timestamp = .now()) throws(Refusal) -> CallContext {

@@ -15,6 +15,7 @@ extension ServiceLoop {
     configuration.connections = Self.connectionPolicy
     configuration.concurrency.adaptive = Self.adaptive
     configuration.tracer = tracer
+    configuration.completesError = { $0.withReason }
     let server = RPCServer(on: reactor, configuration: configuration, logger: logger)
     server.use(CallContextInterceptor(keys: rpc.contextKeys, logger: logger))
     // Inside the other, whose context the lines carry.

@@ -137,10 +137,11 @@ final class MailerHarness {
 
   func call<Request, Response>(
     _ method: UnaryMethod<Request, Response>, _ request: Request, user: String = "ann", mailer: Int = 0,
-    scopes: [String] = ["send", "read"], timeout: Duration = .seconds(30)
+    scopes: [String] = ["send", "read"], timeout: Duration = .seconds(30), adding metadata: Metadata = [:]
   ) async throws -> Response {
-    try await mailers[mailer].channel.call(
-      method, request, options: Self.options(user: user, scopes: scopes, timeout: timeout))
+    var options = Self.options(user: user, scopes: scopes, timeout: timeout)
+    options.metadata.append(contentsOf: metadata)
+    return try await mailers[mailer].channel.call(method, request, options: options)
   }
 
   func stream<Request, Response>(

@@ -3,6 +3,7 @@ import HTTP2Session
 import Logging
 import Testing
 import Transport
+import WireCodec
 
 @testable import RPCRuntime
 
@@ -62,6 +63,34 @@ struct CallLogTests {
       })
   }
 
+  @Test("A request that cannot be read is its caller's fault, for the log of calls and for that of handlers")
+  func malformed() async throws {
+    let notes = LogNotes()
+    try await onLoop { reactor in
+      let server = RPCServer(on: reactor, logger: notes.logger)
+      server.use(CallLog(notes.logger))
+      server.handle(Notes.echo) { request, _ in request }
+      server.handle(Notes.join) { requests, _ in
+        while try await requests.next() != nil {}
+        return Note("")
+      }
+      let address = try await server.listen(on: "127.0.0.1:0")
+      let channel = RPCChannel(to: try ChannelTarget("ipv4:\(address)"), on: reactor)
+      let garbled = UnaryMethod<Garbled, Note>("test.Notes", "Echo")
+      let first = await failure { _ = try await channel.call(garbled, Garbled()) }
+      let stream = try channel.call(ClientStreamingMethod<Garbled, Note>("test.Notes", "Join"))
+      let second = await failure {
+        try? await stream.write(Garbled())
+        _ = try await stream.finish()
+      }
+      #expect(first?.code == .internal && second?.code == .internal)
+      channel.close()
+      await server.drain(within: .seconds(1))
+    }
+    #expect(notes.lines.map(\.message) == ["a call failed", "a call failed"])
+    #expect(notes.lines.allSatisfy { $0.level == .debug })
+  }
+
   @Test("A call that never comes to its handler leaves a line for debugging, and one alone")
   func refused() async throws {
     let refused = try await lines { channel in
@@ -97,4 +126,13 @@ struct CallLogTests {
     #expect(notes.lines.map { $0.metadata["grpc_status"] } == ["UNKNOWN", "UNKNOWN"])
     #expect(notes.lines.map { $0.metadata["grpc_method"] } == ["other/other", "other/other"])
   }
+}
+
+/// Bytes that are no text, where a note's text is to be.
+private struct Garbled: WireMessage {
+  static let wireName = "test.Garbled"
+
+  func encode(into w: inout WireWriter) { w.bytes(1, [0xff]) }
+
+  mutating func decodeField(_ number: Int, from r: inout WireReader) throws(WireError) { try r.skip() }
 }

@@ -35,7 +35,7 @@ public struct CallLog: ServerInterceptor {
       // A handler that was cancelled throws that; why it was says more.
       let code = (context.call.cancellation ?? RPCError(error)).code
       logger.log(
-        level: code.isServersFault ? .warning : .debug, "a call failed",
+        level: code.isServersFault && !context.call.isMalformed ? .warning : .debug, "a call failed",
         metadata: metadata(context, code, Instant.current() - began))
       throw error
     }

@@ -31,7 +31,7 @@ BEGIN
           share_at = CASE WHEN r.reason = 'rate_limited' AND m.share_at <= moment - interval '10 seconds' THEN moment
             ELSE m.share_at END
       FROM unnest(p_google_subs, p_jobs, p_free_at, p_reasons, p_refunds) AS r (google_sub, job, free_at, reason, refund)
-      WHERE m.google_sub = r.google_sub COLLATE "C" AND m.in_flight_job = r.job
+      WHERE m.google_sub = ANY (ARRAY[r.google_sub COLLATE "C"]) AND m.in_flight_job = r.job
       RETURNING m.google_sub, m.waiting
   )
   SELECT array_agg(google_sub) INTO more FROM released WHERE waiting;
