@@ -140,12 +140,20 @@ struct FakeServices: OAuth.Service, Mailer.Service, Reports.Service {
     case "quota":
       throw RPCError(
         .resourceExhausted, reason: "too_many_unsent", domain: "emailmcp", "Too many.",
-        details: [QuotaFailure([.init(subject: "tenant", description: "unsent")])])
+        details: [
+          QuotaFailure([.init(subject: "tenant", description: "unsent", quotaID: "unsent", quotaValue: 100)]),
+          RetryInfo(retryDelay: .seconds(5)),
+        ])
     case "cancelled": response.status = .cancelled
-    case "rejected", "unknown":
+    case "rejected", "not configured", "unknown":
       response.status = request.subject == "unknown" ? .unknown : .failed
       var error = DeliveryError()
-      error.code = request.subject == "unknown" ? "outcome_unknown" : "gmail_rejected"
+      error.code =
+        switch request.subject {
+        case "unknown": "outcome_unknown"
+        case "rejected": "gmail_rejected"
+        default: "gmail_not_configured"
+        }
       error.message = "Gmail said no."
       response.error = error
     default:

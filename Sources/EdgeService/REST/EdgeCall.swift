@@ -44,6 +44,13 @@ struct EdgeCall {
 
   static let unsupportedType = Problem(415, "unsupported_media_type", "The body must be application/json.")
 
+  /// RFC 9110 section 15.5.16 has the answer say what would be taken.
+  static let encodedBody: Problem = {
+    var problem = Problem(415, "unsupported_media_type", "The body must not be compressed.")
+    problem.headers[.acceptEncoding] = "identity"
+    return problem
+  }()
+
   /// Whether the client takes an answer of this type (RFC 9110 section 12.5.1); quality only matters where it is zero.
   func accepts(_ type: String) -> Bool {
     let values = request.head.headerFields[values: .accept]

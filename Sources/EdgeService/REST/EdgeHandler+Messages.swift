@@ -12,7 +12,7 @@ extension EdgeHandler {
   func sendMessage(_ call: EdgeCall) async throws -> HTTPServerResponse {
     let key = try idempotencyKey(call)
     let prefersAsync = call.request.head.headerFields[values: .prefer].joined(separator: ",").split(separator: ",")
-      .contains { $0.filter { $0 != " " && $0 != "\t" }.lowercased() == "respond-async" }
+      .contains { $0.prefix { $0 != ";" }.filter { $0 != " " && $0 != "\t" }.lowercased() == "respond-async" }
     var wait = Self.defaultWait
     if let text = call.query["wait"] {
       guard let seconds = Int(text), Self.waits.contains(seconds), text.utf8.allSatisfy({ 48...57 ~= $0 }) else {

@@ -157,6 +157,8 @@ final class EdgeHandler {
       call.user = user
     }
     if let caller { try await limiter.admit(caller, user: call.user) }
+    let encodings = passage.request.head.headerFields[values: .contentEncoding]
+    guard encodings.allSatisfy({ $0.lowercased() == "identity" }) else { throw EdgeCall.encodedBody }
     do throws(Query.Problem) {
       call.query = try Query(parsing: passage.queryText, allowed: Set(route.query))
     } catch {

@@ -50,6 +50,14 @@ struct Problem: Error, Sendable, Equatable {
     Problem(429, code, sentence, retryAfter: max(1, retryAfter))
   }
 
+  /// Tells the limit that is reached, as the RFC draft ietf-httpapi-ratelimit-headers has it.
+  ///
+  /// - Parameter window: seconds that the quota is for; nil: it is of no time.
+  mutating func tellLimit(_ policy: String, quota: Int64, window: Int64? = nil) {
+    headers[.rateLimitPolicy] = "\"\(policy)\";q=\(quota)" + (window.map { ";w=\($0)" } ?? "")
+    headers[.rateLimit] = "\"\(policy)\";r=0;t=\(retryAfter ?? 1)"
+  }
+
   func response(requestID: String, path: String) -> HTTPServerResponse {
     let status = HTTPResponse.Status(code: self.status)
     let title = Self.titles[self.status] ?? "Error"

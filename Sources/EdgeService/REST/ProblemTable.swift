@@ -34,6 +34,9 @@ enum ProblemTable {
     {
       problem.retryAfter = 1
     }
+    if problem.status == 429, let quota = error.quotaFailure?.violations.first, quota.quotaValue > 0 {
+      problem.tellLimit(quota.quotaID, quota: quota.quotaValue)
+    }
     return problem
   }
 
@@ -57,7 +60,7 @@ enum ProblemTable {
     }
   }
 
-  /// A mail that was kept and did not, or perhaps did not, leave.
+  /// A mail that was kept and did not, or perhaps did not, leave. That is final: no `Retry-After`.
   static func problem(for response: Mailer.SendMessageResponse) -> Problem {
     let (usual, sentence) =
       switch response.status {
@@ -68,7 +71,6 @@ enum ProblemTable {
     let code = response.error?.code ?? usual
     let status = statuses[code] ?? (response.status == .unknown ? 502 : 422)
     var problem = Problem(status, code, response.error?.message ?? sentence)
-    if status == 429 || status == 503 { problem.retryAfter = 1 }
     problem.message = .init(id: response.id, status: response.status.word ?? "unknown", isReplay: response.replayed)
     return problem
   }

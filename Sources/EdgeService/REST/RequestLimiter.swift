@@ -123,13 +123,11 @@ final class RequestLimiter {
     if leases.count >= Self.capacity { leases.removeAll() }
   }
 
-  /// RFC draft ietf-httpapi-ratelimit-headers.
   static func refusal(_ policy: String, _ rate: Rate, _ wait: UInt64) -> Problem {
     let seconds = Int((wait + 999_999_999) / 1_000_000_000)
     var problem = Problem.tooMany(
       "too_many_requests", "Too many requests for this \(policy); slow down.", retryAfter: seconds)
-    problem.headers[.rateLimitPolicy] = "\"\(policy)\";q=\(rate.count);w=\(max(1, rate.period.components.seconds))"
-    problem.headers[.rateLimit] = "\"\(policy)\";r=0;t=\(max(1, seconds))"
+    problem.tellLimit(policy, quota: Int64(rate.count), window: max(1, rate.period.components.seconds))
     return problem
   }
 }

@@ -63,6 +63,10 @@ enum SendBody {
       address.email = text
       return address
     }
+    guard value.objectValue != nil else {
+      body.failAt(path, "must be a string or an object, not \(value.kind)")
+      return nil
+    }
     guard let fields = body.fields(value, at: path) else { return nil }
     address.email = fields.string("email", maximumScalars: 320)
     address.name = fields.optionalString("name", maximumScalars: 998) ?? ""

@@ -29,13 +29,14 @@ extension RPCError {
     .aborted, reason: "idempotency_in_flight", domain: ServiceError.domain,
     "The first request with this idempotency key is still under way.", details: [RetryInfo(retryDelay: .seconds(1))])
 
-  static let tooManyUnsent = RPCError(
-    .resourceExhausted, reason: "too_many_unsent", domain: ServiceError.domain,
-    "Too many accepted mails of this tenant wait to be sent.",
-    details: [
-      QuotaFailure([QuotaFailure.Violation(subject: "tenant", description: "accepted but unsent mails")]),
-      RetryInfo(retryDelay: .seconds(5)),
-    ])
+  static func tooManyUnsent(limit: Int) -> RPCError {
+    let quota = QuotaFailure.Violation(
+      subject: "tenant", description: "accepted but unsent mails", quotaID: "unsent", quotaValue: Int64(limit))
+    return RPCError(
+      .resourceExhausted, reason: "too_many_unsent", domain: ServiceError.domain,
+      "Too many accepted mails of this tenant wait to be sent.",
+      details: [QuotaFailure([quota]), RetryInfo(retryDelay: .seconds(5))])
+  }
 
   /// - Parameter fields: which recipients, e.g. `to[3]`.
   static func recipientSuppressed(_ fields: [String]) -> RPCError {

@@ -140,7 +140,7 @@ final class MessageSender {
   // MARK: Accepting
 
   private func accept(_ order: Order, of user: UserKey) async throws -> Mailer.SendMessageResponse {
-    guard try await unsent.admits(user.tenantID) else { throw RPCError.tooManyUnsent }
+    guard try await unsent.admits(user.tenantID) else { throw RPCError.tooManyUnsent(limit: unsent.limit) }
     // An account that changed meanwhile is read anew, once.
     for _ in 0..<2 {
       let (account, token) = try await account(of: user)

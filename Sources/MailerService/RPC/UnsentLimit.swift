@@ -13,7 +13,7 @@ final class UnsentLimit {
 
   private let reactor: Reactor
   private let store: MailStore
-  private let limit: Int
+  let limit: Int
   private var counts: [String: Count] = [:]
 
   init(reactor: Reactor, store: MailStore, limit: Int) {

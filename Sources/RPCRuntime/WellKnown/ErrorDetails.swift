@@ -115,23 +115,33 @@ public struct QuotaFailure: WireMessage, Hashable {
     public var subject = ""
     /// Which and how much, in words.
     public var description = ""
+    /// The quota as a word, for programs.
+    public var quotaID = ""
+    /// How much it allows.
+    public var quotaValue: Int64 = 0
 
     public init() {}
 
-    public init(subject: String, description: String) {
+    public init(subject: String, description: String, quotaID: String = "", quotaValue: Int64 = 0) {
       self.subject = subject
       self.description = description
+      self.quotaID = quotaID
+      self.quotaValue = quotaValue
     }
 
     public func encode(into w: inout WireWriter) {
       w.string(1, subject)
       w.string(2, description)
+      w.string(5, quotaID)
+      w.int64(7, quotaValue)
     }
 
     public mutating func decodeField(_ number: Int, from r: inout WireReader) throws(WireError) {
       switch number {
       case 1: try r.string(&subject)
       case 2: try r.string(&description)
+      case 5: try r.string(&quotaID)
+      case 7: try r.int64(&quotaValue)
       default: try r.skip()
       }
     }
