@@ -28,6 +28,13 @@ struct MailboxTests {
     #expect(mailbox.latest(2).map(\.id) == ["y", "z"])
   }
 
+  @Test("A local part may be quoted; a name that is quoted, with a comma or an address in it, is no address")
+  func quotedAddresses() {
+    #expect(
+      MailAddressList.addresses(#""x y"@example.com, "Last, F. <a@b>" <"Q, \"z"@example.com>, (c@d) e@f, "N" <g@h>"#)
+        == [#""x y"@example.com"#, #""q, \"z"@example.com"#, "e@f", "g@h"])
+  }
+
   @Test("Ids rise, and go on after a mail of an earlier run")
   func ids() {
     var mailbox = Mailbox(seed: 5 << 40)

@@ -133,6 +133,15 @@ struct OutgoingMessageTests {
   }
 
   @Test(
+    "An attachment's name is no path",
+    arguments: ["../../etc/passwd", "a/b", "/", "..", ".", " .. "])
+  func paths(name: String) {
+    #expect(
+      Self.violations { $0.attachments = [.init(filename: "a..b.txt"), .init(filename: name)] }
+        == ["attachments[1].filename"])
+  }
+
+  @Test(
     "No control character or line break of any kind reaches a header",
     arguments: ["\r", "\n", "\u{0}", "\u{B}", "\u{C}", "\u{7F}", "\u{85}", "\u{2028}", "\u{2029}"])
   func controls(character: String) {

@@ -78,25 +78,33 @@ enum MailAddressList {
     var isQuoted = false
     var isEscaped = false
     var depth = 0
+    var isInAngle = false
+    func append(_ character: Unicode.Scalar) {
+      if isInAngle { angle?.unicodeScalars.append(character) } else { current.unicodeScalars.append(character) }
+    }
     func finish() {
       let address = (angle ?? current).trimmingSpaces.lowercased()
       if address.contains("@") { result.append(address) }
       current = ""
       angle = nil
     }
-    var isInAngle = false
     for character in text.unicodeScalars {
       if isEscaped {
         isEscaped = false
+        if isQuoted { append(character) }
         continue
       }
       if isQuoted {
+        // A local part may be quoted, so quotes and all; a name is dropped with them.
+        append(character)
         if character == "\\" { isEscaped = true } else if character == "\"" { isQuoted = false }
         continue
       }
       switch character {
       case "\\": isEscaped = true
-      case "\"": isQuoted = true
+      case "\"" where depth == 0:
+        isQuoted = true
+        append(character)
       case "(": depth += 1
       case ")": depth = max(0, depth - 1)
       case _ where depth > 0: break
@@ -104,8 +112,7 @@ enum MailAddressList {
       case ">": isInAngle = false
       case ",", ";": finish()
       case ":" where !isInAngle: current = ""
-      default:
-        if isInAngle { angle?.unicodeScalars.append(character) } else { current.unicodeScalars.append(character) }
+      default: append(character)
       }
     }
     finish()

@@ -105,6 +105,9 @@ struct MessageCheck {
     if filename.isEmpty, draft.filename.isEmpty, disposition == .attachment {
       refuse("\(field).filename", "An attachment needs a file name.")
     }
+    if filename == "." || filename == ".." || filename.utf8.contains(UInt8(ascii: "/")) {
+      refuse("\(field).filename", "A file name has no path.")
+    }
     return OutgoingMessage.Attachment(
       filename: filename, mediaType: mediaType(draft.contentType, field: "\(field).content_type"),
       content: draft.content, contentID: contentID, disposition: disposition)
