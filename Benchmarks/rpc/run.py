@@ -37,7 +37,7 @@ def frame(message: bytes) -> bytes:
 class Server:
     def __init__(self, name: str, command: list[str], port: int, core: str = SERVER_CORE):
         self.name, self.port = name, port
-        # Our server shares its port with whoever listens already (SO_REUSEPORT), and calls would go to both.
+        # Some servers share their port with whoever listens already (SO_REUSEPORT), and calls would go to both.
         if socket.socket().connect_ex(("127.0.0.1", port)) == 0:
             sys.exit(f"something listens on port {port} already")
         self.process = subprocess.Popen(

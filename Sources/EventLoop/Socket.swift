@@ -38,11 +38,13 @@ package struct Socket: Sendable, Hashable {
     let probe = try systemCall("socket") { clinux_socket(AF_UNIX) }
     defer { Glibc.close(probe) }
     let answer = address.withSockaddr { Glibc.connect(probe, $0, $1) }
-    if answer == -1, errno == ECONNREFUSED { unlink(address.host) }
+    let isRefused = answer == -1 && errno == ECONNREFUSED
+    // A file that is no socket refuses too, and is not ours to remove.
+    var status = stat()
+    if isRefused, lstat(address.host, &status) == 0, status.st_mode & S_IFMT == S_IFSOCK { unlink(address.host) }
   }
 
-  /// Fails with EADDRINUSE when anyone listens on `address` already. `SO_REUSEPORT` alone would let a second process
-  /// of the same user take a share of the connections, unnoticed; a process asks this once before its loops listen.
+  /// See ``ListenAddress/requireUnused(on:)``. A path is bound once anyway.
   package static func requireUnused(_ address: SocketAddress) throws(SystemError) {
     guard address.family != .unix else { return }
     let socket = Socket(descriptor: try systemCall("socket") { clinux_socket(address.domain) })

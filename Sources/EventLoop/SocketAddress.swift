@@ -174,6 +174,16 @@ public enum ListenAddress: Sendable, Hashable, CustomStringConvertible {
     }
   }
 
+  /// Whether the port is 0: any that is free.
+  package var isChosenBySystem: Bool { if case .hostPort(_, 0) = self { true } else { false } }
+
+  /// Fails with EADDRINUSE where anyone listens at the address already. The loops of a process share a port, hence with
+  /// another process of the same user too, which takes a share of the connections unnoticed: who listens on several loops
+  /// asks this once, before they do.
+  public func requireUnused(on reactor: Reactor) async throws {
+    try Socket.requireUnused(try await resolve(on: reactor))
+  }
+
   /// The address to bind. No host means every interface, IPv4 and IPv6 (a dual-stack socket).
   public func resolve(on reactor: Reactor) async throws -> SocketAddress {
     switch self {

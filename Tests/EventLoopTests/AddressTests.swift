@@ -1,3 +1,4 @@
+import Glibc
 import Testing
 
 @testable import EventLoop
@@ -43,6 +44,18 @@ import Testing
     #expect(bound.host == host)
     #expect(bound.port != 0)
     #expect(throws: SystemError.self) { try Socket.requireUnused(bound) }
+  }
+
+  @Test("a file that is no socket is not removed where a server is to listen")
+  func occupiedPath() throws {
+    let path = "/tmp/emailmcp-\(UInt64.random(in: 0 ... .max))"
+    let file = open(path, O_CREAT | O_WRONLY, 0o600)
+    defer {
+      close(file)
+      unlink(path)
+    }
+    #expect(throws: SystemError.self) { try Socket.listening(on: SocketAddress(path: path)) }
+    #expect(access(path, F_OK) == 0)
   }
 
   @Test("back-off grows by its factor up to its limit, within its jitter")

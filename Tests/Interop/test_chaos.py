@@ -19,9 +19,11 @@ class Replica:
     """A server on a port of its own, which it keeps over its restarts."""
 
     def __init__(self):
-        # Held without listening, so that nobody else is given it: our servers set SO_REUSEPORT too.
+        # Held without listening, so that nobody else is given it: our servers set both options too, and one that starts asks
+        # whether anybody listens, which a holder without SO_REUSEADDR seems to do.
         self.holder = socket.socket()
-        self.holder.setsockopt(socket.SOL_SOCKET, socket.SO_REUSEPORT, 1)
+        for option in (socket.SO_REUSEADDR, socket.SO_REUSEPORT):
+            self.holder.setsockopt(socket.SOL_SOCKET, option, 1)
         self.holder.bind(("0.0.0.0", 0))
         self.port = self.holder.getsockname()[1]
         self.start()

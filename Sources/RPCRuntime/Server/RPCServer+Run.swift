@@ -19,7 +19,7 @@ extension RPCServer {
   ///   - build: registers the methods; called once on each loop, so that handlers share nothing between loops.
   ///   - stop: returns when the server is to stop; called once. Nil: at SIGTERM, SIGINT or SIGHUP, of which a second one
   ///     ends the process at once.
-  /// - Throws: what `build` throws, or why the address cannot be listened on.
+  /// - Throws: what `build` throws, or why the address cannot be listened on, such as that another process does.
   public static func run(
     on group: EventLoopGroup, listen address: String, tls: TLSServerContext? = nil,
     configuration: ServerConfiguration = ServerConfiguration(), logger: Logger = Logger(label: "rpc.server"),
@@ -42,6 +42,7 @@ extension RPCServer {
               defer { signals?.close() }
               let server = RPCServer(on: reactor, configuration: configuration, logger: logger)
               try await build(server)
+              if index == 0 { try await ListenAddress(address).requireUnused(on: reactor) }
               listening.yield(try await server.listen(on: address, tls: tls))
               await stopped.wait()
               await server.drain(within: drainLimit)

@@ -18,12 +18,15 @@ package struct CommonSettings: Sendable {
     tracing = TraceSettings(settings, service: service)
     self.listen = settings.listenAddress("EMAILMCP_LISTEN", default: listen)
     self.adminListen = settings.listenAddress("EMAILMCP_ADMIN_LISTEN", default: adminListen)
+    if self.listen == self.adminListen, !self.listen.isChosenBySystem {
+      settings.fail("EMAILMCP_ADMIN_LISTEN", "is the address of EMAILMCP_LISTEN too")
+    }
     logLevel = settings.choice("EMAILMCP_LOG_LEVEL", default: Logger.Level.info)
     logFormat = settings.choice("EMAILMCP_LOG_FORMAT", default: isTerminal ? LogFormat.text : .json)
     drainTimeout = settings.duration("EMAILMCP_DRAIN_TIMEOUT", default: "10s")
-    // One environment may serve all processes: a process that must have fewer loops takes fewer.
+    // One environment may serve all processes: a process that must have fewer loops takes fewer. A path is bound once.
+    let most = if case .unix = self.listen { 1 } else { maximumLoops }
     loops = min(
-      settings.integer("EMAILMCP_LOOPS", default: min(EventLoopGroup.availableCores(), maximumLoops), in: 1...256),
-      maximumLoops)
+      settings.integer("EMAILMCP_LOOPS", default: min(EventLoopGroup.availableCores(), most), in: 1...256), most)
   }
 }

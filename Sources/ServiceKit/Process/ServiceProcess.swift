@@ -149,6 +149,10 @@ package enum ServiceProcess<S: Service> {
       metrics: life.metrics, tracer: life.tracer)
     life.reports.add(loop)
     do {
+      if index == 0 {
+        try await life.common.listen.requireUnused(on: reactor)
+        try await life.common.adminListen.requireUnused(on: reactor)
+      }
       let front = index == 0 ? try await ProcessFront.start(on: loop, life) : nil
       let exporter = index == 0 ? try TraceExporter(life, on: reactor) : nil
       exporter?.start()

@@ -257,6 +257,22 @@ struct LimitTests {
     }
   }
 
+  @Test("A server that another one's port is given says so, and takes no share of its connections")
+  func portInUse() async throws {
+    let group = try EventLoopGroup(count: 2)
+    let other = try Socket.listening(on: SocketAddress(numericHost: "127.0.0.1", port: 0))
+    defer { other.close() }
+    let address = try #require(other.localAddress())
+    let error = await #expect(throws: SystemError.self) {
+      try await RPCServer.run(on: group, listen: "\(address)") { server in
+        server.handle(Notes.echo) { request, _ in request }
+      } until: {
+      }
+    }
+    #expect(error.map { "\($0)" }?.contains("Address already in use") == true)
+    await group.shutdown()
+  }
+
   @Test("A server on several loops listens on one port and stops as one")
   func manyLoops() async throws {
     let group = try EventLoopGroup(count: 3)
