@@ -39,6 +39,9 @@ public struct ChannelTarget: Sendable, Hashable, CustomStringConvertible {
         authority = "\(addresses[0])"
         uri = text
       } else {
+        if let scheme = text.firstRange(of: "://"), text.without("dns:") == nil {
+          throw SocketAddressError(message: "there is no scheme \(text[..<scheme.lowerBound])")
+        }
         var rest = text.without("dns:") ?? text
         if let name = rest.without("//") {
           // dns://server/name: a name server of one's own is not supported.
@@ -59,6 +62,7 @@ public struct ChannelTarget: Sendable, Hashable, CustomStringConvertible {
     guard case .hostPort(let host, let port) = try ListenAddress(text.hasPort ? text : "\(text):\(defaultPort)"),
       !host.isEmpty
     else { throw SocketAddressError(message: "no host") }
+    guard port > 0 else { throw SocketAddressError(message: "a port is a number from 1 to 65535") }
     return (host, port)
   }
 }

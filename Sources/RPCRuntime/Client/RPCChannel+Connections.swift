@@ -141,8 +141,10 @@ extension RPCChannel {
   }
 
   private func note(_ error: (any Error)?) {
-    let reason = (error as? RPCError)?.message ?? error.map { "\($0)" }
-    lastFailure = RPCError(.unavailable, reason ?? "the connection was closed", cause: error)
+    let known = error as? RPCError
+    let reason = known?.message ?? error.map { "\($0)" }
+    lastFailure = RPCError(
+      .unavailable, reason ?? "the connection was closed", cause: known == nil ? error : known?.cause)
   }
 
   private func failed(_ id: Int, _ error: (any Error)?) {

@@ -39,7 +39,8 @@ extension RPCError: CustomStringConvertible {
   public var description: String {
     var text = message.isEmpty ? "\(code)" : "\(code): \(message)"
     if let info = errorInfo { text += " [\(info.reason)]" }
-    if let cause { text += " (\(cause))" }
+    // Many a message ends with the words of its cause.
+    if let cause, !message.contains("\(cause)") { text += " (\(cause))" }
     return text
   }
 }

@@ -156,9 +156,16 @@ struct ChannelTargetTests {
 
   @Test(
     "What is no target says so",
-    arguments: ["", "dns://8.8.8.8/host:1", "ipv4:host:80", "ipv4:", "unix:", "host:99999"])
+    arguments: ["", "dns://8.8.8.8/host:1", "ipv4:host:80", "ipv4:", "unix:", "host:99999", "ipv4:1.2.3.4:0", "host:0"])
   func badTargets(text: String) {
     let error = #expect(throws: RPCError.self) { try ChannelTarget(text) }
     #expect(error?.code == .invalidArgument)
+  }
+
+  @Test("An error tells each thing once", arguments: ["foo:///host:1", "host:99999"])
+  func errorText(text: String) {
+    let error = #expect(throws: RPCError.self) { try ChannelTarget(text) }
+    let words = error.map { "\($0)" } ?? ""
+    #expect(words == "INVALID_ARGUMENT: \(error?.message ?? "")" && !words.contains("IPv6"))
   }
 }
