@@ -49,7 +49,7 @@ final class EdgeGraph: ServiceGraph {
       readiness: loop.readiness, tracer: loop.tracer, logger: loop.logger, on: reactor, now: clock)
     server = HTTPServer(on: reactor, configuration: Self.serverConfiguration()) { await handler.respond(to: $0) }
     try server.listen(
-      try await configuration.listen.resolve(on: reactor), tls: try Self.tlsContext(configuration.publicTLS))
+      try await configuration.listen.resolve(on: reactor), tls: try configuration.publicTLS?.context())
     let (pool, backends) = (pool, backends)
     loop.check("postgres") {
       guard await pool.probe() else { throw Problem.unavailable }
@@ -63,13 +63,6 @@ final class EdgeGraph: ServiceGraph {
     await server.drain(timeout: limit)
     backends.close()
     await pool.close()
-  }
-
-  private static func tlsContext(_ files: EdgeConfiguration.PublicTLS?) throws -> TLSServerContext? {
-    guard let files else { return nil }
-    return try TLSServerContext(
-      TLSServerSettings(
-        identity: TLSIdentity(certificateFile: files.certificate, keyFile: files.key), protocols: ["h2", "http/1.1"]))
   }
 
   /// The server's own refusals look like the API's.

@@ -20,20 +20,30 @@ struct EdgeConfiguration: Sendable {
   struct PublicTLS: Sendable {
     var certificate: String
     var key: String
+
+    func context() throws -> TLSServerContext {
+      try TLSServerContext(
+        TLSServerSettings(
+          identity: TLSIdentity(certificateFile: certificate, keyFile: key), protocols: ["h2", "http/1.1"]))
+    }
   }
 
   init(_ settings: Settings, _ common: CommonSettings) {
     listen = common.listen
-    database = settings.optionalSecret("DATABASE_URL") { try PostgresConfiguration(url: $0) }
-    if database == nil { settings.fail("DATABASE_URL", "is missing") }
+    database = settings.secret("DATABASE_URL") { try PostgresConfiguration(url: $0) }
     oauth = settings.target("EMAILMCP_OAUTH_TARGET", default: "dns:///localhost:7001")
     mailer = settings.target("EMAILMCP_MAILER_TARGET", default: "dns:///localhost:7002")
     reports = settings.target("EMAILMCP_REPORT_TARGET", default: "dns:///localhost:7003")
-    rpc = RPCSettings(settings)
+    rpc = RPCSettings(settings, of: Edge.name)
     let certificate = settings.optionalString("EMAILMCP_EDGE_TLS_CERT")
     let key = settings.optionalString("EMAILMCP_EDGE_TLS_KEY")
     switch (certificate, key) {
-    case (let certificate?, let key?): publicTLS = PublicTLS(certificate: certificate, key: key)
+    case (let certificate?, let key?):
+      let files = PublicTLS(certificate: certificate, key: key)
+      publicTLS = files
+      do { _ = try files.context() } catch {
+        settings.fail("EMAILMCP_EDGE_TLS_CERT and _KEY", "cannot be used: \(error)")
+      }
     case (nil, nil): publicTLS = nil
     case (nil, _): settings.fail("EMAILMCP_EDGE_TLS_CERT", "is missing beside EMAILMCP_EDGE_TLS_KEY")
     case (_, nil): settings.fail("EMAILMCP_EDGE_TLS_KEY", "is missing beside EMAILMCP_EDGE_TLS_CERT")

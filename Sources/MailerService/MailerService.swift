@@ -33,8 +33,7 @@ enum MailerService: Service {
   }
 
   static func configure(_ settings: Settings, _ common: CommonSettings) -> Configuration {
-    let database = settings.optionalSecret("DATABASE_URL") { try PostgresConfiguration(url: $0) }
-    if database == nil { settings.fail("DATABASE_URL", "is not set, or is no postgres:// URL") }
+    let database = settings.secret("DATABASE_URL") { try PostgresConfiguration(url: $0) }
     let units = settings.integer("EMAILMCP_GMAIL_UNITS_PER_MINUTE", default: 6000, in: 100...1_000_000_000)
     let project = settings.integer(
       "EMAILMCP_GMAIL_PROJECT_UNITS_PER_MINUTE", default: 1_200_000, in: 100...1_000_000_000)
@@ -43,10 +42,10 @@ enum MailerService: Service {
       settings.fail("EMAILMCP_PUBLIC_URL", "is longer than \(UnsubscribeLinks.maximumPublicURL) bytes")
     }
     return Configuration(
-      listen: common.listen, database: database, rpc: RPCSettings(settings),
+      listen: common.listen, database: database, rpc: RPCSettings(settings, of: name),
       vaultKeys: settings.keyring("EMAILMCP_VAULT_KEYS"),
       oauth: settings.target("EMAILMCP_OAUTH_TARGET", default: "dns:///localhost:7001"),
-      gmailURL: settings.httpURL("EMAILMCP_GMAIL_API_URL", default: "https://gmail.googleapis.com"),
+      gmailURL: settings.httpOrigin("EMAILMCP_GMAIL_API_URL", default: "https://gmail.googleapis.com"),
       pace: MailboxPace.Terms(
         unitsPerMinute: units,
         dailyRecipients: settings.integer(

@@ -29,8 +29,8 @@ struct OAuthSettings: Sendable {
 
   init(_ settings: Settings, _ common: CommonSettings) {
     self.common = common
-    rpc = RPCSettings(settings)
-    database = settings.optionalSecret("DATABASE_URL") { try PostgresConfiguration(url: $0) }
+    rpc = RPCSettings(settings, of: OAuthProcess.name)
+    database = settings.secret("DATABASE_URL") { try PostgresConfiguration(url: $0) }
     let aws = settings.choice("EMAILMCP_VAULT", default: VaultKind.sealed) == .aws ? settings.aws() : nil
     vault = aws.map { .aws($0) } ?? .sealed
     vaultKeys = settings.keyring("EMAILMCP_VAULT_KEYS")
@@ -42,7 +42,6 @@ struct OAuthSettings: Sendable {
       keys: settings.endpoint("EMAILMCP_GOOGLE_JWKS_URL", default: "https://www.googleapis.com/oauth2/v3/certs"),
       issuer: settings.string("EMAILMCP_GOOGLE_ISSUER", default: "https://accounts.google.com"))
     client = GoogleClientSource(Self.client(settings, canComeFromVault: aws != nil))
-    if database == nil { settings.fail("DATABASE_URL", "is not set or not usable") }
   }
 
   /// All three settings, or, where the vault can keep them, none.

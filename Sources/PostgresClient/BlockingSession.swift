@@ -6,6 +6,8 @@ package final class BlockingSession {
   private let handle: OpaquePointer
 
   package init(url: String) throws(PostgresError) {
+    // libpq quotes what it cannot read, password and all.
+    _ = try PostgresConfiguration(url: url)
     guard let handle = PQconnectdb(url) else { throw PostgresError(.connectionLost, "out of memory") }
     self.handle = handle
     guard PQstatus(handle) == CONNECTION_OK else {

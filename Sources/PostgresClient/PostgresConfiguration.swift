@@ -49,6 +49,13 @@ package struct PostgresConfiguration: Sendable, CustomStringConvertible {
       if let value = entry.pointee.val { values[String(cString: keyword)] = String(cString: value) }
       entry += 1
     }
+    if let mode = values["sslmode"], !Self.sslModes.contains(mode) {
+      throw PostgresError(.configuration, "sslmode is one of \(Self.sslModes.joined(separator: ", "))")
+    }
+    let ports = values["port"]?.split(separator: ",") ?? []
+    guard ports.allSatisfy({ UInt16($0).map { $0 > 0 } ?? false }) else {
+      throw PostgresError(.configuration, "the database's port is a number from 1 to 65535")
+    }
     self.url = url
     host = values["host"]
     port = values["port"]
@@ -60,6 +67,8 @@ package struct PostgresConfiguration: Sendable, CustomStringConvertible {
   }
 
   package var description: String { display }
+
+  private static let sslModes = ["disable", "allow", "prefer", "require", "verify-ca", "verify-full"]
 
   /// The settings that each session starts with, after those of the URL.
   var sessionOptions: String {

@@ -19,9 +19,8 @@ enum ReportService: Service {
   }
 
   static func configure(_ settings: Settings, _ common: CommonSettings) -> Configuration {
-    let database = settings.optionalSecret("DATABASE_URL") { try PostgresConfiguration(url: $0) }
-    if database == nil { settings.fail("DATABASE_URL", "is not set, or is no postgres:// URL") }
-    return Configuration(common: common, database: database, rpc: RPCSettings(settings))
+    let database = settings.secret("DATABASE_URL") { try PostgresConfiguration(url: $0) }
+    return Configuration(common: common, database: database, rpc: RPCSettings(settings, of: name))
   }
 
   static func start(on loop: ServiceLoop, _ configuration: Configuration) async throws -> any ServiceGraph {

@@ -1,4 +1,4 @@
-"""What a service says of its addresses before it serves."""
+"""What a service says of its settings and its addresses before it serves."""
 
 import os
 import signal
@@ -18,6 +18,13 @@ SETTINGS = {
     "EMAILMCP_GOOGLE_REDIRECT_URI": "https://crm.example/callback", "EMAILMCP_ADMIN_LISTEN": "127.0.0.1:0",
     "EMAILMCP_LOOPS": "2"}
 SERVICES = ["edge", "mailer", "oauth", "report"]
+
+
+@pytest.fixture(scope="module")
+def identities(tmp_path_factory) -> str:
+    folder = str(tmp_path_factory.mktemp("identities"))
+    subprocess.run([f"{BIN}/emailmcp", "init", folder], check=True, capture_output=True)
+    return folder
 
 
 def start(service: str, **settings: str) -> subprocess.Popen:
@@ -40,6 +47,11 @@ def stop(process: subprocess.Popen) -> None:
     process.send_signal(signal.SIGTERM)
     process.stderr.close()
     assert process.wait(60) == 0
+
+
+def check(service: str, **settings: str) -> subprocess.CompletedProcess:
+    return subprocess.run(
+        [f"{BIN}/{service}-service", "--check-config"], env=SETTINGS | settings, capture_output=True, text=True)
 
 
 @pytest.mark.parametrize("service", SERVICES)
@@ -80,3 +92,53 @@ def test_a_service_listens_at_a_path_however_many_loops_it_may_have(service, tmp
         client.connect(path)
     stop(process)
     assert not os.path.exists(path)
+
+
+@pytest.mark.parametrize("service, settings, words", [
+    ("report", {"DATABASE_URL": "postgress://u:sekret@127.0.0.1/db"}, "the database URL cannot be read"),
+    ("report", {"DATABASE_URL": ""}, "is not set"),
+    ("report", {"DATABASE_URL": "postgres://u:sekret@127.0.0.1/db?sslmode=foo"}, "sslmode is one of"),
+    ("report", {"DATABASE_URL": "postgres://u:sekret@127.0.0.1:99999/db"}, "port"),
+    ("edge", {"EMAILMCP_MAILER_TARGET": "ipv4:1.2.3.4:0"}, "port"),
+    ("mailer", {"EMAILMCP_GMAIL_API_URL": "https://gmail.googleapis.com/gmail"}, "without a path"),
+    ("mailer", {"OTEL_SDK_DISABLED": "maybe"}, "must be true or false"),
+    ("mailer", {"OTEL_EXPORTER_OTLP_HEADERS": "sekret"}, "must be name=value"),
+    ("mailer", {"EMAILMCP_LISTEN": "127.0.0.1:7", "EMAILMCP_ADMIN_LISTEN": "127.0.0.1:7"}, "EMAILMCP_LISTEN too"),
+    ("mailer", {"EMAILMCP_FOO": "1"}, "EMAILMCP_FOO is not a setting"),
+])
+def test_what_no_start_could_use_is_one_problem_of_the_settings(service, settings, words):
+    answer = check(service, **settings)
+    assert answer.returncode == 1 and words in answer.stderr, answer.stderr
+    assert len(answer.stderr.splitlines()) == 1 and "sekret" not in answer.stdout + answer.stderr
+    assert "did you mean" not in answer.stderr
+
+
+@pytest.mark.parametrize("certificate, key, authority, words", [
+    ("mailer.pem", "mailer.key", "ca.pem", None),
+    ("none.pem", "mailer.key", "ca.pem", "none.pem"),
+    ("mailer.pem", "edge.key", "ca.pem", "edge.key"),
+    ("mailer.pem", "mailer.key", "mailer.key", "no certificate in"),
+    ("edge.pem", "edge.key", "ca.pem", "is the certificate of spiffe://emailmcp/edge, not of spiffe://emailmcp/mailer"),
+])
+def test_certificates_that_do_not_fit_are_problems_of_the_settings(identities, certificate, key, authority, words):
+    answer = check(
+        "mailer", EMAILMCP_RPC_TLS="on", EMAILMCP_TLS_CERT=f"{identities}/{certificate}",
+        EMAILMCP_TLS_KEY=f"{identities}/{key}", EMAILMCP_TLS_CA=f"{identities}/{authority}")
+    assert answer.returncode == (1 if words else 0), answer.stderr
+    assert (words or "") in answer.stderr and len(answer.stderr.splitlines()) == (1 if words else 0)
+
+
+def test_the_public_certificate_must_fit_its_key(identities):
+    answer = check(
+        "edge", EMAILMCP_EDGE_TLS_CERT=f"{identities}/edge.pem", EMAILMCP_EDGE_TLS_KEY=f"{identities}/mailer.key")
+    assert answer.returncode == 1 and "mailer.key" in answer.stderr
+
+
+def test_no_command_repeats_the_password_of_a_url_that_it_cannot_read():
+    for command in (["doctor"], ["tenant", "list"], ["migrate"]):
+        answer = subprocess.run(
+            [f"{BIN}/emailmcp", *command], env={"DATABASE_URL": "postgress://u:sekret@127.0.0.1/db"},
+            capture_output=True, text=True)
+        said = answer.stdout + answer.stderr
+        assert answer.returncode != 0 and "sekret" not in said
+        assert "the database URL cannot be read" in said and "connection_lost" not in said

@@ -61,7 +61,7 @@ struct ServiceChannelsTests {
       "EMAILMCP_OAUTH_SERVICE_CONFIG": #"{"methodConfig": [{"name": [{}], "timeout": "3s"}]}"#,
     ]
     let settings = Settings(environment)
-    let rpc = RPCSettings(settings)
+    let rpc = RPCSettings(settings, of: "report")
     try settings.finish()
     let configuration = ChannelConfiguration.betweenServices(to: .oauth, policy: rpc.policies[.oauth]).service
     #expect(configuration.balancing == .pickFirst)
@@ -70,7 +70,7 @@ struct ServiceChannelsTests {
 
     environment["EMAILMCP_MAILER_SERVICE_CONFIG"] = #"{"methodConfig": [{"timeout": "3"}]}"#
     let wrong = Settings(environment)
-    _ = RPCSettings(wrong)
+    _ = RPCSettings(wrong, of: "report")
     let error = #expect(throws: SettingsError.self) { try wrong.finish() }
     #expect(
       "\(error!)".contains("EMAILMCP_MAILER_SERVICE_CONFIG is no gRPC service config: methodConfig[0].timeout must be"))

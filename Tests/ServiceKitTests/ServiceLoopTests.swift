@@ -13,7 +13,7 @@ struct ServiceLoopTests {
 
   private func rpcSettings() throws -> RPCSettings {
     let settings = Settings(["EMAILMCP_RPC_TLS": "off", "EMAILMCP_CONTEXT_KEYS": keys.revealedText])
-    let rpc = RPCSettings(settings)
+    let rpc = RPCSettings(settings, of: "report")
     try settings.finish()
     return rpc
   }

@@ -12,14 +12,29 @@ package struct RPCIdentity: Sendable {
     package let authority: String
   }
 
-  package init(_ settings: Settings) {
+  /// - Parameter service: whose certificate it must be.
+  package init(_ settings: Settings, of service: String) {
     guard settings.toggle("EMAILMCP_RPC_TLS", default: true) else {
       files = nil
       return
     }
-    files = Files(
+    let files = Files(
       certificate: settings.string("EMAILMCP_TLS_CERT"), key: settings.string("EMAILMCP_TLS_KEY"),
       authority: settings.string("EMAILMCP_TLS_CA"))
+    self.files = files
+    guard ![files.certificate, files.key, files.authority].contains("") else { return }
+    do {
+      _ = try serverContext()
+      let leaf = try Certificate.parse(pem: Array(readSettingFile(files.certificate).utf8))[0]
+      let (names, own) = (leaf.alternativeNames.uris, Self.spiffeID(of: service))
+      if names != [own] {
+        settings.fail(
+          "EMAILMCP_TLS_CERT",
+          "is the certificate of \(names.isEmpty ? "no service" : names.joined(separator: ", ")), not of \(own)")
+      }
+    } catch {
+      settings.fail("EMAILMCP_TLS_CERT, _KEY and _CA", "cannot be used: \(error)")
+    }
   }
 
   package init(files: Files?) { self.files = files }

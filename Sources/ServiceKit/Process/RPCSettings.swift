@@ -18,8 +18,8 @@ package struct RPCSettings: Sendable {
     self.policies = policies
   }
 
-  package init(_ settings: Settings) {
-    identity = RPCIdentity(settings)
+  package init(_ settings: Settings, of service: String) {
+    identity = RPCIdentity(settings, of: service)
     contextKeys = settings.keyring("EMAILMCP_CONTEXT_KEYS")
     var policies: [PeerService: ServiceConfiguration] = [:]
     for peer in PeerService.allCases { policies[peer] = settings.serviceConfiguration(peer.policySetting) }

@@ -30,7 +30,8 @@ package enum KnownSettings {
     environment.keys.filter { $0.hasPrefix("EMAILMCP_") && !isKnown($0) }.sorted().map { name in
       let candidates = own.union(secrets.map { $0 + "_FILE" })
       let nearest = candidates.map { (editDistance(name, $0), $0) }.min { $0 < $1 }
-      guard let nearest, nearest.0 <= max(2, name.utf8.count / 4) else { return .init(name, "is not a setting") }
+      // All names begin alike: a third of what follows.
+      guard let nearest, nearest.0 <= max(1, (name.utf8.count - 9) / 3) else { return .init(name, "is not a setting") }
       return .init(name, "is not a setting; did you mean \(nearest.1)?")
     }
   }

@@ -79,6 +79,13 @@ func parseHTTPURL(_ text: String) throws(SettingProblem) -> String {
   return text
 }
 
+func parseHTTPOrigin(_ text: String) throws(SettingProblem) -> String {
+  let url = try parseHTTPURL(text)
+  let rest = url.drop { $0 != "/" }.dropFirst(2).drop { $0 != "/" && $0 != "?" && $0 != "#" }
+  guard rest.isEmpty || rest == "/" else { throw SettingProblem("must be scheme, host and port, without a path") }
+  return url
+}
+
 private func isIPv4Loopback(_ host: Substring) -> Bool {
   var address = in_addr()
   return inet_pton(AF_INET, String(host), &address) == 1 && UInt32(bigEndian: address.s_addr) >> 24 == 127

@@ -77,6 +77,11 @@ package final class Settings {
     }
   }
 
+  /// The same of a secret that must be there. Nil only with a problem noted.
+  package func secret<T>(_ name: String, _ parse: (String) throws -> T) -> T? {
+    optionalSecret(name, parse) ?? missing(name, nil)
+  }
+
   /// A ring of keys, `id:base64,…`, newest first.
   package func keyring(_ name: String) -> Keyring {
     optionalKeyring(name) ?? missing(name, Keyring(generating: "none"))
@@ -131,6 +136,11 @@ package final class Settings {
   /// `https://…`, or `http://…` of a loopback address: nothing else is safe for tokens.
   package func httpURL(_ name: String, default fallback: String) -> String {
     value(name, default: fallback, parseHTTPURL) ?? fallback
+  }
+
+  /// The same without a path.
+  package func httpOrigin(_ name: String, default fallback: String) -> String {
+    value(name, default: fallback, parseHTTPOrigin) ?? fallback
   }
 
   package func optionalHTTPURL(_ name: String) -> String? { value(name, parseHTTPURL) }

@@ -4,7 +4,6 @@ internal import HTTPSClient
 internal import HTTPTypes
 internal import Logging
 internal import RPCRuntime
-internal import TLSSession
 
 /// Brings the process's ended spans to the collector, in batches. One a process, on its first loop.
 ///
@@ -15,7 +14,6 @@ final class TraceExporter {
   private let reactor: Reactor
   private let http: HTTPSClient
   private let logger: Logger
-  private let headers: HTTPFields
   private let exported = Counter(label: "emailmcp_trace_spans_exported_total")
   private let dropped = Counter(label: "emailmcp_trace_spans_dropped_total")
   private var isFailing = false
@@ -40,34 +38,6 @@ final class TraceExporter {
     // A collector in the same network, which gets no secrets, may be spoken to in the clear.
     configuration.plaintextHosts = [settings.endpoint.host]
     http = try HTTPSClient(reactor: reactor, configuration: configuration)
-    headers = settings.headers.map { Self.fields($0.revealedText) } ?? [:]
-  }
-
-  /// `name=value,name=value`, values percent-encoded.
-  static func fields(_ text: String) -> HTTPFields {
-    var fields = HTTPFields()
-    for pair in text.split(separator: ",") {
-      let parts = pair.split(separator: "=", maxSplits: 1)
-      guard parts.count == 2, let name = HTTPField.Name(String(parts[0].filter { $0 != " " })) else { continue }
-      fields[name] = decoded(parts[1])
-    }
-    return fields
-  }
-
-  private static func decoded(_ text: Substring) -> String {
-    var bytes: [UInt8] = []
-    var rest = Array(text.utf8)[...]
-    while let byte = rest.popFirst() {
-      if byte == UInt8(ascii: "%"), rest.count >= 2,
-        let value = UInt8(String(decoding: rest.prefix(2), as: UTF8.self), radix: 16)
-      {
-        bytes.append(value)
-        rest = rest.dropFirst(2)
-      } else {
-        bytes.append(byte)
-      }
-    }
-    return String(decoding: bytes, as: UTF8.self)
   }
 
   func start() {
@@ -114,7 +84,8 @@ final class TraceExporter {
     guard limit > .zero else { return "out of time" }
     let endpoint = settings.endpoint
     var request = HTTPRequest(
-      method: .post, scheme: endpoint.scheme, authority: endpoint.authority, path: endpoint.path, headerFields: headers)
+      method: .post, scheme: endpoint.scheme, authority: endpoint.authority, path: endpoint.path,
+      headerFields: settings.headers)
     request.headerFields[.contentType] = "application/json"
     var options = HTTPSClient.Options()
     options.timeout = limit

@@ -1,5 +1,5 @@
+internal import HTTPTypes
 package import RPCRuntime
-package import TLSSession
 
 /// Where traces go, by OpenTelemetry's own names; see docs/OPERATIONS.md.
 package struct TraceSettings: Sendable {
@@ -35,8 +35,8 @@ package struct TraceSettings: Sendable {
   }
 
   package let endpoint: Endpoint
-  /// Sent with each batch: `name=value,…`, percent-encoded. Often a credential.
-  package let headers: SecretBytes?
+  /// Sent with each batch. Often a credential.
+  let headers: HTTPFields
   package let serviceName: String
   package let sampler: TraceSampler
   package let interval: Duration
@@ -49,7 +49,7 @@ package struct TraceSettings: Sendable {
     let base = settings.value("OTEL_EXPORTER_OTLP_ENDPOINT") { text throws(SettingProblem) in
       try Endpoint(text, isBase: true)
     }
-    headers = settings.optionalSecret("OTEL_EXPORTER_OTLP_HEADERS")
+    headers = settings.optionalSecret("OTEL_EXPORTER_OTLP_HEADERS", Self.fields) ?? [:]
     serviceName = settings.string("OTEL_SERVICE_NAME", default: "emailmcp-\(service)")
     let ratio = settings.value("OTEL_TRACES_SAMPLER_ARG", default: "1") { text throws(SettingProblem) in
       guard let ratio = Double(text), 0...1 ~= ratio else { throw SettingProblem("must be a number from 0 to 1") }
@@ -68,10 +68,42 @@ package struct TraceSettings: Sendable {
       }
     }
     let delay = settings.integer("OTEL_BSP_SCHEDULE_DELAY", default: 5000, in: 1...3_600_000)
-    let isDisabled = settings.string("OTEL_SDK_DISABLED", default: "false") == "true"
-    guard !isDisabled, let endpoint = traces ?? base, let sampler else { return nil }
+    let isDisabled = settings.value("OTEL_SDK_DISABLED", default: "false") { text throws(SettingProblem) in
+      guard let isDisabled = Bool(text.lowercased()) else { throw SettingProblem("must be true or false") }
+      return isDisabled
+    }
+    guard isDisabled == false, let endpoint = traces ?? base, let sampler else { return nil }
     self.endpoint = endpoint
     self.sampler = sampler
     interval = .milliseconds(delay)
+  }
+
+  /// `name=value,name=value`, values percent-encoded.
+  private static func fields(_ text: String) throws(SettingProblem) -> HTTPFields {
+    var fields = HTTPFields()
+    for pair in text.split(separator: ",") {
+      let parts = pair.split(separator: "=", maxSplits: 1)
+      guard parts.count == 2, let name = HTTPField.Name(String(parts[0].filter { $0 != " " })) else {
+        throw SettingProblem("it must be name=value,name=value")
+      }
+      fields[name] = decoded(parts[1])
+    }
+    return fields
+  }
+
+  private static func decoded(_ text: Substring) -> String {
+    var bytes: [UInt8] = []
+    var rest = Array(text.utf8)[...]
+    while let byte = rest.popFirst() {
+      if byte == UInt8(ascii: "%"), rest.count >= 2,
+        let value = UInt8(String(decoding: rest.prefix(2), as: UTF8.self), radix: 16)
+      {
+        bytes.append(value)
+        rest = rest.dropFirst(2)
+      } else {
+        bytes.append(byte)
+      }
+    }
+    return String(decoding: bytes, as: UTF8.self)
   }
 }
