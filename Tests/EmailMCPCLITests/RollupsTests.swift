@@ -26,6 +26,7 @@ import Testing
       """)
     let rollups = try Rollups(url: database.url(.owner))
     #expect(try rollups.tenants() == ["a", "b"])
+    #expect(throws: (any Error).self) { try rollups.rebuild("nobody") }
     for _ in 0..<2 { #expect(try rollups.rebuild("a") == 30) }
     func figures(_ table: String) throws -> [String?] {
       try database.execute("SELECT sum(success), sum(failed), sum(unknown) FROM \(table) WHERE tenant_id = 'a'")[0]
@@ -50,7 +51,7 @@ import Testing
     let tenants = try Tenants(url: try await PostgresFixture.database().url(.owner))
     try tenants.create("acme")
     let key = try tenants.createKey(
-      "acme", scopes: ["send", "read"], environment: .test, expiresIn: nil, pepper: pepper)
+      "acme", scopes: ["send", "read", "send"], environment: .test, expiresIn: nil, pepper: pepper)
     let next = try tenants.rotateKey(key.id, pepper: pepper)
     #expect(try tenants.isLive(key, pepper: pepper) && tenants.isLive(next, pepper: pepper))
     #expect(try !tenants.isLive(key, pepper: SecretBytes(randomCount: 32)))
@@ -74,8 +75,9 @@ import Testing
       #expect(throws: (any Error).self) { try tenants.addOrigin("acme", origin) }
     }
     #expect(throws: (any Error).self) { try tenants.addOrigin("nobody", "https://a.example") }
-    #expect(throws: (any Error).self) {
-      try tenants.createKey("acme", scopes: ["everything"], environment: .live, expiresIn: nil, pepper: pepper)
+    let error = #expect(throws: (any Error).self) {
+      try tenants.createKey("acme", scopes: ["send", " read"], environment: .live, expiresIn: nil, pepper: pepper)
     }
+    #expect(error.map { "\($0)" }?.contains("\" read\" is no scope") == true)
   }
 }

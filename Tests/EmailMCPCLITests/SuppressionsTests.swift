@@ -37,6 +37,12 @@ import Testing
       try database.execute("SELECT entry, reason, source FROM suppressions") == [["x.org", "asked for it", "platform"]])
   }
 
+  @Test("a tenant that is not there is no empty list")
+  func unknownTenant() async throws {
+    let database = try await PostgresFixture.database()
+    #expect(throws: (any Error).self) { try Suppressions(url: database.url(.owner)).forEach("nobody") { _ in } }
+  }
+
   @Test("what a former release listed and no entry can be is taken off as it is listed")
   func formerEntries() async throws {
     let database = try await PostgresFixture.database()

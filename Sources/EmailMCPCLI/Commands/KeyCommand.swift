@@ -71,7 +71,7 @@ struct Lifetime: ExpressibleByArgument {
   init?(argument: String) {
     let units: [Character: Int64] = ["s": 1, "m": 60, "h": 3600, "d": 86_400]
     guard let unit = argument.last.flatMap({ units[$0] }), let count = Int64(argument.dropLast()),
-      count > 0, count <= 3_650 * 86_400 / unit
+      count >= 0, count <= 3_650 * 86_400 / unit
     else { return nil }
     duration = .seconds(count * unit)
   }

@@ -2,15 +2,15 @@ import PostgresClient
 
 /// What reports read beside the log itself, recomputed from the log. It holds nothing that the log does not.
 struct Rollups {
-  private let url: String
   private let session: BlockingSession
+  private let allTenants: Tenants
 
   init(url: String) throws {
-    self.url = url
     session = try BlockingSession(url: url)
+    allTenants = Tenants(session)
   }
 
-  func tenants() throws -> [String] { try Tenants(url: url).list().map(\.name) }
+  func tenants() throws -> [String] { try allTenants.list().map(\.name) }
 
   /// One transaction: readers see the old figures or the new ones. Writers of outcomes wait for its end, so that none is
   /// counted twice or not at all.
@@ -18,6 +18,7 @@ struct Rollups {
   /// - Returns: how many mails were counted.
   func rebuild(_ tenant: String) throws -> Int {
     try session.transaction(tenant: tenant) {
+      try allTenants.requireTenant(tenant)
       try session.execute(
         """
         LOCK TABLE email_stats_15m, email_recipients_day, platform_total_deltas, platform_totals_15m, platform_totals

@@ -50,6 +50,7 @@ struct Suppressions {
   }
 
   func forEach(_ tenant: String, _ body: (Row) -> Void) throws {
+    try session.transaction(tenant: tenant) { try tenants.requireTenant(tenant) }
     var last = ""
     while true {
       let rows = try session.transaction(tenant: tenant) {

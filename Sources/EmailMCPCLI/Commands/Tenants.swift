@@ -69,9 +69,14 @@ struct Tenants {
     _ tenant: String, scopes: [String], environment: APIKey.Environment, expiresIn: Duration?, pepper: SecretBytes,
     rotatedFrom: String? = nil
   ) throws -> APIKey {
-    guard !scopes.isEmpty, scopes.allSatisfy(Self.scopes.contains) else {
-      throw ValidationError("scopes are of \(Self.scopes.joined(separator: ", "))")
+    var granted: [String] = []
+    for scope in scopes where !granted.contains(scope) {
+      guard Self.scopes.contains(scope) else {
+        throw ValidationError("\"\(scope)\" is no scope; there are \(Self.scopes.joined(separator: ", "))")
+      }
+      granted.append(scope)
     }
+    guard expiresIn != .zero else { throw ValidationError("a key lives for a second at least") }
     let key = APIKey(generating: environment)
     try session.transaction(tenant: tenant) {
       try requireTenant(tenant)
@@ -82,7 +87,7 @@ struct Tenants {
         """,
         [
           tenant, key.id, environment.rawValue, Hex.encode(key.authenticator(pepper: pepper)),
-          scopes.joined(separator: ","), rotatedFrom, expiresIn.map { String($0.components.seconds) },
+          granted.joined(separator: ","), rotatedFrom, expiresIn.map { String($0.components.seconds) },
         ])
       try audit(tenant, rotatedFrom == nil ? "key.created" : "key.rotated", target: key.id)
     }
