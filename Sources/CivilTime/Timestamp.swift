@@ -143,6 +143,16 @@ extension Timestamp {
     else { return nil }
     self.init(rfc3339: "\(parts[3])-\(padded(month + 1, 2))-\(parts[1])T\(parts[4])Z")
   }
+
+  /// Reads HTTP's Retry-After: seconds, which count to a year, or a date (RFC 9110 section 10.2.3).
+  package init?(retryAfter text: String, now: Timestamp) {
+    if let seconds = Int64(text) {
+      guard seconds >= 0 else { return nil }
+      self = now + .seconds(min(seconds, 366 * 86_400))
+    } else {
+      self.init(httpDate: text)
+    }
+  }
 }
 
 private let weekdays = ["Sun", "Mon", "Tue", "Wed", "Thu", "Fri", "Sat"]

@@ -76,6 +76,7 @@ class System:
             "DATABASE_URL": self.summary["owner_database_url"],
             "EMAILMCP_KEY_PEPPER_FILE": f"{self.summary['identities']}/key-pepper",
             "EMAILMCP_VAULT_KEYS_FILE": f"{self.summary['identities']}/vault-keys",
+            "EMAILMCP_WEBHOOK_LOOPBACK": "on",
         }
         answer = subprocess.run([f"{BIN}/emailmcp", *arguments], env=environment, capture_output=True, text=True)
         assert answer.returncode == 0, answer.stderr

@@ -1,5 +1,7 @@
+import CivilTime
 import EventLoop
 import HTTPSClient
+import HTTPTypes
 import Logging
 import PostgresClient
 import SecretVault
@@ -92,6 +94,44 @@ struct WebhookValueTests {
     ])
   func badURLs(_ text: String) { #expect(WebhookURL(text) == nil) }
 
+  @Test(
+    "An endpoint at an address that is not public is refused at once, however the address is written",
+    arguments: [
+      "10.0.0.1", "127.1", "0x7f.1", "2130706433", "0177.0.0.1", "0x7f000001", "127.0.0.1.", "10.1", "[::1]",
+      "[::ffff:7f00:1]", "localhost", "LocalHost.", "a.localhost",
+    ])
+  func privateEndpoints(host: String) {
+    let error = #expect(throws: WebhookURLError.self) {
+      try WebhookURL(endpoint: "https://\(host)/x", allowsLoopback: false)
+    }
+    #expect(error?.description == "This is no address of the public internet.")
+  }
+
+  @Test("For development an endpoint may be on this very machine, in plain http; others stay as they are")
+  func loopbackEndpoints() {
+    for (url, isTaken) in [
+      ("https://127.1/", true), ("http://127.0.0.1:1/", true), ("http://localhost/", true), ("https://[::1]/", true),
+      ("https://10.1/", false), ("http://a.example/", false), ("https://a.example/", true), ("https://8.8.8.8/", true),
+    ] {
+      #expect(((try? WebhookURL(endpoint: url, allowsLoopback: true)) != nil) == isTaken, "\(url)")
+    }
+    #expect(throws: WebhookURLError.self) { try WebhookURL(endpoint: "http://127.0.0.1:1/", allowsLoopback: false) }
+    #expect(throws: Never.self) { try WebhookURL(endpoint: "https://1.example/", allowsLoopback: false) }
+  }
+
+  @Test(
+    "Retry-After is seconds or a date",
+    arguments: [
+      ("120", 120), ("Sun, 22 Nov 2026 10:41:00 GMT", 90), ("Sun, 22 Nov 2026 10:00:00 GMT", -2370), ("soon", nil),
+      ("99999999999999", 31_622_400),
+    ] as [(String, Int?)])
+  func retryAfter(text: String, seconds: Int?) throws {
+    var head = HTTPResponse(status: .serviceUnavailable)
+    head.headerFields[.init("Retry-After")!] = text
+    let now = try #require(Timestamp(rfc3339: "2026-11-22T10:39:30Z"))
+    #expect(WebhookSender.answer(head, now: now) == .status(503, retryAfter: seconds))
+  }
+
   @Test("A URL may be as long as the table takes it, counted with the path that it is written down with")
   func longestURLs() throws {
     for text in [Self.longURL(path: "/", 2048), Self.longURL(path: "", 2047), Self.longURL(path: "?", 2047)] {
@@ -169,6 +209,18 @@ struct WebhookTests {
       #expect(data?["id"]?.stringValue == sent.id && data?["message_id"]?.stringValue == sent.messageID)
       #expect(data?["metadata"]?["deal"]?.stringValue == "7" && data?["user_id"]?.stringValue == "ann")
       receiver.stop()
+    }
+  }
+
+  @Test("Where nothing listens, the delivery says so")
+  func nobodyThere() async throws {
+    try await MailerHarness.run { harness in
+      try Self.addEndpoint(harness, "http://127.0.0.1:1/", finalOnly: true)
+      _ = try await harness.send()
+      #expect(
+        try await harness.eventually {
+          try harness.value("SELECT last_error FROM webhook_deliveries") == "no address takes a connection"
+        })
     }
   }
 
@@ -285,7 +337,8 @@ struct WebhookTests {
         }
         return try await harness.sendWebhook(to: "http://localhost:\(port)", allowsLoopback: true, names: names)
       }
-      #expect(try await send(["127.0.0.9"]) == .failure("connect"))
+      let unreachable = WebhookAnswer.failure("no address takes a connection")
+      #expect(try await send(["127.0.0.9"]) == unreachable)
       #expect(receiver.requests.isEmpty)
       #expect(try await send(["127.0.0.9", "127.0.0.1"]) == .status(200, retryAfter: nil))
       #expect(receiver.requests.count == 1)
@@ -293,7 +346,7 @@ struct WebhookTests {
       receiver.script = { _, _ in .close }
       #expect(try await send(["127.0.0.1", "127.0.0.1"]) == .failure("connection_lost"))
       #expect(receiver.requests.count == 2)
-      #expect(try await send(Array(repeating: "127.0.0.9", count: 4) + ["127.0.0.1"]) == .failure("connect"))
+      #expect(try await send(Array(repeating: "127.0.0.9", count: 4) + ["127.0.0.1"]) == unreachable)
       #expect(try await send(["127.0.0.1", "10.0.0.1"]) == .refused("the address is not public"))
       #expect(receiver.requests.count == 2)
       receiver.stop()

@@ -2,14 +2,16 @@ import HTTPServer
 import HTTPTypes
 import RPCRuntime
 import ServiceContracts
+import ServiceKit
 import StrictJSON
 import WireCodec
 
 /// The tenant's webhook endpoints, their secrets and their deliveries.
 extension EdgeHandler {
   static let webhookPage = 1...1000
-  /// Seconds for which a secret that was replaced may sign too.
-  static let webhookOverlap: ClosedRange<Int64> = 0...(7 * 86_400)
+  /// In seconds.
+  private static let overlaps =
+    WebhookSecret.overlaps.lowerBound.components.seconds...WebhookSecret.overlaps.upperBound.components.seconds
 
   func createWebhook(_ call: EdgeCall) async throws -> HTTPServerResponse {
     let body = try JSONFields(try await call.json().value)
@@ -46,7 +48,7 @@ extension EdgeHandler {
     let body = try JSONFields(try await call.json().value)
     var message = Mailer.RotateWebhookSecretRequest()
     message.id = call.parameters["webhook_id"] ?? ""
-    message.overlap = body.optionalInteger("overlap", in: Self.webhookOverlap).map { ProtobufDuration(.seconds($0)) }
+    message.overlap = body.optionalInteger("overlap", in: Self.overlaps).map { ProtobufDuration(.seconds($0)) }
     try body.finish()
     let answer = try await backends.mailer.call(Mailer.rotateWebhookSecret, message, options: options(call))
     return .json(.created) { json in

@@ -23,6 +23,9 @@ struct WebhookCommand: ParsableCommand {
     @Argument(help: "https://…") var url: String
 
     func run() throws {
+      // As the mailer has it.
+      let allowsLoopback = processEnvironment()["EMAILMCP_WEBHOOK_LOOPBACK"] == "on"
+      let url = try WebhookURL(endpoint: url, allowsLoopback: allowsLoopback)
       let (id, secret) = try webhooks().add(tenant, url, finalOnly: finalOnly, seal: try seal())
       print("\(id)\t\(secret.revealed)")
     }

@@ -14,12 +14,9 @@ struct Webhooks {
     tenants = Tenants(session)
   }
 
-  func add(_ tenant: String, _ text: String, finalOnly: Bool, seal: ColumnSeal) throws -> (
+  func add(_ tenant: String, _ url: WebhookURL, finalOnly: Bool, seal: ColumnSeal) throws -> (
     id: String, secret: WebhookSecret
   ) {
-    guard let url = WebhookURL(text) else {
-      throw ValidationError("a webhook's URL is https://…, at most 2048 bytes, without user name and fragment")
-    }
     let id = "we_" + Hex.encode(SecureRandom.bytes(12))
     let secret = WebhookSecret()
     let sealed = try seal.seal(secret.bytes, for: WebhookSecret.place(tenantID: tenant, endpointID: id))
@@ -36,7 +33,8 @@ struct Webhooks {
 
   func list(_ tenant: String) throws -> [[String?]] {
     try session.transaction(tenant: tenant) {
-      try session.execute(
+      try tenants.requireTenant(tenant)
+      return try session.execute(
         """
         SELECT e.id, e.url, CASE WHEN e.final_only THEN 'final' ELSE 'all' END,
           CASE WHEN e.disabled_at IS NULL THEN 'enabled' ELSE 'disabled' END, d.pending, d.dead
@@ -57,6 +55,7 @@ struct Webhooks {
 
   /// A new secret; the old one signs beside it for `overlap`.
   func rotate(_ tenant: String, _ id: String, overlap: Duration, seal: ColumnSeal) throws -> WebhookSecret {
+    guard WebhookSecret.overlaps ~= overlap else { throw ValidationError("the old secret signs too for at most 7d") }
     let secret = WebhookSecret()
     let sealed = try seal.seal(secret.bytes, for: WebhookSecret.place(tenantID: tenant, endpointID: id))
     try change(
@@ -105,6 +104,9 @@ struct Webhooks {
         total += replayed
         last = chunk[0][1]
       }
+    }
+    if let event, total == 0 {
+      throw ValidationError("the endpoint \(id) was told of no event \(event), or still will be")
     }
     return total
   }

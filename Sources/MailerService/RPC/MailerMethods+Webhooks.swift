@@ -1,5 +1,4 @@
 import CivilTime
-import EventLoop
 import MailSyntax
 import RPCRuntime
 import ServiceContracts
@@ -11,8 +10,6 @@ import WireCodec
 extension MailerMethods {
   static let webhookPage = 1...1000
   static let defaultWebhookPage = 100
-  /// How long the secret before the present one may sign too.
-  static let longestOverlap: Duration = .seconds(7 * 86_400)
   static let defaultOverlap: Duration = .seconds(86_400)
 
   func createWebhook(
@@ -62,7 +59,7 @@ extension MailerMethods {
     _ request: Mailer.RotateWebhookSecretRequest, _ call: ServiceCall
   ) async throws -> Mailer.RotateWebhookSecretResponse {
     let given = request.overlap ?? ProtobufDuration(Self.defaultOverlap)
-    guard let overlap = given.duration(in: .zero...Self.longestOverlap) else {
+    guard let overlap = given.duration(in: WebhookSecret.overlaps) else {
       throw RPCError.invalidField("overlap", "The old secret signs too for at most 7 days.")
     }
     let id = try Self.webhookID(request.id)
@@ -163,18 +160,12 @@ extension MailerMethods {
     return text
   }
 
-  /// A name is judged by where it leads when something is sent there; an address is judged here already.
   private func webhookURL(_ text: String) throws -> WebhookURL {
-    guard let url = WebhookURL(text), webhooks.allowsLoopback || !url.isPlaintext else {
-      throw RPCError.invalidField(
-        "url", "Give https://…, at most \(WebhookURL.maximumLength) bytes, without user name and fragment.")
+    do throws(WebhookURLError) {
+      return try WebhookURL(endpoint: text, allowsLoopback: webhooks.allowsLoopback)
+    } catch {
+      throw RPCError.invalidField("url", error.description)
     }
-    if let address = try? SocketAddress(numericHost: url.host, port: url.port),
-      !PublicAddress.contains(url.host), !(webhooks.allowsLoopback && address.isLoopback)
-    {
-      throw RPCError.invalidField("url", "This is no address of the public internet.")
-    }
-    return url
   }
 }
 

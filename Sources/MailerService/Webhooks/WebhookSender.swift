@@ -52,7 +52,7 @@ final class WebhookSender {
     for address in addresses.prefix(Self.mostAddresses) {
       if let answer = try await send(claim, url, secrets, to: address, until: deadline) { return answer }
     }
-    return .failure("\(HTTPSClientError.Code.connect)")
+    return .failure("no address takes a connection")
   }
 
   /// Nil: the address takes no connection, so that another may be tried.
@@ -68,14 +68,19 @@ final class WebhookSender {
     do {
       let response = try await http.send(
         Self.request(claim, url, secrets), body: RequestBody(claim.payload), options: options)
-      return Self.answer(response.head)
+      return Self.answer(response.head, now: .now())
     } catch {
       if error.code == .cancelled { throw CancellationError() }
       // The status has come; what follows it is too long, and nobody wants it.
       if let status = error.observation.status, error.code == .bodyTooLarge {
         return .status(status, retryAfter: nil)
       }
-      return error.code == .connect ? nil : .failure("\(error.code)")
+      switch error.code {
+      case .connect: return nil
+      case .tls: return .failure("no TLS session, or no certificate to trust")
+      case .timeout: return .failure("no answer in time")
+      default: return .failure("\(error.code)")
+      }
     }
   }
 
@@ -99,8 +104,9 @@ final class WebhookSender {
     return request
   }
 
-  static func answer(_ head: HTTPResponse) -> WebhookAnswer {
-    .status(head.status.code, retryAfter: head.headerFields[.retryAfter].flatMap { Int($0) })
+  static func answer(_ head: HTTPResponse, now: Timestamp) -> WebhookAnswer {
+    let asked = head.headerFields[.retryAfter].flatMap { Timestamp(retryAfter: $0, now: now) }
+    return .status(head.status.code, retryAfter: asked.map { Int($0.seconds - now.seconds) })
   }
 }
 

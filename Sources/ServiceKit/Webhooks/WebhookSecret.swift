@@ -5,6 +5,8 @@ package import TLSSession
 package struct WebhookSecret: Sendable, CustomStringConvertible {
   package static let prefix = "whsec_"
   package static let sizes = 24...64
+  /// How long the secret before the present one may sign too.
+  package static let overlaps: ClosedRange<Duration> = .zero ... .seconds(7 * 86_400)
   package let bytes: SecretBytes
 
   package init(generating: Void = ()) { bytes = SecretBytes(randomCount: 32) }

@@ -76,16 +76,10 @@ extension GmailVerdict {
   }
 
   private static func retryTime(_ seen: GmailObservation, _ answer: GmailAnswer, now: Timestamp) -> Timestamp? {
-    let times = [seen.retryAfter.flatMap { retryAfter($0, now: now) }, answer.message.flatMap(timeInside)]
+    let times = [seen.retryAfter.flatMap { Timestamp(retryAfter: $0, now: now) }, answer.message.flatMap(timeInside)]
     guard let latest = times.compactMap({ $0 }).max() else { return nil }
     // A broken clock or answer must not park a mailbox for ever.
     return min(latest, now + .seconds(48 * 3600))
-  }
-
-  /// Seconds or a date (RFC 9110 §10.2.3): Google's APIs give seconds, what stands before them may not.
-  private static func retryAfter(_ value: String, now: Timestamp) -> Timestamp? {
-    guard let seconds = Int64(value) else { return Timestamp(httpDate: value) }
-    return seconds >= 0 ? now + .seconds(min(seconds, 48 * 3600)) : nil
   }
 
   private static func timeInside(_ message: String) -> Timestamp? {

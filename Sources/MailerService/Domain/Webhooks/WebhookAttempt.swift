@@ -2,7 +2,7 @@
 enum WebhookAnswer: Hashable, Sendable {
   /// - Parameter retryAfter: what the endpoint asks to wait, in seconds.
   case status(Int, retryAfter: Int?)
-  /// No answer: one word for a person, e.g. `timeout`.
+  /// No answer: why, for a person.
   case failure(String)
   /// Nothing was sent: the endpoint's address is not one to send to.
   case refused(String)

@@ -1,11 +1,11 @@
-import Glibc
+internal import Glibc
 
 /// Whether an IP address is one of the public internet: what a stranger's URL may make us connect to. Everything else is
 /// refused: loopback, private and shared ranges, link-local with the clouds' metadata services, multicast, documentation,
 /// and every way to write an IPv4 address inside an IPv6 one (IANA's special-purpose registries, RFC 6890).
-enum PublicAddress {
+package enum PublicAddress {
   /// - Parameter host: a numeric address; anything else is not public.
-  static func contains(_ host: String) -> Bool {
+  package static func contains(_ host: String) -> Bool {
     var v4 = in_addr()
     if inet_pton(AF_INET, host, &v4) == 1 { return isPublic(v4: UInt32(bigEndian: v4.s_addr)) }
     var v6 = in6_addr()
