@@ -52,6 +52,23 @@ def test_the_example_server_drains_at_sigterm():
     assert process.wait(timeout=60) == 0
 
 
+@pytest.mark.parametrize("program, argument, words", [
+    ("inventory-client", "foo:///localhost:1", "there is no scheme foo"),
+    ("inventory-client", "ipv4:127.0.0.1:1", "DEADLINE_EXCEEDED"),
+    ("inventory-server", "nonsense", "is not host:port"),
+])
+def test_the_examples_say_what_is_wrong(program, argument, words):
+    done = subprocess.run([BIN / program, argument], capture_output=True, text=True, timeout=60)
+    assert done.returncode == 1 and words in done.stdout and len(done.stdout.splitlines()) == 1
+    assert "Fatal error" not in done.stderr
+
+
+def test_a_second_example_server_takes_no_share_of_the_first_ones_port(inventory):
+    _, port = inventory
+    done = subprocess.run([BIN / "inventory-server", f"127.0.0.1:{port}"], capture_output=True, text=True, timeout=60)
+    assert done.returncode == 1 and "Address already in use" in done.stdout
+
+
 def test_the_examples_stay_short():
     """Forty lines each, and nothing but what strangers may import."""
     for name in ["InventoryServer", "InventoryClient"]:

@@ -1,5 +1,6 @@
 """The official interop cases: our server under foreign clients, our client at foreign servers, and both together."""
 
+import os
 import pathlib
 import re
 import subprocess
@@ -12,6 +13,9 @@ import python_cases
 from forwarder import Forwarder
 from lying_servers import LIES
 from schema import AS_THEY_CAME
+
+
+BIN = pathlib.Path(os.environ["EMAILMCP_BIN"])
 
 
 def names(cases):
@@ -28,6 +32,16 @@ CLIENTS_OWN = {"cancel_after_begin", "timeout_on_sleeping_server"}
 @pytest.mark.parametrize("case", ALL)
 def test_our_client_at_our_server(case, our_client, our_server):
     our_client(case, our_server)
+
+
+@pytest.mark.parametrize("program, flag, value", [
+    ("interop-server", "port", "x"), ("interop-server", "port", "99999"), ("interop-client", "server_port", "0"),
+    ("interop-client", "use_tls", "maybe"),
+])
+def test_a_flag_that_is_wrong_is_named(program, flag, value):
+    case = ["--test_case", "empty_unary", "--server_port", "1"] if program == "interop-client" else []
+    done = subprocess.run([BIN / program, *case, f"--{flag}={value}"], capture_output=True, text=True, timeout=60)
+    assert done.returncode == 1 and f"--{flag} is" in done.stderr and f"not {value}" in done.stderr
 
 
 BY_TLS = pytest.mark.parametrize("case", ["empty_unary", "large_unary", "ping_pong"])

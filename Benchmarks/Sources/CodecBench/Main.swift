@@ -7,7 +7,11 @@ import WireCodec
 @main
 enum CodecBench {
   static func main() throws {
-    let count = CommandLine.arguments.dropFirst().first.flatMap { Int($0) } ?? 1_000_000
+    let words = CommandLine.arguments.dropFirst()
+    guard let count = Int(words.first ?? "1000000"), count > 0, words.count <= 1 else {
+      print("usage: codec-bench COUNT")
+      exit(2)
+    }
     var message = EchoMessage()
     message.text = "a typical request that says something about somebody, in seventy byte."
     message.number = 12_345

@@ -9,19 +9,27 @@ import WireCodec
 /// `bench.Echo` as fast as it answers and prints what came of it; see the README.
 @main
 enum EchoClient {
-  static func main() async throws {
-    let arguments = Arguments()
-    guard let mode = Mode(rawValue: arguments["mode"] ?? "unary") else {
-      print("echo-client: --mode is one of \(Mode.allCases.map(\.rawValue).joined(separator: ", "))")
-      exit(2)
+  static func main() async {
+    do { try await run() } catch {
+      print("echo-client: \(error)")
+      exit(1)
     }
-    let connections = arguments.number("connections", default: 10)
-    let streams = arguments.number("streams", default: 20)
-    let duration = Duration.seconds(arguments.number("seconds", default: 5))
+  }
+
+  private static func run() async throws {
+    let arguments = Arguments(
+      of: "echo-client",
+      usage: "[--target T] [--connections N] [--streams N] [--seconds N] [--mode M] [--bytes N] [--ca FILE]")
+    guard let mode = Mode(rawValue: arguments["mode"] ?? "unary") else {
+      arguments.fail("--mode is one of \(Mode.allCases.map(\.rawValue).joined(separator: ", "))")
+    }
+    let connections = arguments.number("connections", default: 10, in: 1...100_000)
+    let streams = arguments.number("streams", default: 20, in: 1...100_000)
+    let duration = Duration.seconds(arguments.number("seconds", default: 5, in: 1...86_400))
     var message = EchoMessage()
     message.text = "a typical small request"
     message.number = 12_345
-    message.data = [UInt8](repeating: 0x61, count: arguments.number("bytes", default: 0))
+    message.data = [UInt8](repeating: 0x61, count: arguments.number("bytes", default: 0, in: 0...(64 << 20)))
     let request = message
     var security = ChannelSecurity.plaintext
     if let file = arguments["ca"] {
@@ -43,12 +51,12 @@ enum EchoClient {
       for channel in channels { channel.close() }
       return latencies
     }
+    guard !latencies.isEmpty else { throw RPCError(.unavailable, "no answer came") }
     report(latencies.sorted(), mode, duration, cpu: cpuMicroseconds() - before)
     await loop.shutdown()
   }
 
   private static func report(_ sorted: [Int64], _ mode: Mode, _ duration: Duration, cpu: Int) {
-    guard !sorted.isEmpty else { return print("no answer came") }
     func percentile(_ share: Double) -> Double { Double(sorted[Int(Double(sorted.count - 1) * share)]) / 1000 }
     print("\(mode.unit)s \(sorted.count), per second \(Int(Double(sorted.count) / duration.inSeconds))")
     if mode.hasLatency {

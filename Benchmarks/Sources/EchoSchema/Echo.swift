@@ -36,20 +36,3 @@ public enum Echo {
   public static let expand = ServerStreamingMethod<EchoMessage, EchoMessage>("bench.Echo", "Expand")
   public static let stream = BidirectionalMethod<EchoMessage, EchoMessage>("bench.Echo", "Stream")
 }
-
-/// `--name value …` of a command line.
-public struct Arguments {
-  private let words: [String]
-
-  public init(_ words: [String] = CommandLine.arguments) { self.words = words }
-
-  /// The values that follow a name.
-  public func values(_ name: String) -> [String] {
-    guard let index = words.firstIndex(of: "--\(name)") else { return [] }
-    return Array(words[(index + 1)...].prefix { !$0.hasPrefix("--") })
-  }
-
-  public subscript(_ name: String) -> String? { values(name).first }
-
-  public func number(_ name: String, default value: Int) -> Int { self[name].flatMap { Int($0) } ?? value }
-}

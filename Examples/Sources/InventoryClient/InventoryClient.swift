@@ -1,4 +1,5 @@
 import EventLoop
+import Glibc
 import InventorySchema
 import RPCRuntime
 import WireCodec
@@ -7,8 +8,13 @@ import WireCodec
 /// `inventory-client dns:///localhost:7000 apples 5 pears 3 apples -2`.
 @main
 enum InventoryClient {
-  static func main() async throws {
-    let words = Array(CommandLine.arguments.dropFirst())
+  static func main() async {
+    do { try await run(Array(CommandLine.arguments.dropFirst())) } catch {
+      print("inventory-client: \(error)"); exit(1)
+    }
+  }
+
+  static func run(_ words: [String]) async throws {
     let target = try ChannelTarget(words.first ?? "dns:///localhost:7000")
     let loop = try EventLoop.start(name: "client")
     try await loop.run { reactor in

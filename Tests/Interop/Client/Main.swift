@@ -37,12 +37,12 @@ enum InteropClient {
       throw Flags.Unknown(description: "there is no case \"\(name)\"")
     }
     let host = flags["server_host"] ?? "localhost"
-    guard let port = flags["server_port"].flatMap({ UInt16($0) }) ?? (flags["target"] == nil ? nil : 0) else {
+    guard let port = try flags.number("server_port", in: 1...65_535) ?? (flags["target"] == nil ? nil : 0) else {
       throw Flags.Unknown(description: "--server_port is missing")
     }
     let expected = flags["server_host_override"] ?? host
     let security: ChannelSecurity =
-      if flags.isOn("use_tls") {
+      if try flags.isOn("use_tls") {
         .tls(
           try TLSClientContext(
             TLSClientSettings(
@@ -52,16 +52,17 @@ enum InteropClient {
         .plaintext
       }
     let target = try ChannelTarget(flags["target"] ?? "dns:///\(host):\(port)")
+    let (seconds, keepsAlive) = (try flags.number("refresh", in: 1...86_400), try flags.isOn("keepalive"))
     let loop = try EventLoop.start(name: "interop")
     try await loop.run { reactor in
       var configuration = ChannelConfiguration()
       configuration.authority = flags["server_host_override"].map { "\($0):\(port)" }
       if flags["target"] != nil { spread(&configuration) }
-      if let seconds = flags["refresh"].flatMap({ Int($0) }) {
+      if let seconds {
         configuration.resolution.minimumInterval = .seconds(1)
         configuration.resolution.refreshInterval = .seconds(seconds)
       }
-      if flags.isOn("keepalive") {
+      if keepsAlive {
         configuration.keepalive = KeepaliveConfiguration(time: .seconds(10), timeout: .seconds(1))
       }
       let channel = RPCChannel(to: target, security: security, on: reactor, configuration: configuration)

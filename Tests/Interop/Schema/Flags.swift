@@ -34,5 +34,20 @@ public struct Flags: Sendable {
 
   public subscript(_ name: String) -> String? { values[name] }
 
-  public func isOn(_ name: String) -> Bool { values[name] == "true" }
+  public func isOn(_ name: String) throws(Unknown) -> Bool {
+    switch values[name] {
+    case "true": true
+    case nil, "false": false
+    case let text?: throw Unknown(description: "--\(name) is true or false, not \(text)")
+    }
+  }
+
+  /// Nil: it is not given.
+  public func number(_ name: String, in range: ClosedRange<Int>) throws(Unknown) -> Int? {
+    guard let text = values[name] else { return nil }
+    guard let number = Int(text), range.contains(number) else {
+      throw Unknown(description: "--\(name) is a number from \(range.lowerBound) to \(range.upperBound), not \(text)")
+    }
+    return number
+  }
 }

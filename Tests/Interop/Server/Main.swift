@@ -24,11 +24,11 @@ enum InteropServer {
     let flags = try Flags(
       Array(CommandLine.arguments.dropFirst()),
       known: ["port", "use_tls", "tls_cert_file", "tls_key_file", "ca_file", "loops", "proto_path"])
-    guard let port = flags["port"].flatMap({ UInt16($0) }) else {
+    guard let port = try flags.number("port", in: 0...65_535) else {
       throw Flags.Unknown(description: "--port is missing")
     }
-    let tls = flags.isOn("use_tls") ? try TLSServerContext(settings(flags)) : nil
-    let group = try EventLoopGroup(count: flags["loops"].flatMap { Int($0) } ?? 1)
+    let tls = try flags.isOn("use_tls") ? TLSServerContext(settings(flags)) : nil
+    let group = try EventLoopGroup(count: flags.number("loops", in: 1...256) ?? 1)
     let schemas = try flags["proto_path"].map { try ProtoFolder.files(Self.schemas, below: $0) } ?? []
     let health = HealthRegistry(services: [TestService.name])
     health.setAll(.serving)
