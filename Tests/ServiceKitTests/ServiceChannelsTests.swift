@@ -87,12 +87,12 @@ struct ServiceChannelsTests {
     // For a whole service it is for those that are marked.
     environment["EMAILMCP_MAILER_SERVICE_CONFIG"] = config("")
     let settings = Settings(environment)
-    _ = RPCSettings(settings)
+    _ = RPCSettings(settings, of: "edge")
     try settings.finish()
 
     environment["EMAILMCP_MAILER_SERVICE_CONFIG"] = config(#", "method": "SendMessage""#)
     let wrong = Settings(environment)
-    _ = RPCSettings(wrong)
+    _ = RPCSettings(wrong, of: "edge")
     let error = #expect(throws: SettingsError.self) { try wrong.finish() }
     #expect("\(error!)".contains("EMAILMCP_MAILER_SERVICE_CONFIG hedges emailmcp.mailer.v1.Mailer/SendMessage, which"))
   }
