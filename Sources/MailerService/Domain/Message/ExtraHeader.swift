@@ -64,7 +64,8 @@ struct ExtraHeader: Hashable, Sendable {
 
   private static func isMessageID(_ word: Substring) -> Bool {
     // What looks like an encoded-word may stand there, but some parsers decode it.
-    guard word.first == "<", word.last == ">", (5...900).contains(word.utf8.count), !HeaderText.looksEncoded(word) else {
+    guard word.first == "<", word.last == ">", (5...900).contains(word.utf8.count), !HeaderText.looksEncoded(word)
+    else {
       return false
     }
     let inner = word.dropFirst().dropLast()
