@@ -35,6 +35,7 @@ enum Migrations {
     migration(30, "webhook_changes", PackageResources._030_webhook_changes_sql),
     migration(31, "plans", PackageResources._031_plans_sql),
     migration(32, "pauses", PackageResources._032_pauses_sql),
+    migration(33, "bulk_turns", PackageResources._033_bulk_turns_sql),
   ]
 
   private static func migration(_ version: Int, _ name: String, _ sql: [UInt8]) -> Migration {
