@@ -42,6 +42,8 @@ final class ScriptedServer: Sendable {
       while true {
         let accepted = accept(fd, nil, nil)
         guard accepted >= 0, let server = this.value else { return }
+        // A child process of another test would keep the connection open.
+        _ = fcntl(accepted, F_SETFD, FD_CLOEXEC)
         let index = server.state.withLock { state in
           state.connections += 1
           return state.connections

@@ -6,10 +6,18 @@ import TLSSession
 
 @testable import OAuthService
 
-/// The world in memory: Google, the vault and the tables, with a clock that stands still until it is moved.
-/// The stores follow the same rules as the SQL.
-final class World {
+/// Stands still until it is moved. Held by all that ask it: a refresh may go on when its test has ended.
+final class FakeClock {
   var now = Timestamp(seconds: 1_800_000_000)
+}
+
+/// The world in memory: Google, the vault and the tables. The stores follow the same rules as the SQL.
+final class World {
+  var now: Timestamp {
+    get { clock.now }
+    set { clock.now = newValue }
+  }
+  private let clock = FakeClock()
   let google: FakeGoogle
   let flows: FakeFlows
   let accounts: FakeAccounts
@@ -27,25 +35,22 @@ final class World {
     client = GoogleClient(
       id: "client-1.apps.googleusercontent.com", secret: SecretBytes("client-secret"),
       redirectURI: EndpointURL(redirectURI)!)
-    google = try FakeGoogle()
-    flows = FakeFlows()
-    accounts = FakeAccounts()
-    google.world = self
-    flows.world = self
-    accounts.world = self
+    google = try FakeGoogle(clock: clock, audience: client.id)
+    flows = FakeFlows(clock: clock)
+    accounts = FakeAccounts(clock: clock)
   }
 
   func authorizer(client: GoogleClient? = nil) -> Authorizer {
     Authorizer(
       client: GoogleClientSource(client ?? self.client), endpoints: endpoints, google: google, flows: flows,
       accounts: accounts,
-      vault: vault, sealer: sealer, logger: .silent, now: { [unowned self] in now })
+      vault: vault, sealer: sealer, logger: .silent, now: { [clock] in clock.now })
   }
 
   func keeper(_ reactor: Reactor) -> TokenKeeper {
     TokenKeeper(
       reactor: reactor, google: google, accounts: accounts, vault: vault, sealer: sealer, logger: .silent,
-      now: { [unowned self] in now })
+      now: { [clock] in clock.now })
   }
 
   func disconnector() -> Disconnector {
@@ -71,7 +76,8 @@ extension Logger {
 }
 
 final class FakeGoogle: GoogleOAuth {
-  unowned var world: World!
+  private let clock: FakeClock
+  private let audience: String
   /// Made once: a key of 2048 bits takes a while.
   private static let sharedKey = Result { try PrivateKey.generateRSA() }
   let key: PrivateKey
@@ -84,7 +90,11 @@ final class FakeGoogle: GoogleOAuth {
   var duringRequest: () async throws -> Void = {}
   var duringRevocation: () async throws -> Void = {}
 
-  init() throws { key = try Self.sharedKey.get() }
+  init(clock: FakeClock, audience: String) throws {
+    self.clock = clock
+    self.audience = audience
+    key = try Self.sharedKey.get()
+  }
 
   func exchange(code: SecretBytes, verifier: PKCEVerifier) async throws -> TokenAnswer {
     exchanged.append((code.revealedText, verifier.secret.revealedText))
@@ -108,9 +118,9 @@ final class FakeGoogle: GoogleOAuth {
   func idToken(
     _ claims: [String: JSONValue?] = [:], header: JSONValue = ["alg": "RS256", "kid": "key-1"], nonce: String
   ) throws -> String {
-    let seconds = world.now.seconds
+    let seconds = clock.now.seconds
     var object: [String: JSONValue] = [
-      "iss": "https://accounts.google.com", "aud": .string(world.client.id), "sub": "sub-1",
+      "iss": "https://accounts.google.com", "aud": .string(audience), "sub": "sub-1",
       "email": "ann@example.com", "email_verified": true, "iat": .number(JSONNumber(seconds)),
       "exp": .number(JSONNumber(seconds + 3600)), "nonce": .string(nonce),
     ]
@@ -155,11 +165,13 @@ final class FakeVault: GrantVault {
 }
 
 final class FakeFlows: FlowStore {
-  unowned var world: World!
+  private let clock: FakeClock
   var redirects: [String: Set<String>] = ["default": ["https://crm.example.com/done?x=1"]]
   var rows: [[UInt8]: (tenant: String, flow: StoredFlow)] = [:]
   /// Run before a code is attached.
   var beforeAttach: () async throws -> Void = {}
+
+  init(clock: FakeClock) { self.clock = clock }
 
   func isRegistered(redirectURL: String, tenant: String) async throws -> Bool {
     redirects[tenant]?.contains { $0.utf8.elementsEqual(redirectURL.utf8) } ?? false
@@ -173,7 +185,7 @@ final class FakeFlows: FlowStore {
   }
 
   func findOpen(_ state: FlowState) async throws -> (user: UserKey, redirectURL: String)? {
-    guard let row = rows[state.hash], world.now < row.flow.expiresAt, row.flow.sealedCode == nil else { return nil }
+    guard let row = rows[state.hash], clock.now < row.flow.expiresAt, row.flow.sealedCode == nil else { return nil }
     return (row.flow.user, row.flow.redirectURL)
   }
 
@@ -200,12 +212,14 @@ final class FakeFlows: FlowStore {
 }
 
 final class FakeAccounts: AccountStore {
-  unowned var world: World!
+  private let clock: FakeClock
   var rows: [UserKey: Account] = [:]
   var leaseOwners: [UserKey: String] = [:]
   var audit: [String] = []
   /// How often a row was looked at.
   var looks = 0
+
+  init(clock: FakeClock) { self.clock = clock }
 
   func find(_ user: UserKey) async throws -> Account? {
     looks += 1
@@ -218,17 +232,17 @@ final class FakeAccounts: AccountStore {
       email: connection.identity.email, googleSub: connection.identity.subject, status: .active, reauthReason: nil,
       scopes: connection.scopes, grantVersion: (old?.grantVersion ?? 0) + 1, tokenVersion: (old?.tokenVersion ?? 0) + 1,
       sealedAccessToken: connection.sealedAccessToken, accessTokenExpiry: connection.accessTokenExpiry,
-      refreshLease: nil, connectedAt: world.now, lastUsedAt: nil, secretName: connection.secretName)
+      refreshLease: nil, connectedAt: clock.now, lastUsedAt: nil, secretName: connection.secretName)
     audit.append("connected")
   }
 
   func takeRefreshLease(
     _ user: UserKey, of account: Account, owner: String, lease: Duration
   ) async throws -> Bool {
-    guard let row = rows[user], isSame(row, account), row.refreshLease.map({ $0 <= world.now }) ?? true else {
+    guard let row = rows[user], isSame(row, account), row.refreshLease.map({ $0 <= clock.now }) ?? true else {
       return false
     }
-    rows[user]?.refreshLease = world.now + lease
+    rows[user]?.refreshLease = clock.now + lease
     leaseOwners[user] = owner
     return true
   }

@@ -80,12 +80,12 @@ struct LifetimeTests {
 
       let reply = try await channel.call(
         Notes.echo, Note(""),
-        options: CallOptions(timeout: .seconds(20), metadata: ["traceparent": "00-a-b-01", "x-own": "not sent on"]))
+        options: CallOptions(timeout: .seconds(500), metadata: ["traceparent": "00-a-b-01", "x-own": "not sent on"]))
       #expect(reply.text == "00-a-b-01")
-      #expect(reply.number == 19)
+      #expect((400..<500).contains(reply.number))
       #expect(reply.data.isEmpty)
       let endless = try await channel.call(Notes.echo, Note(""))
-      #expect(endless.number == 999)
+      #expect((900..<1000).contains(endless.number))
 
       channel.close()
       toInner.close()

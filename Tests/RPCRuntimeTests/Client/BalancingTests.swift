@@ -167,7 +167,7 @@ struct BalancingTests {
       _ = try await channel.call(Notes.echo, Note())
       let now = Instant.current()
       channel.checkIdle(now: now)
-      channel.checkIdle(now: now + .seconds(59))
+      channel.checkIdle(now: now + .seconds(30))
       #expect(channel.state == .ready)
       channel.checkIdle(now: now + .seconds(60))
       #expect(channel.state != .ready)
