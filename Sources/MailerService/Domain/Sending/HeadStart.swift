@@ -5,29 +5,17 @@ struct HeadStart: Sendable, Equatable {
   /// (`RetryDelay.database`, and the pool's own).
   static let length: Duration = .seconds(7)
 
-  private enum State: Sendable, Equatable {
-    case over, away
-    case running(until: Duration)
-  }
-
-  /// One that has just begun does not know what was before.
-  private var state: State = .away
+  /// The looks that were answered, the first and the last of them, since one was not. One that has just begun, or has not
+  /// looked for as long as a head start, because it slept, does not know what was before.
+  private var answered: ClosedRange<Duration>?
 
   /// The queue was looked at, or could not be.
   mutating func looked(isAnswered: Bool, now: Duration) {
-    if !isAnswered {
-      state = .away
-    } else if state == .away {
-      state = .running(until: now + Self.length)
-    }
+    answered = isAnswered ? (isKnown(now) ? answered!.lowerBound : now)...now : nil
   }
 
   /// Whether lapsed leases may be taken.
-  func isOver(now: Duration) -> Bool {
-    switch state {
-    case .over: true
-    case .away: false
-    case .running(let until): now >= until
-    }
-  }
+  func isOver(now: Duration) -> Bool { isKnown(now) && now >= answered!.lowerBound + Self.length }
+
+  private func isKnown(_ now: Duration) -> Bool { answered.map { now - $0.upperBound < Self.length } ?? false }
 }
