@@ -110,6 +110,8 @@ class CallStream {
       limit: inbox.limit, on: reactor,
       step: { (reader) throws(RPCError) in
         if case .failed(let error) = inbound { throw error }
+        // A server's call that has ended has let go of its messages.
+        guard inbox.readyCount > 0 else { throw Self.over }
         return try inbox.withFirst { (bytes) throws(RPCError) in try reader.step(bytes) }
       },
       interrupted: { readInterrupted(by: $0) },
@@ -213,8 +215,10 @@ class CallStream {
 
   private func checkOutbound() throws(RPCError) {
     if let outboundFailure { throw outboundFailure }
-    if isOver { throw RPCError(.cancelled, "the call is over") }
+    if isOver { throw Self.over }
   }
+
+  private static var over: RPCError { RPCError(.cancelled, "the call is over") }
 
   /// The writing task was cancelled. Overridden by the client, whose call ends with that.
   func writeInterrupted(by error: any Error) -> RPCError { RPCError(error) }

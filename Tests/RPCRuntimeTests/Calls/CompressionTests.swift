@@ -125,4 +125,28 @@ struct CompressionTests {
       #expect(turns > 3 * slices)
     }
   }
+
+  /// The rest of the message was looked for where it was no more, which ended the process.
+  @Test("A message that is decompressed by a task that outlives its handler is given up with the call")
+  func outlivedDecompression() async throws {
+    var client = ChannelConfiguration()
+    client.requestEncoding = .gzip
+    let (begun, ended) = (Tally(), Tally())
+    try await withPair(channel: client) {
+      $0.handle(Notes.chat) { reader, _, context in
+        while reader.call.inbox.readyCount == 0 { await context.reactor.yield() }
+        context.reactor.spawn {
+          defer { ended.add(1) }
+          begun.add(1)
+          await #expect(throws: RPCError.self) { try await reader.next() }
+        }
+        while begun.value == 0 { await context.reactor.yield() }
+      }
+    } _: { channel, _ in
+      let call = try channel.call(Notes.chat)
+      try await call.write(Note("", data: [UInt8](repeating: 3, count: 4_000_000)))
+      _ = await failure { for try await _ in call.responses {} }
+      try await channel.reactor.wait(until: { ended.value == 1 })
+    }
+  }
 }
