@@ -181,6 +181,37 @@ struct LifetimeTests {
     }
   }
 
+  /// It was cut off without a word, and its call failed.
+  @Test("A client amid its handshake when a drain begins is told by GOAWAY, and its call goes to the next server")
+  func handshakeMeetsDrain() async throws {
+    try await onLoop { reactor in
+      let authority = try CertificateAuthority.make(commonName: "RPC tests")
+      let issued = try authority.issue(.init(commonName: "server", uris: ["spiffe://emailmcp/mailer"], days: 1))
+      let tls = try TLSServerContext(TLSServerSettings(identity: issued.identity(), protocols: ["h2"]))
+      func server(_ name: String) -> RPCServer {
+        let server = RPCServer(on: reactor)
+        server.handle(Notes.echo) { _, _ in Note(name) }
+        return server
+      }
+      let (first, second) = (server("first"), server("second"))
+      let address = try await first.listen(on: "127.0.0.1:0", tls: tls)
+      let trusted = TLSClientSettings(roots: .pem(.bytes(authority.certificate.pem)), protocols: ["h2"])
+      let channel = RPCChannel(
+        to: try ChannelTarget("ipv4:\(address)"),
+        security: .tls(try TLSClientContext(trusted), peer: .uri("spiffe://emailmcp/mailer")), on: reactor)
+      let call = reactor.spawn { try await channel.call(Notes.echo, Note("")).text }
+      while first.connections.isEmpty { await reactor.yield() }
+      #expect(first.connections.values.allSatisfy { $0.transport.isStarting })
+      let draining = reactor.spawn { await first.drain(within: .seconds(10)) }
+      try await second.listen(on: "\(address)", tls: tls)
+      let answer = try await call.value
+      #expect(answer == "second")
+      try await draining.value
+      channel.close()
+      await second.drain(within: .seconds(1))
+    }
+  }
+
   @Test("A drain cancels what does not end in time")
   func drainLimit() async throws {
     let cancelled = Tally()

@@ -28,12 +28,11 @@ final class ServerConnection: RPCConnection {
     transport.limitSilence(to: server.configuration.connections.keepaliveTimeout)
   }
 
-  /// GOAWAY in two steps; calls in flight go on, the transport closes after the last.
+  /// GOAWAY in two steps; calls in flight go on, the transport closes after the last. A client amid its handshake hears of
+  /// it with the first bytes.
   ///
   /// - Parameter endsStreams: whether calls that a drain ends are ended.
   func drain(endsStreams: Bool = true) {
-    // It has asked for nothing, and cannot be told anything.
-    guard !transport.isStarting else { return transport.close() }
     if !isDraining {
       isDraining = true
       session.beginShutdown(now: reactor.nanoseconds)
@@ -54,6 +53,8 @@ final class ServerConnection: RPCConnection {
     check()
     guard !isClosed else { return }
     let (now, policy) = (reactor.now, server.configuration.connections)
+    // It has asked for nothing, and a drain does not wait for it as long as a handshake may take.
+    if isDraining, transport.isStarting, now - openedAt >= Self.handshakeWhileDraining { return transport.close() }
     switch age.check(now: now, openCalls: calls.count, allCalls: callCount, policy) {
     case .nothing: break
     case .drain(let reason):
@@ -80,6 +81,9 @@ final class ServerConnection: RPCConnection {
       transport.close()
     }
   }
+
+  /// What a handshake may take when the connection is to end.
+  private static let handshakeWhileDraining = Duration.seconds(1)
 
   /// What our pings carry: any eight bytes.
   private static let keepalivePing: UInt64 = 0x656d_6370_5f70_6e67
