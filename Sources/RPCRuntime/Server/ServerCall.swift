@@ -431,6 +431,7 @@ final class ServerCall: CallStream {
 
   /// Makes the object, which nobody else holds, ready for another call.
   func prepareForReuse() {
+    // Once more: who held it since it was given back may have set something.
     clear()
     announcesEncodings = false
     tookCompressed = false
