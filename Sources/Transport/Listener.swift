@@ -44,8 +44,9 @@ package final class Listener {
     guard !isClosed else { return }
     isClosed = true
     reactor.deregister(socket.descriptor)
-    socket.close()
+    // While we listen nobody else takes the path over; afterwards it may be the next server's.
     if address.family == .unix { unlink(address.host) }
+    socket.close()
   }
 }
 
