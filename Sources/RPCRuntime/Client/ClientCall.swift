@@ -204,6 +204,7 @@ final class ClientCall: CallStream, PausedCall {
         return finish(outcome)
       }
       if let failure { return end(failure) }
+      guard !block.endStream else { return end(Self.noStatus) }
       if let encoding = block.first("grpc-encoding"), MessageEncoding(encoding) == nil {
         return end(RPCError(.internal, "the server compresses in a way that it was not told it may"))
       }
@@ -214,9 +215,11 @@ final class ClientCall: CallStream, PausedCall {
       wakeHeadersWaiters()
     case .trailers:
       trailers = Metadata(block)
-      finish(StatusFields.read(block) ?? .failed(RPCError(.unknown, "the server's trailers have no grpc-status")))
+      finish(StatusFields.read(block) ?? .failed(Self.noStatus))
     }
   }
+
+  private static let noStatus = RPCError(.unknown, "the server's trailers have no grpc-status")
 
   private func commit() {
     state.responded()

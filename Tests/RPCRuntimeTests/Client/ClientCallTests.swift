@@ -104,6 +104,24 @@ struct ClientCallTests {
     }
   }
 
+  /// It was INTERNAL, and with a section of its own in the end UNKNOWN.
+  @Test("A response of headers alone without a status is UNKNOWN")
+  func headersAlone() async throws {
+    try await onLoop { reactor in
+      let server = try ScriptedServer(on: reactor) { peer, stream in
+        var fields = HTTP2FieldList()
+        fields.append(":status", "200")
+        fields.append("content-type", "application/grpc")
+        peer.session.submitResponse(stream, fields, endStream: true)
+      }
+      let channel = RPCChannel(to: try ChannelTarget("ipv4:\(server.address)"), on: reactor)
+      let error = await failure { _ = try await channel.call(Notes.echo, Note("")) }
+      #expect(error?.code == .unknown)
+      channel.close()
+      server.stop()
+    }
+  }
+
   @Test("A reset by the server when the time is up is DEADLINE_EXCEEDED, whoever was first to see it")
   func cancelledByTime() async throws {
     try await withPair {
