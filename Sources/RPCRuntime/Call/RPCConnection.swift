@@ -13,6 +13,8 @@ class RPCConnection: ConnectionDelegate, HTTP2DataSink {
   private final let frames: FrameWriter
   /// The transport is gone.
   @exclusivity(unchecked) private(set) final var isClosed = false
+  /// What the transport ended with; nil in order, or while it is there.
+  private(set) final var failure: (any Error)?
   @exclusivity(unchecked) private final var isFlushAsked = false
   @exclusivity(unchecked) private final var isReadClosed = false
   /// When bytes last came from the peer.
@@ -108,8 +110,10 @@ class RPCConnection: ConnectionDelegate, HTTP2DataSink {
   func limitExceeded(_ limit: HTTP2Limit) {}
   /// The peer will send nothing more.
   func peerEnded() {}
+  /// The peer speaks TLS and not HTTP/2.
+  func lacksHTTP2() { transport.close() }
   /// Last call: every stream has had its end.
-  func ended(_ error: (any Error)?) {}
+  func ended() {}
 
   func keepaliveReport(now: Instant) -> ConnectionReport.Keepalive { .off }
 
@@ -118,7 +122,7 @@ class RPCConnection: ConnectionDelegate, HTTP2DataSink {
   func connectionReady() {
     isFlushAsked = false
     guard transport.isTLS, transport.negotiatedProtocol != "h2" else { return setNeedsFlush() }
-    transport.close()
+    lacksHTTP2()
   }
 
   final func received(_ bytes: UnsafeRawBufferPointer) {
@@ -164,9 +168,10 @@ class RPCConnection: ConnectionDelegate, HTTP2DataSink {
   final func closed(_ error: (any Error)?) {
     guard !isClosed else { return }
     isClosed = true
+    failure = error
     session.abandonStreams(.internalError)
     deliverEvents()
-    ended(error)
+    ended()
   }
 
   // MARK: Events

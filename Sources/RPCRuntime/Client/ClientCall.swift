@@ -74,9 +74,7 @@ final class ClientCall: CallStream, PausedCall {
         [options.maxResponseBytes, settings.configuration.maxResponseBytes].compactMap { $0 }.min()
           ?? channel.configuration.maxResponseBytes, MessageInbox.largestMessage))
     if let deadline = prepared.deadline {
-      timer = reactor.schedule(at: deadline) { [weak self] in
-        self?.end(RPCError(.deadlineExceeded, "the deadline has passed"))
-      }
+      timer = reactor.schedule(at: deadline) { [weak self] in self?.timeElapsed() }
     }
   }
 
@@ -321,6 +319,13 @@ final class ClientCall: CallStream, PausedCall {
     conclude(error)
   }
 
+  /// A call that waits for its server tells what it waits for.
+  private func timeElapsed() {
+    let isAway = stream == nil && channel.state != .ready && channel.lastFailure != nil
+    let waited = isAway ? ": \(channel.unavailable.message)" : ""
+    end(RPCError(.deadlineExceeded, "the deadline has passed\(waited)"))
+  }
+
   /// The task that works on the call was cancelled: so is the call.
   override func readInterrupted(by error: any Error) -> RPCError {
     if let error = outcome?.error { return error }
@@ -393,7 +398,8 @@ final class ClientCall: CallStream, PausedCall {
   }
 
   private static func lost(_ connection: ClientConnection) -> RPCError {
-    RPCError(.unavailable, connection.closeReason ?? "the connection was lost")
+    let reason = connection.endReason.map { ": \($0)" } ?? ""
+    return RPCError(.unavailable, "the connection to \(connection.transport.peer) was lost\(reason)")
   }
 
   private func resetByServer(_ code: HTTP2ErrorCode) -> RPCError {

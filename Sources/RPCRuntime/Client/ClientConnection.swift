@@ -13,6 +13,8 @@ final class ClientConnection: RPCConnection {
   private(set) var isRetired = false
   /// Why we closed it; nil when the other side did.
   private(set) var closeReason: String?
+  /// What the server found wrong, by its GOAWAY.
+  private var complaint: HTTP2ErrorCode?
   /// Until the server's SETTINGS are here.
   private var settingsTimer: Timer?
   private var keepalive: Keepalive?
@@ -76,6 +78,14 @@ final class ClientConnection: RPCConnection {
     setNeedsFlush()
   }
 
+  /// Why it ended; nil when the server closed it without a word.
+  var endReason: String? {
+    if let closeReason { return closeReason }
+    if let limit = session.terminatedBy { return "the server did what it may not (\(limit.rawValue))" }
+    if let complaint { return "the server sent GOAWAY with \(complaint)" }
+    return failure.map { "\($0)" }
+  }
+
   private func close(because reason: String) {
     closeReason = reason
     transport.close()
@@ -92,7 +102,10 @@ final class ClientConnection: RPCConnection {
     channel?.connected(self)
   }
 
+  override func lacksHTTP2() { close(because: "the server speaks TLS, but not HTTP/2") }
+
   override func receivedGoAway(_ code: HTTP2ErrorCode, _ words: [UInt8]) {
+    if code != .noError { complaint = code }
     // The code alone may be about anything else that was too much.
     if code == .enhanceYourCalm, words == Array("too_many_pings".utf8) { channel?.calmKeepalive() }
     guard !isRetired else { return }
@@ -109,13 +122,13 @@ final class ClientConnection: RPCConnection {
   /// No answer can come any more: what a flush would send were lost without a word.
   override func peerEnded() { transport.close() }
 
-  override func ended(_ error: (any Error)?) {
+  override func ended() {
     isRetired = true
     settingsTimer?.cancel()
     keepaliveTimer?.cancel()
     healthWatch?.stop()
     healthWatch = nil
-    channel?.ended(self, error)
+    channel?.ended(self)
   }
 
   /// Watches the health of a service on this connection; the channel hears of it.

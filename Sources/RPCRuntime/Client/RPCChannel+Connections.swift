@@ -92,7 +92,7 @@ extension RPCChannel {
           perform(balancer.resolved(addresses, isWanted: !waiting.isEmpty, random: .random(in: 0..<1)))
         } catch {
           guard let self, !(error is CancellationError) else { return }
-          if balancer.links.isEmpty { note(error) }
+          if balancer.links.isEmpty { note("\(error)", error) }
           logger.debug("a name does not resolve", metadata: ["target": "\(target)", "error": "\(error)"])
           perform(balancer.resolutionFailed(random: .random(in: 0..<1)))
         }
@@ -115,7 +115,7 @@ extension RPCChannel {
       },
       failed: { [weak self, weak subchannel] error in
         guard let self, let subchannel, subchannels[id] === subchannel else { return }
-        failed(id, error)
+        failed(id, error.map { "\($0)" }, error)
       })
     do {
       subchannel.attempt = try Connection.connect(
@@ -140,17 +140,16 @@ extension RPCChannel {
     connection.connectionReady()
   }
 
-  private func note(_ error: (any Error)?) {
-    let known = error as? RPCError
-    let reason = known?.message ?? error.map { "\($0)" }
-    lastFailure = RPCError(
-      .unavailable, reason ?? "the connection was closed", cause: known == nil ? error : known?.cause)
+  private func note(_ reason: String, _ cause: (any Error)? = nil) {
+    lastFailure = RPCError(.unavailable, reason, cause: cause)
   }
 
-  private func failed(_ id: Int, _ error: (any Error)?) {
-    subchannels[id] = nil
+  private func failed(_ id: Int, _ reason: String?, _ cause: (any Error)?) {
+    guard let address = subchannels.removeValue(forKey: id)?.address else { return }
     metrics.connectFailed()
-    note(error)
+    let reason = reason ?? "the server closed the connection"
+    // The system's errors name it already.
+    note(reason.contains("\(address)") ? reason : "\(address): \(reason)", cause)
     perform(balancer.failed(id, random: .random(in: 0..<1)))
   }
 
@@ -170,7 +169,7 @@ extension RPCChannel {
   func reported(_ connection: ClientConnection, isServing: Bool) {
     guard subchannels[connection.link]?.connection === connection else { return }
     balancer.reported(connection.link, isServing: isServing)
-    if !isServing { note(RPCError(.unavailable, "\(connection.transport.peer) is not serving")) }
+    if !isServing { note("\(connection.transport.peer) is not serving") }
     settle()
   }
 
@@ -178,19 +177,19 @@ extension RPCChannel {
   func retired(_ connection: ClientConnection, _ reason: DisconnectReason) {
     guard subchannels[connection.link]?.connection === connection else { return }
     retired.append(connection)
-    lost(connection, nil, reason)
+    lost(connection, reason)
   }
 
-  func ended(_ connection: ClientConnection, _ error: (any Error)?) {
+  func ended(_ connection: ClientConnection) {
     retired.removeAll { $0 === connection }
     guard subchannels[connection.link]?.connection === connection else { return }
-    lost(connection, error, connection.closeReason == nil ? DisconnectReason(error) : .timedOut)
+    lost(connection, connection.closeReason == nil ? DisconnectReason(connection.failure) : .timedOut)
   }
 
-  private func lost(_ connection: ClientConnection, _ error: (any Error)?, _ reason: DisconnectReason) {
+  private func lost(_ connection: ClientConnection, _ reason: DisconnectReason) {
     // Before its SETTINGS came it was an attempt.
     guard connection.isReady else {
-      return failed(connection.link, error ?? connection.closeReason.map { RPCError(.unavailable, $0) })
+      return failed(connection.link, connection.endReason, connection.failure)
     }
     subchannels[connection.link] = nil
     metrics.disconnected(reason)

@@ -1,7 +1,9 @@
 import EventLoop
 import Glibc
 import HTTP2Session
+import TLSSession
 import Testing
+import Transport
 
 @testable import RPCRuntime
 
@@ -119,6 +121,69 @@ struct ClientCallTests {
       #expect(error?.code == .unknown)
       channel.close()
       server.stop()
+    }
+  }
+
+  /// They were "the connection was lost", "the connection was closed" and "the deadline has passed", whatever had happened.
+  @Test("A failure of the connection names the server and, where it is known, the cause")
+  func namedFailures() async throws {
+    try await onLoop { reactor in
+      var calls = 0
+      let server = try ScriptedServer(on: reactor) { peer, stream in
+        calls += 1
+        switch calls {
+        case 1: peer.transport.close()
+        // GOAWAY that covers the stream, with ENHANCE_YOUR_CALM.
+        case 2: peer.transport.write([0, 0, 8, 7, 0, 0, 0, 0, 0, 0, 0, 0, 1, 0, 0, 0, 11])
+        // DATA that belongs to no stream.
+        default: peer.transport.write([0, 0, 0, 0, 0, 0, 0, 0, 0])
+        }
+        if calls == 2 { peer.transport.closeAfterFlush() }
+      }
+      let address = server.address
+      let channel = RPCChannel(to: try ChannelTarget("ipv4:\(address)"), on: reactor)
+      func message(_ options: CallOptions = CallOptions()) async -> String {
+        await failure { _ = try await channel.call(Notes.echo, Note(""), options: options) }?.message ?? "OK"
+      }
+      let lost = "the connection to \(address) was lost"
+      #expect(await message() == lost)
+      #expect(await message() == "\(lost): the server sent GOAWAY with ENHANCE_YOUR_CALM")
+      #expect(await message() == "\(lost): the server did what it may not (protocol_violation)")
+      server.stop()
+      let away = "ipv4:\(address) cannot be reached: connect to \(address): Connection refused"
+      #expect(await message() == away)
+      let patient = await message(CallOptions(timeout: .milliseconds(50), waitForReady: true))
+      #expect(patient == "the deadline has passed: \(away)")
+      channel.close()
+    }
+  }
+
+  @Test("A server that speaks something else is named, with what it did")
+  func otherProtocols() async throws {
+    try await onLoop { reactor in
+      let old = try ScriptedServer(on: reactor) { _, _ in }
+      old.onConnect = {
+        $0.isSilent = true
+        $0.transport.write(Array("HTTP/1.1 400 Bad Request\r\n\r\n".utf8))
+      }
+      let authority = try CertificateAuthority.make(commonName: "RPC tests")
+      let issued = try authority.issue(.init(commonName: "server", uris: ["spiffe://emailmcp/mailer"], days: 1))
+      let other = RPCServer(on: reactor)
+      let otherAddress = try await other.listen(
+        on: "127.0.0.1:0", tls: try TLSServerContext(TLSServerSettings(identity: issued.identity())))
+      let trusted = TLSClientSettings(roots: .pem(.bytes(authority.certificate.pem)), protocols: ["h2"])
+      let security = ChannelSecurity.tls(try TLSClientContext(trusted), peer: .uri("spiffe://emailmcp/mailer"))
+      for (address, security, cause) in [
+        (old.address, .plaintext, "the server did what it may not (protocol_violation)"),
+        (otherAddress, security, "the server speaks TLS, but not HTTP/2"),
+      ] {
+        let channel = RPCChannel(to: try ChannelTarget("ipv4:\(address)"), security: security, on: reactor)
+        let error = await failure { _ = try await channel.call(Notes.echo, Note("")) }
+        #expect(error?.message == "ipv4:\(address) cannot be reached: \(address): \(cause)")
+        channel.close()
+      }
+      old.stop()
+      await other.drain(within: .seconds(1))
     }
   }
 

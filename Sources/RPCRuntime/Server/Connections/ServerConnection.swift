@@ -161,10 +161,10 @@ final class ServerConnection: RPCConnection {
     server.limitExceeded(limit, by: transport, isNews: logged.insert(limit).inserted)
   }
 
-  override func ended(_ error: (any Error)?) {
-    if error as? TransportError == .handshakeTimedOut { limitExceeded(.handshakeTimeout) }
+  override func ended() {
+    if failure as? TransportError == .handshakeTimedOut { limitExceeded(.handshakeTimeout) }
     // The kernel was the first to find that the client takes nothing.
-    if (error as? SystemError)?.number == ETIMEDOUT { limitExceeded(.writeStall) }
+    if (failure as? SystemError)?.number == ETIMEDOUT { limitExceeded(.writeStall) }
     server.connectionEnded(self)
   }
 }
