@@ -144,12 +144,16 @@ extension RPCChannel {
     lastFailure = RPCError(.unavailable, reason, cause: cause)
   }
 
-  private func failed(_ id: Int, _ reason: String?, _ cause: (any Error)?) {
-    guard let address = subchannels.removeValue(forKey: id)?.address else { return }
-    metrics.connectFailed()
+  private func note(_ reason: String?, _ cause: (any Error)?, at address: SocketAddress) {
     let reason = reason ?? "the server closed the connection"
     // The system's errors name it already.
     note(reason.contains("\(address)") ? reason : "\(address): \(reason)", cause)
+  }
+
+  private func failed(_ id: Int, _ reason: String?, _ cause: (any Error)?) {
+    guard let address = subchannels.removeValue(forKey: id)?.address else { return }
+    metrics.connectFailed()
+    note(reason, cause, at: address)
     perform(balancer.failed(id, random: .random(in: 0..<1)))
   }
 
@@ -193,7 +197,13 @@ extension RPCChannel {
     }
     subchannels[connection.link] = nil
     metrics.disconnected(reason)
-    perform(balancer.lost(connection.link, isWanted: !waiting.isEmpty))
+    let actions = balancer.lost(
+      connection.link, isBrief: reactor.now - connection.openedAt < configuration.backoff.initial,
+      isWanted: !waiting.isEmpty, random: .random(in: 0..<1))
+    if balancer.state == .failing {
+      note(connection.endReason, connection.failure, at: connection.transport.peer)
+    }
+    perform(actions)
   }
 
   private func drop(_ id: Int) {

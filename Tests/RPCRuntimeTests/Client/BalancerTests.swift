@@ -62,7 +62,7 @@ struct PickFirstTests {
     // A connection ends the row of failures.
     _ = balancer.backoffElapsed(0, isWanted: true)
     _ = balancer.connected(1)
-    _ = balancer.lost(1, isWanted: true)
+    _ = balancer.lost(1, isBrief: false, isWanted: true, random: 0.5)
     _ = balancer.failed(1, random: 0.5)
     #expect(balancer.failed(2, random: 0.5) == [.resolve, .backOff(0, .seconds(1))])
   }
@@ -82,7 +82,7 @@ struct PickFirstTests {
     _ = balancer.backoffElapsed(0, isWanted: false)
     _ = balancer.connected(2)
     #expect(balancer.state == .ready)
-    _ = balancer.lost(2, isWanted: true)
+    _ = balancer.lost(2, isBrief: false, isWanted: true, random: 0.5)
     #expect(balancer.state == .connecting)
     _ = balancer.failed(2, random: 0.5)
     #expect(balancer.goIdle() == [])
@@ -108,12 +108,32 @@ struct PickFirstTests {
   func lost() {
     var balancer = begun([address(1)])
     _ = balancer.connected(1)
-    #expect(balancer.lost(1, isWanted: false) == [.resolve])
+    #expect(balancer.lost(1, isBrief: false, isWanted: false, random: 0.5) == [.resolve])
     #expect(balancer.state == .idle)
     #expect(balancer.wanted() == [.resolve, .connect(1, address(1))])
     _ = balancer.connected(1)
-    #expect(balancer.lost(1, isWanted: true) == [.resolve, .connect(1, address(1))])
-    #expect(balancer.lost(1, isWanted: true) == [])
+    #expect(balancer.lost(1, isBrief: false, isWanted: true, random: 0.5) == [.resolve, .connect(1, address(1))])
+    #expect(balancer.lost(1, isBrief: false, isWanted: true, random: 0.5) == [])
+  }
+
+  @Test("An address whose connections go soon after they are made, five in a row, has failed while a call wants it")
+  func brief() {
+    var balancer = begun([address(1), address(2)])
+    for _ in 0..<4 {
+      _ = balancer.connected(1)
+      #expect(
+        balancer.lost(1, isBrief: true, isWanted: true, random: 0.5)
+          == [.resolve, .connect(1, address(1)), .stagger(.milliseconds(250))])
+    }
+    _ = balancer.connected(1)
+    #expect(balancer.lost(1, isBrief: true, isWanted: true, random: 0.5) == [.connect(2, address(2))])
+    #expect(balancer.failed(2, random: 0.5) == [.resolve, .backOff(0, .seconds(1))])
+    #expect(balancer.state == .failing)
+    _ = balancer.backoffElapsed(0, isWanted: true)
+    _ = balancer.connected(1)
+    // Nobody waits: the next call connects.
+    #expect(balancer.lost(1, isBrief: true, isWanted: false, random: 0.5) == [.resolve])
+    #expect(balancer.state == .idle)
   }
 
   @Test("New addresses keep a connection whose address stays, and end a back-off")
@@ -176,8 +196,24 @@ struct ConnectToAllTests {
     #expect(balancer.failed(1, random: 0.5) == [.backOff(1, .milliseconds(1600))])
     _ = balancer.backoffElapsed(1, isWanted: false)
     _ = balancer.connected(1)
-    _ = balancer.lost(1, isWanted: false)
+    _ = balancer.lost(1, isBrief: false, isWanted: false, random: 0.5)
     #expect(balancer.failed(1, random: 0.5) == [.resolve, .backOff(1, .seconds(1))])
+  }
+
+  @Test("The wait grows while connections go soon after they are made, and is short again after one that has lasted")
+  func brief() {
+    var balancer = begun(1)
+    func lose(isBrief: Bool) -> Balancer.Action? {
+      _ = balancer.connected(1)
+      return balancer.lost(1, isBrief: isBrief, isWanted: false, random: 0.5).last
+    }
+    for _ in 0..<4 { #expect(lose(isBrief: true) == .connect(1, address(1))) }
+    #expect(lose(isBrief: true) == .backOff(1, .seconds(1)))
+    _ = balancer.backoffElapsed(1, isWanted: false)
+    #expect(lose(isBrief: true) == .backOff(1, .milliseconds(1600)))
+    _ = balancer.backoffElapsed(1, isWanted: false)
+    #expect(lose(isBrief: false) == .connect(1, address(1)))
+    #expect(balancer.failed(1, random: 0.5).last == .backOff(1, .seconds(1)))
   }
 
   @Test("It fails when all have failed, also while they try again, until one is ready")
@@ -191,7 +227,7 @@ struct ConnectToAllTests {
     #expect(balancer.state == .failing)
     _ = balancer.connected(1)
     #expect(balancer.state == .ready)
-    #expect(balancer.lost(1, isWanted: false) == [.resolve, .connect(1, address(1))])
+    #expect(balancer.lost(1, isBrief: false, isWanted: false, random: 0.5) == [.resolve, .connect(1, address(1))])
     #expect(balancer.state == .connecting)
     _ = balancer.failed(1, random: 0.5)
     #expect(balancer.state == .failing)

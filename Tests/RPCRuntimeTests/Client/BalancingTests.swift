@@ -1,11 +1,33 @@
 import EventLoop
 import HTTP2Session
 import Testing
+import Transport
 
 @testable import RPCRuntime
 
 @Suite("Balancing over real sockets", .timeLimit(.minutes(1)))
 struct BalancingTests {
+  /// It was asked three thousand times a second.
+  @Test("A server that lets connect and goes at once is asked again with growing waits")
+  func briefConnections() async throws {
+    try await onLoop { reactor in
+      let server = try ScriptedServer(on: reactor) { _, _ in }
+      server.onConnect = { peer in
+        reactor.schedule(after: .milliseconds(1)) { peer.transport.closeAfterFlush() }
+      }
+      var configuration = ChannelConfiguration()
+      configuration.backoff = Backoff(initial: .milliseconds(50), limit: .milliseconds(50))
+      configuration.service.balancing = .roundRobin
+      let channel = RPCChannel(
+        to: try ChannelTarget("ipv4:\(server.address)"), on: reactor, configuration: configuration)
+      _ = await failure { _ = try await channel.call(Notes.echo, Note("")) }
+      try await reactor.sleep(for: .milliseconds(500))
+      #expect((6...30).contains(server.peers.count))
+      channel.close()
+      server.stop()
+    }
+  }
+
   @Test("round_robin gives each server the same number of calls")
   func roundRobin() async throws {
     try await onLoop { reactor in

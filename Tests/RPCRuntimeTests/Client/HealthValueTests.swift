@@ -77,7 +77,7 @@ struct HealthValueTests {
     #expect(balancer.state == .ready)
     balancer.reported(1, isServing: false)
     #expect(balancer.state == .failing)
-    _ = balancer.lost(1, isWanted: false)
+    _ = balancer.lost(1, isBrief: false, isWanted: false, random: 0.5)
     balancer.reported(1, isServing: true)
     #expect(balancer.state == .failing)
   }

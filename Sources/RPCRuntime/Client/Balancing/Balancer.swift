@@ -24,6 +24,9 @@ struct Balancer: Equatable {
     fileprivate(set) var hasFailed = false
     /// What the service says of itself; true without health checks, nil before it has spoken.
     fileprivate(set) var isServing: Bool?
+    /// How many connections in a row were lost soon after they were made.
+    fileprivate var briefCount = 0
+    fileprivate var isFickle: Bool { briefCount > Balancer.briefAllowed }
     fileprivate var isUsable: Bool { phase == .ready && isServing == true }
     fileprivate var backoff: Backoff
   }
@@ -39,6 +42,10 @@ struct Balancer: Equatable {
     /// Say `backoffElapsed` with the same key after the delay: a link's id, or `roundKey`.
     case backOff(Int, Duration)
   }
+
+  /// Connections in a row that are lost soon and made again at once: servers that are replaced one after the other. From
+  /// then on each counts as a failed attempt, or whoever lets connect and goes would be asked in a loop.
+  private static let briefAllowed = 4
 
   /// The back-off of a whole round, or of a name without addresses.
   static let roundKey = 0
@@ -168,18 +175,22 @@ struct Balancer: Equatable {
   mutating func connected(_ id: Int) -> [Action] {
     guard let index = index(of: id), links[index].phase == .connecting else { return [] }
     links[index].phase = .ready
-    links[index].backoff.reset()
+    if !links[index].isFickle { resetBackoff(index) }
     links[index].isServing = checksHealth ? nil : true
     if !checksHealth { links[index].hasFailed = false }
     guard !policy.connectsToAll else { return [] }
     hasFailed = false
-    backoff.reset()
     var drops: [Action] = []
     for other in links.indices where links[other].phase == .connecting {
       links[other].phase = .idle
       drops.append(.drop(links[other].id))
     }
     return drops
+  }
+
+  private mutating func resetBackoff(_ index: Int) {
+    links[index].backoff.reset()
+    backoff.reset()
   }
 
   /// The service behind a ready connection says whether it takes calls.
@@ -209,8 +220,16 @@ struct Balancer: Equatable {
   }
 
   /// A ready connection takes no more calls: lost, or told so by GOAWAY.
-  mutating func lost(_ id: Int, isWanted: Bool) -> [Action] {
+  ///
+  /// - Parameter isBrief: it did not last as long as the first wait after a failure.
+  mutating func lost(_ id: Int, isBrief: Bool, isWanted: Bool, random: Double) -> [Action] {
     guard let index = index(of: id), links[index].phase == .ready else { return [] }
+    links[index].briefCount = isBrief ? links[index].briefCount + 1 : 0
+    if !isBrief { resetBackoff(index) }
+    if links[index].isFickle, policy.connectsToAll || isWanted {
+      links[index].phase = .connecting
+      return failed(id, random: random)
+    }
     links[index].phase = .idle
     if policy.connectsToAll { return [.resolve, connect(index)] }
     return [.resolve] + (isWanted ? begin() : [])
