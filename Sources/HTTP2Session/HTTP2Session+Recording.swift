@@ -232,7 +232,11 @@ extension HTTP2Session {
       if header.flags & UInt8(NGHTTP2_FLAG_END_STREAM.rawValue) != 0 { sentEnd(header.stream_id) }
     case NGHTTP2_RST_STREAM: sentReset(header.stream_id, HTTP2ErrorCode(rawValue: frame.pointee.rst_stream.error_code))
     case NGHTTP2_GOAWAY:
-      if frame.pointee.goaway.error_code != NGHTTP2_NO_ERROR.rawValue { noteViolation() }
+      if frame.pointee.goaway.error_code != NGHTTP2_NO_ERROR.rawValue {
+        noteViolation()
+      } else if shutdownNoticeAt != nil {
+        ping(Self.shutdownPing)
+      }
     default: break
     }
     return 0

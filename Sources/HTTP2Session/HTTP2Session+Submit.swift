@@ -128,8 +128,8 @@ extension HTTP2Session {
       return
     }
     shutdownNoticeAt = now
+    // Its PING goes once it has left, for the library sends PINGs first: the answer is to say that it has arrived.
     nghttp2_submit_shutdown_notice(session)
-    ping(Self.shutdownPing)
   }
 
   func finishShutdown() {

@@ -288,6 +288,17 @@ struct ExchangeTests {
     #expect(pair.server.isFinished)
   }
 
+  /// It came first, and a stream of a client that had answered it could still be refused.
+  @Test("The PING of a graceful shutdown follows the GOAWAY that it asks after")
+  func shutdownOrder() throws {
+    let peer = try RawPeer()
+    try peer.send(RawFrame.headers(1))
+    peer.server.beginShutdown(now: peer.now)
+    try peer.send([])
+    let types: [UInt8] = peer.frames.map(\.type)
+    #expect(types.suffix(2) == [7, 6])
+  }
+
   @Test("A peer that does not answer the shutdown's PING gets the last GOAWAY after a second")
   func shutdownWithoutPong() throws {
     let peer = try RawPeer()
