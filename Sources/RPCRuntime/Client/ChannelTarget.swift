@@ -27,6 +27,9 @@ public struct ChannelTarget: Sendable, Hashable, CustomStringConvertible {
     do {
       if let rest = text.without("unix:") {
         let path = rest.without("//") ?? rest
+        guard path == rest || path.hasPrefix("/") else {
+          throw SocketAddressError(message: "an absolute path follows unix://")
+        }
         kind = .addresses([try SocketAddress(path: path)])
         authority = "localhost"
         uri = text

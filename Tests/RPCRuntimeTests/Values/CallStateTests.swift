@@ -156,7 +156,10 @@ struct ChannelTargetTests {
 
   @Test(
     "What is no target says so",
-    arguments: ["", "dns://8.8.8.8/host:1", "ipv4:host:80", "ipv4:", "unix:", "host:99999", "ipv4:1.2.3.4:0", "host:0"])
+    arguments: [
+      "", "dns://8.8.8.8/host:1", "ipv4:host:80", "ipv4:", "unix:", "unix://run/a.sock", "host:99999", "ipv4:1.2.3.4:0",
+      "host:0",
+    ])
   func badTargets(text: String) {
     let error = #expect(throws: RPCError.self) { try ChannelTarget(text) }
     #expect(error?.code == .invalidArgument)
