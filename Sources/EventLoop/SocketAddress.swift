@@ -47,7 +47,7 @@ public struct SocketAddress: Sendable, Hashable, CustomStringConvertible {
   public var description: String {
     switch family {
     case .ipv4: "\(host):\(port)"
-    case .ipv6: "[\(host)]:\(port)"
+    case .ipv6: "[\(host)\(scope == 0 ? "" : "%\(scope)")]:\(port)"
     case .unix: "unix:\(host)"
     }
   }

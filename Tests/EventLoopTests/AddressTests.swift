@@ -36,6 +36,19 @@ import Testing
     await loop.shutdown()
   }
 
+  /// The other loops of a server could not listen where the first one did.
+  @Test("a link-local address keeps its interface when it is written and read again")
+  func linkLocal() async throws {
+    let loop = try EventLoop.start(name: "test")
+    let (first, again) = try await loop.run { reactor in
+      let first = try await ListenAddress("[fe80::1%lo]:80").resolve(on: reactor)
+      return (first, try await ListenAddress("\(first)").resolve(on: reactor))
+    }
+    #expect(first.description == "[fe80::1%1]:80")
+    #expect(again == first)
+    await loop.shutdown()
+  }
+
   @Test("a bound address survives the way through the kernel", arguments: ["127.0.0.1", "::1"])
   func boundAddress(host: String) throws {
     let socket = try Socket.listening(on: SocketAddress(numericHost: host, port: 0))
