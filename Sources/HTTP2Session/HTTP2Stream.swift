@@ -65,7 +65,8 @@ package final class HTTP2Stream {
   @exclusivity(unchecked) var drainMark = 0
   @exclusivity(unchecked) var unconsumed = 0
   @exclusivity(unchecked) var resetByOwner = false
-  @exclusivity(unchecked) var resetByPeer = false
+  /// The peer has sent RST_STREAM.
+  @exclusivity(unchecked) package internal(set) var resetByPeer = false
   /// When enough bytes last left, or began to wait.
   @exclusivity(unchecked) var progress: UInt64 = 0 {
     didSet { trickled = 0 }

@@ -381,7 +381,7 @@ final class ClientCall: CallStream, PausedCall {
 
   override func streamClosed(_ code: HTTP2ErrorCode) {
     let lostConnection = connection.flatMap { $0.isClosed ? $0 as? ClientConnection : nil }
-    let neverSent = stream?.neverSent ?? false
+    let (neverSent, isReset) = (stream?.neverSent ?? false, stream?.resetByPeer ?? false)
     stream = nil
     connection = nil
     switch state.streamClosed(code, neverSent: neverSent, canReplay: canReplay) {
@@ -392,7 +392,7 @@ final class ClientCall: CallStream, PausedCall {
       settings.metrics.transparentRetry()
       channel.submit(self)
     case .left: scheduleRetry()
-    case .fail: attemptFailed(leftFor ?? lostConnection.map(Self.lost) ?? resetByServer(code))
+    case .fail: attemptFailed(leftFor ?? lostConnection.map(Self.lost) ?? closed(with: code, byServer: isReset))
     }
     leftFor = nil
   }
@@ -402,10 +402,17 @@ final class ClientCall: CallStream, PausedCall {
     return RPCError(.unavailable, "the connection to \(connection.transport.peer) was lost\(reason)")
   }
 
-  private func resetByServer(_ code: HTTP2ErrorCode) -> RPCError {
+  /// - Parameter byServer: else we have, for what it sent.
+  private func closed(with code: HTTP2ErrorCode, byServer: Bool) -> RPCError {
     let timeLeft = prepared.deadline.map { $0 - .current() }
-    return RPCError(
-      StatusCode(streamReset: code.rawValue, timeLeft: timeLeft), "the server reset the stream with \(code)")
+    let reason =
+      switch code {
+      case _ where byServer: "the server reset the stream with \(code)"
+      case .refusedStream: "the server's GOAWAY leaves the call out"
+      case .enhanceYourCalm: Self.tooMuchMetadata.message
+      default: "the server's answer breaks HTTP/2's rules (\(code))"
+      }
+    return RPCError(StatusCode(streamReset: code.rawValue, timeLeft: timeLeft), reason)
   }
 
   // MARK: Another attempt

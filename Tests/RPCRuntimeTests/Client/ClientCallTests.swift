@@ -158,6 +158,34 @@ struct ClientCallTests {
     }
   }
 
+  /// All of them were resets by the server.
+  @Test(
+    "A stream that ends without a status says who ended it, and for what",
+    arguments: [
+      ("reset", "the server reset the stream with INTERNAL_ERROR"),
+      ("malformed", "the server's answer breaks HTTP/2's rules (PROTOCOL_ERROR)"),
+      ("large", "the response's metadata are larger than allowed"),
+      ("going", "the server's GOAWAY leaves the call out"),
+    ])
+  func endsOfStreams(kind: String, message: String) async throws {
+    try await onLoop { reactor in
+      let server = try ScriptedServer(on: reactor) { peer, stream in
+        switch kind {
+        case "reset": peer.session.reset(stream, .internalError)
+        case "going": peer.goAwayKnowingNothing()
+        // HEADERS with `:status: 20`, which is none.
+        case "malformed": peer.transport.write([0, 0, 4, 1, 4, 0, 0, 0, UInt8(stream.id), 0x08, 2, 0x32, 0x30])
+        default: peer.begin(stream, with: Note(""), [("x", String(repeating: "x", count: 30_000))])
+        }
+      }
+      let channel = RPCChannel(to: try ChannelTarget("ipv4:\(server.address)"), on: reactor)
+      let error = await failure { _ = try await channel.call(Notes.echo, Note("")) }
+      #expect(error?.message == message)
+      channel.close()
+      server.stop()
+    }
+  }
+
   @Test("A server that speaks something else is named, with what it did")
   func otherProtocols() async throws {
     try await onLoop { reactor in
