@@ -68,6 +68,26 @@ struct ReloadTests {
     #expect(reports.withLock { $0.count } == 2)
   }
 
+  /// The old certificate stayed in use until it expired.
+  @Test("Files that could not be read are read as soon as they can be, and that they cannot is reported once")
+  func unreadableFiles() throws {
+    defer { try? FileManager.default.removeItem(atPath: folder) }
+    try issue("first")
+    let isUnreadable = Mutex(false)
+    let settings = TLSServerSettings(identity: identity)
+    let source = try TLSContextSource(files: [folder + "/cert.pem", folder + "/key.pem"]) { () throws(TLSError) in
+      if isUnreadable.withLock({ $0 }) { throw TLSError(.file, "Permission denied") }
+      return try SSLContext.server(settings)
+    }
+    isUnreadable.withLock { $0 = true }
+    try issue("second")
+    #expect(source.reloadIfChanged() == .failed(TLSError(.file, "Permission denied")))
+    #expect(source.reloadIfChanged() == nil)
+    isUnreadable.withLock { $0 = false }
+    #expect(source.reloadIfChanged() == .reloaded)
+    #expect(source.reloadIfChanged() == nil)
+  }
+
   @Test("Sessions look at the files by themselves, no more often than the interval")
   func interval() throws {
     defer { try? FileManager.default.removeItem(atPath: folder) }

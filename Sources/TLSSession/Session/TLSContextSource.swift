@@ -13,6 +13,8 @@ final class TLSContextSource: Sendable {
     var context: SSLContext
     var stamps: [FileStamp]
     var nextCheck: Duration
+    /// Why the files cannot be read, once that was reported.
+    var unreadable: TLSError?
   }
 
   private let state: Mutex<State>
@@ -61,13 +63,24 @@ final class TLSContextSource: Sendable {
     let outcome: TLSReload
     do {
       let context = try load()
-      state.withLock { $0.context = context }
+      state.withLock { ($0.context, $0.unreadable) = (context, nil) }
       outcome = .reloaded
     } catch {
+      guard isNews(error) else { return nil }
       outcome = .failed(error)
     }
     onReload?(outcome)
     return outcome
+  }
+
+  /// What cannot be read is looked at again though its stamp stays: a right or a free descriptor was missing.
+  private func isNews(_ error: TLSError) -> Bool {
+    guard error.code == .file else { return true }
+    return state.withLock { state in
+      state.stamps = []
+      defer { state.unreadable = error }
+      return state.unreadable != error
+    }
   }
 }
 
