@@ -295,10 +295,12 @@ struct LifetimeTests {
       let call = try channel.call(Notes.count, Note(""))
       var connection: ServerConnection?
       try await channel.reactor.wait {
-        connection = server.connections.values.first { connection in
-          connection.session.streams.contains { $0.pendingBytes > 0 && connection.session.sendWindow(of: $0) == 0 }
-        }
-        return connection != nil
+        connection = connection ?? server.connections.values.first
+        guard let connection else { return false }
+        return connection.isClosed
+          || connection.session.streams.contains {
+            $0.pendingBytes > 0 && connection.session.sendWindow(of: $0) == 0
+          }
       }
       for _ in 0..<2 { connection?.upkeep() }
       try await channel.reactor.wait { connection?.isClosed == true }
@@ -335,13 +337,15 @@ struct LifetimeTests {
     try await withPair(server: configuration) {
       $0.handle(Notes.echo) { request, _ in request }
     } _: { channel, server in
-      _ = try await channel.call(Notes.echo, Note(""))
+      // The server's own look may come before the call does.
+      let options = CallOptions(waitForReady: true)
+      _ = try await channel.call(Notes.echo, Note(""), options: options)
       let connection = try #require(server.connections.values.first)
       for _ in 0..<2 { connection.upkeep() }
       #expect(connection.isDraining && ended() > before)
       try await channel.reactor.wait { connection.isClosed && channel.state == .idle }
       #expect(channel.lastFailure == nil)
-      _ = try await channel.call(Notes.echo, Note(""))
+      _ = try await channel.call(Notes.echo, Note(""), options: options)
     }
   }
 
