@@ -29,6 +29,7 @@ extension PostgresConnection {
     guard PQstatus(handle) != CONNECTION_BAD else { throw connection.connectError() }
     PQsetNoticeProcessor(handle, { _, _ in }, nil)
     let timer = reactor.schedule(after: configuration.connectTimeout) {
+      guard connection.state == .connecting else { return }
       connection.fail(PostgresError(.connectionLost, "no connection within \(configuration.connectTimeout)"))
     }
     defer { timer.cancel() }
@@ -41,6 +42,8 @@ extension PostgresConnection {
       connection.close()
       throw error
     }
+    // It may have ended between its last step and this task's turn; whoever is given it learns only of later ends.
+    guard connection.state == .ready else { throw connection.connectError() }
     return connection
   }
 

@@ -59,6 +59,10 @@ package final class PostgresListener {
     handler(.listening)
     try await pool.reactor.wait { (waiter: Waiter<Void>) in
       connection.onClose = { _, error in waiter.resume(throwing: error) }
+      // It may have ended since it answered.
+      guard connection.state == .ready else {
+        return waiter.resume(throwing: PostgresError(.connectionLost, "the connection ended"))
+      }
     }
   }
 }

@@ -1,4 +1,5 @@
 import EventLoop
+import Foundation
 import TestSupport
 import Testing
 
@@ -33,6 +34,24 @@ import Testing
     }
   }
 
+  @Test("a session that stands at the moment when the time to connect is over is taken, and taken alive")
+  func connectTimeIsOverAtTheLastStep() async throws {
+    let loop = try EventLoop.start(name: "test")
+    let server = try LateServer {
+      // The loop is busy while the time runs out and the answer comes: it meets both when it looks next.
+      loop.execute { _ in usleep(600_000) }
+    }
+    let isReady = try await loop.run { reactor in
+      var configuration = try PostgresConfiguration(url: "postgres://user@127.0.0.1:\(server.port)/x?sslmode=disable")
+      configuration.connectTimeout = .milliseconds(300)
+      let connection = try await PostgresConnection.open(configuration, reactor: reactor)
+      defer { connection.close() }
+      return connection.state == .ready
+    }
+    #expect(isReady)
+    await loop.shutdown()
+  }
+
   @Test(
     "a URL that cannot be read is refused without being repeated",
     arguments: [
@@ -65,6 +84,31 @@ import Testing
       try await pool.query("SELECT pg_notify('news', $1)", ["two"])
       #expect(try await events.next() == .notification("two"))
       await listener.close()
+    }
+  }
+}
+
+/// Takes one connection and lets it in as a server that asks for no password does, a moment after `beforeAnswer`.
+private final class LateServer: Sendable {
+  let port: UInt16
+
+  init(beforeAnswer: @escaping @Sendable () -> Void) throws {
+    let listener = try Socket.listening(on: try SocketAddress(numericHost: "127.0.0.1", port: 0))
+    port = listener.localAddress()?.port ?? 0
+    Thread.detachNewThread {
+      var pending = pollfd(fd: listener.descriptor, events: Int16(POLLIN), revents: 0)
+      poll(&pending, 1, 20_000)
+      let peer = accept(listener.descriptor, nil, nil)
+      var startup = [UInt8](repeating: 0, count: 1024)
+      _ = recv(peer, &startup, startup.count, 0)
+      beforeAnswer()
+      usleep(50_000)
+      // AuthenticationOk and ReadyForQuery.
+      let answer: [UInt8] = [0x52, 0, 0, 0, 8, 0, 0, 0, 0, 0x5A, 0, 0, 0, 5, 0x49]
+      _ = send(peer, answer, answer.count, Int32(MSG_NOSIGNAL))
+      _ = recv(peer, &startup, startup.count, 0)
+      close(peer)
+      listener.close()
     }
   }
 }
