@@ -20,8 +20,6 @@ package struct PostgresError: Error, Sendable, CustomStringConvertible {
     package static let undefinedTable = Code(rawValue: "42P01")
     /// A statement time-out or a cancel request.
     package static let queryCanceled = Code(rawValue: "57014")
-    package static let adminShutdown = Code(rawValue: "57P01")
-    package static let tooManyConnections = Code(rawValue: "53300")
     package static let readOnlyTransaction = Code(rawValue: "25006")
 
     /// The connection ended, or could not be made.
@@ -70,13 +68,13 @@ package struct PostgresError: Error, Sendable, CustomStringConvertible {
       mayHaveExecuted: state == nil)
   }
 
-  /// Whether the database as a whole was out of reach: the caller should answer "unavailable", not "wrong".
+  /// Whether the database as a whole was out of reach, or without the room, memory or disk that any statement needs (the
+  /// classes 53 and 58): the caller should answer "unavailable", not "wrong", and what must be written is tried again.
   package var isUnavailable: Bool {
     switch code {
-    case .connectionLost, .poolTimeout, .poolExhausted, .poolClosed, .timeout, .tooManyConnections, .adminShutdown,
-      .readOnlyTransaction, .queryCanceled:
+    case .connectionLost, .poolTimeout, .poolExhausted, .poolClosed, .timeout, .readOnlyTransaction, .queryCanceled:
       true
-    default: code.rawValue.count == 5 && (code.rawValue.hasPrefix("08") || code.rawValue.hasPrefix("57P"))
+    default: code.rawValue.count == 5 && ["08", "53", "57P", "58"].contains { code.rawValue.hasPrefix($0) }
     }
   }
 

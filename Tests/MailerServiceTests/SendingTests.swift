@@ -42,6 +42,27 @@ struct SendingTests {
     }
   }
 
+  @Test("A mail that has left is recorded when the database's disk has room again, and its sender is told")
+  func fullDisk() async throws {
+    try await MailerHarness.run { harness in
+      // Twice no outcome can be written; the sequence counts what is undone too.
+      try harness.database.execute(
+        """
+        CREATE SEQUENCE full_disk; GRANT USAGE ON full_disk TO PUBLIC;
+        CREATE FUNCTION full_disk() RETURNS trigger LANGUAGE plpgsql AS $$ BEGIN
+          IF NEW.status = 'success' AND nextval('public.full_disk') <= 2 THEN
+            RAISE 'could not extend file: No space left on device' USING ERRCODE = 'disk_full';
+          END IF;
+          RETURN NEW;
+        END $$;
+        CREATE TRIGGER full_disk BEFORE UPDATE ON email_logs FOR EACH ROW EXECUTE FUNCTION full_disk();
+        """)
+      let response = try await harness.send()
+      #expect(response.status == .success && harness.gmail.requests.count == 1)
+      #expect(try await harness.get(response.id).status == .success)
+    }
+  }
+
   @Test("The second mail of a user asks nobody for a token")
   func cachedToken() async throws {
     try await MailerHarness.run { harness in

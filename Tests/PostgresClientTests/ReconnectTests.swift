@@ -34,6 +34,13 @@ import Testing
     }
   }
 
+  @Test(
+    "a server without room, memory or a disk that works is out of reach, and a statement's own fault is not",
+    arguments: [("53100", true), ("53200", true), ("53300", true), ("58030", true), ("23505", false), ("54000", false)])
+  func unavailable(code: String, expected: Bool) {
+    #expect(PostgresError(.init(rawValue: code), "").isUnavailable == expected)
+  }
+
   @Test("a session that stands at the moment when the time to connect is over is taken, and taken alive")
   func connectTimeIsOverAtTheLastStep() async throws {
     let loop = try EventLoop.start(name: "test")
