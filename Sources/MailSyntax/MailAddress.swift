@@ -64,6 +64,8 @@ package enum AddressError: Error, Hashable, Sendable, CustomStringConvertible {
   case empty, noAtSign, controlCharacter, nameTooLong, tooLong, localPartTooLong
   case malformed, severalAddresses, nonASCIILocalPart, encodedLocalPart
   case addressLiteral, unqualifiedDomain, invalidDomain, domainCharacter
+  /// Of an entry of the suppression list.
+  case pattern
 
   package var description: String {
     switch self {
@@ -82,6 +84,8 @@ package enum AddressError: Error, Hashable, Sendable, CustomStringConvertible {
     case .invalidDomain: "The domain after the @ is not valid."
     case .domainCharacter:
       "The domain after the @ has a character that domain names do not have, such as a full-width letter."
+    case .pattern:
+      "There are no patterns; a domain alone, such as example.com, stands for all its addresses and those below."
     }
   }
 }

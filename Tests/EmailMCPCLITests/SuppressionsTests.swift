@@ -31,6 +31,7 @@ import Testing
       }
       #expect(try listed() == [], "\(text)")
     }
+    #expect(throws: (any Error).self) { try suppressions.add("acme", "*@x.org") }
     #expect(throws: (any Error).self) { try suppressions.add("acme", "x.org", reason: "a\u{1B}[31mb") }
     try suppressions.add("acme", "x.org", reason: "asked for it")
     #expect(

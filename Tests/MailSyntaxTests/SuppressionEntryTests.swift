@@ -16,6 +16,14 @@ struct SuppressionEntryTests {
     #expect((try? SuppressionEntry(text))?.text == expected)
   }
 
+  @Test(
+    "A pattern is refused where it is put on the list, and said to be one",
+    arguments: ["*@x.org", "*.x.org", "*", "@x.org"])
+  func patterns(_ text: String) {
+    #expect(throws: AddressError.pattern) { try SuppressionEntry(toSuppress: text) }
+    #expect((try? SuppressionEntry(toSuppress: " x.org "))?.text == "x.org")
+  }
+
   @Test("A note is taken at its longest and refused one above it, or with a control character")
   func notes() {
     #expect(SuppressionNote("")?.text == nil && SuppressionNote("") != nil)

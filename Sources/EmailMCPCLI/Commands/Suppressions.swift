@@ -22,7 +22,7 @@ struct Suppressions {
   func add(_ tenant: String, _ text: String, reason: String = "") throws {
     let entry: SuppressionEntry
     do throws(AddressError) {
-      entry = try SuppressionEntry(text)
+      entry = try SuppressionEntry(toSuppress: text)
     } catch {
       throw ValidationError(error.description)
     }

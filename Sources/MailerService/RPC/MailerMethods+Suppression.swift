@@ -14,7 +14,7 @@ extension MailerMethods {
   ) async throws -> Mailer.AddSuppressionResponse {
     let entry: SuppressionEntry
     do throws(AddressError) {
-      entry = try SuppressionEntry(request.entry)
+      entry = try SuppressionEntry(toSuppress: request.entry)
     } catch {
       throw RPCError.invalidField("entry", error.description)
     }
