@@ -125,6 +125,13 @@ struct LogTests {
         }.count == 3)
       let refusal = await harness.reason { _ = try await subjects { $0.limit = 201 } }
       #expect(refusal == "invalid_request")
+      let reversed = await harness.reason {
+        _ = try await subjects {
+          $0.start = DateOrTime { $0.value = .time(ProtobufTimestamp(.now())) }
+          $0.end = DateOrTime { $0.value = .time(ProtobufTimestamp(.now() + .seconds(-1))) }
+        }
+      }
+      #expect(reversed == "invalid_request")
     }
   }
 

@@ -28,6 +28,9 @@ struct MessageQuery {
       status: request.status.word, recipient: request.to.map(Self.addressKey), subject: request.subject,
       start: try Self.bound(request.start, field: "start_date", isEnd: false),
       end: try Self.bound(request.end, field: "end_date", isEnd: true), before: nil, limit: limit)
+    if let start = search.start, let end = search.end, end < start {
+      throw .invalidField("end_date", "This lies before start_date.")
+    }
     binding = Self.binding(request, user)
     if !request.cursor.isEmpty { search.before = try position(in: request.cursor) }
   }
