@@ -54,6 +54,12 @@ def check(service: str, **settings: str) -> subprocess.CompletedProcess:
         [f"{BIN}/{service}-service", "--check-config"], env=SETTINGS | settings, capture_output=True, text=True)
 
 
+@pytest.mark.parametrize("program", [*(f"{service}-service" for service in SERVICES), "google-sandbox", "emailmcp"])
+def test_a_program_says_its_version(program):
+    answer = subprocess.run([f"{BIN}/{program}", "--version"], env={}, capture_output=True, text=True)
+    assert answer.returncode == 0 and answer.stdout.startswith(f"{program} ") and answer.stderr == ""
+
+
 @pytest.mark.parametrize("service", SERVICES)
 @pytest.mark.parametrize("setting", ["EMAILMCP_LISTEN", "EMAILMCP_ADMIN_LISTEN"])
 def test_a_port_of_a_running_process_is_not_shared(service, setting):

@@ -28,6 +28,9 @@ package enum ServiceProcess<S: Service> {
     case []: break
     case ["--check-config"]: return checkConfiguration(settings)
     case ["--probe"]: return probeReadiness(at: common.adminListen)
+    case ["--version"]:
+      print("\(program(arguments)) \(Release.version)")
+      return 0
     case ["--help"]:
       print(usage(arguments))
       return 0
@@ -45,9 +48,13 @@ package enum ServiceProcess<S: Service> {
     return await serve(common, configuration, metrics)
   }
 
+  private static func program(_ arguments: [String]) -> String {
+    arguments.first?.split(separator: "/").last.map(String.init) ?? S.name
+  }
+
   private static func usage(_ arguments: [String]) -> String {
     """
-    usage: \(arguments.first?.split(separator: "/").last ?? "\(S.name)") [--check-config | --probe | --help]
+    usage: \(program(arguments)) [--check-config | --probe | --version | --help]
       --check-config  prints the settings that the process would use, and ends with 0 or 1
       --probe         asks the running process's admin port whether it is ready, and ends with 0 or 1
     Settings come from the environment; see docs/OPERATIONS.md.
