@@ -61,6 +61,28 @@ import Testing
     #expect(throws: (any Error).self) { try tenants.rotateKey(key.id, pepper: pepper) }
   }
 
+  @Test("what is registered for a tenant is shown and can be taken off, and only that")
+  func registered() async throws {
+    let database = try await PostgresFixture.database()
+    let tenants = try Tenants(url: database.url(.owner))
+    for tenant in ["acme", "other"] {
+      try tenants.create(tenant)
+      try tenants.addRedirect(tenant, "https://a.example/done")
+      try tenants.addOrigin(tenant, "https://a.example")
+    }
+    #expect(
+      try tenants.registered("acme").map { "\($0.kind) \($0.value)" }
+        == ["redirect https://a.example/done", "origin https://a.example"])
+    #expect(throws: (any Error).self) { try tenants.removeRedirect("acme", "https://a.example") }
+    #expect(throws: (any Error).self) { try tenants.removeOrigin("nobody", "https://a.example") }
+    try tenants.removeRedirect("acme", "https://a.example/done")
+    try tenants.removeOrigin("acme", "https://a.example")
+    #expect(try tenants.registered("acme").isEmpty && tenants.registered("other").count == 2)
+    #expect(
+      try database.execute("SELECT action FROM audit_events WHERE action LIKE '%.removed' ORDER BY 1")
+        == [["origin.removed"], ["redirect.removed"]])
+  }
+
   @Test("names, scopes, redirect URLs and origins of another form are refused")
   func refusals() async throws {
     let tenants = try Tenants(url: try await PostgresFixture.database().url(.owner))

@@ -3,7 +3,9 @@ import ArgumentParser
 struct TenantCommand: ParsableCommand {
   static let configuration = CommandConfiguration(
     commandName: "tenant", abstract: "Administers tenants: the platforms that use this service.",
-    subcommands: [Create.self, AddRedirect.self, AddOrigin.self, List.self])
+    subcommands: [
+      Create.self, AddRedirect.self, RemoveRedirect.self, AddOrigin.self, RemoveOrigin.self, Show.self, List.self,
+    ])
 
   struct Create: ParsableCommand {
     static let configuration = CommandConfiguration(abstract: "Makes a tenant.")
@@ -21,6 +23,14 @@ struct TenantCommand: ParsableCommand {
     func run() throws { try Tenants(url: OwnerSettings.databaseURL()).addRedirect(name, url) }
   }
 
+  struct RemoveRedirect: ParsableCommand {
+    static let configuration = CommandConfiguration(abstract: "Takes a page off; no connection ends there any more.")
+    @Argument var name: String
+    @Argument var url: String
+
+    func run() throws { try Tenants(url: OwnerSettings.databaseURL()).removeRedirect(name, url) }
+  }
+
   struct AddOrigin: ParsableCommand {
     static let configuration = CommandConfiguration(
       abstract: "Allows pages of an origin to call with user tokens (CORS).")
@@ -28,6 +38,23 @@ struct TenantCommand: ParsableCommand {
     @Argument var origin: String
 
     func run() throws { try Tenants(url: OwnerSettings.databaseURL()).addOrigin(name, origin) }
+  }
+
+  struct RemoveOrigin: ParsableCommand {
+    static let configuration = CommandConfiguration(abstract: "Takes an origin off.")
+    @Argument var name: String
+    @Argument var origin: String
+
+    func run() throws { try Tenants(url: OwnerSettings.databaseURL()).removeOrigin(name, origin) }
+  }
+
+  struct Show: ParsableCommand {
+    static let configuration = CommandConfiguration(abstract: "Shows a tenant's redirect URLs and origins.")
+    @Argument var name: String
+
+    func run() throws {
+      for (kind, value) in try Tenants(url: OwnerSettings.databaseURL()).registered(name) { print("\(kind)\t\(value)") }
+    }
   }
 
   struct List: ParsableCommand {

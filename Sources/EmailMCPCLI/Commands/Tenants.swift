@@ -53,6 +53,37 @@ struct Tenants {
     try insert(tenant, "origin.added", origin, "INSERT INTO allowed_origins (tenant_id, origin) VALUES ($1, $2)")
   }
 
+  func removeRedirect(_ tenant: String, _ url: String) throws {
+    try delete(tenant, "redirect.removed", url, "DELETE FROM redirect_urls WHERE tenant_id = $1 AND url = $2")
+  }
+
+  func removeOrigin(_ tenant: String, _ origin: String) throws {
+    try delete(tenant, "origin.removed", origin, "DELETE FROM allowed_origins WHERE tenant_id = $1 AND origin = $2")
+  }
+
+  /// What is registered for a tenant, as `redirect` or `origin` and its text.
+  func registered(_ tenant: String) throws -> [(kind: String, value: String)] {
+    try session.transaction(tenant: tenant) {
+      try requireTenant(tenant)
+      return try session.execute(
+        """
+        SELECT 'redirect', url FROM redirect_urls WHERE tenant_id = $1
+        UNION ALL SELECT 'origin', origin FROM allowed_origins WHERE tenant_id = $1 ORDER BY 1 DESC, 2
+        """, [tenant]
+      ).map { ($0[0]!, $0[1]!) }
+    }
+  }
+
+  private func delete(_ tenant: String, _ action: String, _ value: String, _ statement: String) throws {
+    try session.transaction(tenant: tenant) {
+      try requireTenant(tenant)
+      guard try !session.execute("\(statement) RETURNING 1", [tenant, value]).isEmpty else {
+        throw ValidationError("\(value) is not registered for the tenant \"\(tenant)\"; emailmcp tenant show \(tenant)")
+      }
+      try audit(tenant, action, target: value)
+    }
+  }
+
   private func insert(_ tenant: String, _ action: String, _ value: String, _ statement: String) throws {
     try session.transaction(tenant: tenant) {
       try requireTenant(tenant)
