@@ -178,8 +178,11 @@ struct FakeServices: OAuth.Service, Mailer.Service, Reports.Service {
     MessageRecord {
       $0.id = "01890000-0000-7000-8000-000000000001"
       $0.to = ["a@b.example"]
+      $0.cc = ["c@b.example"]
+      $0.bcc = ["d@b.example"]
       $0.subject = "Hi"
       $0.status = .unknown
+      $0.sendAt = ProtobufTimestamp(Timestamp(seconds: 1_700_000_000))
       $0.metadata = WireMap([("b", "2"), ("a", "1")])
       var event = TimelineEvent()
       event.event = .accepted

@@ -324,6 +324,8 @@ struct RouteTests {
     }
     let id = "01890000-0000-7000-8000-000000000001"
     let one = await site.send("GET", "\(path)/\(id)")
+    #expect(one.json["cc"] as? [String] == ["c@b.example"] && one.json["bcc"] as? [String] == ["d@b.example"])
+    #expect(one.json["send_at"] as? String == "2023-11-14T22:13:20.000Z")
     #expect((one.json["timeline"] as? [[String: Any]])?.first?["event"] as? String == "accepted")
     #expect(await site.send("GET", "\(path)/\(id.dropLast())2").status == 404)
     #expect(await site.send("GET", "\(path)/x").status == 404)
@@ -350,6 +352,30 @@ struct RouteTests {
     #expect(lines.headers["content-type"] == "application/x-ndjson")
     #expect(await site.send("GET", path + "/export?format=xls").status == 400)
     #expect(await site.send("GET", path + "/export?tz=Mars/Olympus").code == "invalid_time_zone")
+    await site.stop()
+  }
+
+  @Test("An answer's own headers are in the document")
+  func answerHeaders() async throws {
+    let general: Set = [
+      "content-type", "content-length", "date", "cache-control", "x-content-type-options", "x-request-id", "connection",
+    ]
+    let site = try await EdgeSite()
+    let path = "/v1/users/u/messages"
+    let quota = #"{"to":["a@b.example"],"body":"x","subject":"quota"}"#
+    for (reply, documented) in [
+      (
+        await site.send("POST", path, mail, headers: ["Prefer": "respond-async"]),
+        OpenAPIHeaders.names(.sendMessage, "202")
+      ),
+      (await site.send("GET", "/v1/users/u/profile"), OpenAPIHeaders.names(.getProfile, "200")),
+      (await site.send("POST", path, quota), OpenAPIHeaders.ofProblems),
+      (await site.send("GET", path, key: nil), OpenAPIHeaders.ofProblems),
+      (await site.send("PATCH", path, "{}"), OpenAPIHeaders.ofProblems),
+    ] {
+      let own = Set(reply.headers.keys).subtracting(general)
+      #expect(!own.isEmpty && own.isSubset(of: documented.map { $0.lowercased() }), "\(reply.status) \(own)")
+    }
     await site.stop()
   }
 
@@ -411,6 +437,14 @@ struct RouteTests {
     let answers = paths["/v1/oauth/callback"]?["get"]?["responses"] as? [String: [String: Any]]
     let media = answers?["400"]?["content"] as? [String: Any]
     #expect(media?["text/html"] != nil && media?["application/problem+json"] != nil)
+    // Every header that is named is described.
+    let headers = try #require((json?["components"] as? [String: Any])?["headers"] as? [String: Any])
+    let named =
+      OpenAPIHeaders.ofProblems
+      + Operation.allCases.flatMap { operation in
+        OpenAPISchemas.answers(operation).flatMap { OpenAPIHeaders.names(operation, $0.status) }
+      }
+    #expect(Set(named + ["X-Request-Id"]) == Set(headers.keys))
     // Every reference leads somewhere.
     let schemas = try #require((json?["components"] as? [String: Any])?["schemas"] as? [String: Any])
     let text = String(decoding: OpenAPI.document.encoded(), as: UTF8.self)

@@ -19,6 +19,8 @@ struct WebhookRouteTests {
     let first = (list.json["webhooks"] as? [[String: Any]])?.first
     #expect(list.status == 200 && first?["dead"] as? Int == 2 && first?["secret"] == nil)
     #expect(first?["previous_secret_until"] is NSNull)
+    let one = await site.send("GET", Self.path + "/we_1")
+    #expect(one.status == 200 && one.json["id"] as? String == "we_1" && one.json["secret"] == nil)
     let changed = await site.send("PATCH", Self.path + "/we_1", #"{"enabled":false,"url":"https://b.example"}"#)
     #expect(changed.json["enabled"] as? Bool == false && changed.json["url"] as? String == "https://b.example")
     for (body, secret) in [("{}", "whsec_default"), (#"{"overlap":60}"#, "whsec_60")] {
@@ -46,6 +48,7 @@ struct WebhookRouteTests {
       ("POST", "", #"{"url":"https://x","secret":"mine"}"#, 400, "invalid_request"),
       ("POST", "", #"{"url":"https://x","final_only":true}"#, 409, "too_many_webhooks"),
       ("PATCH", "/we_2", "{}", 404, "not_found"), ("DELETE", "/we_2", "", 404, "not_found"),
+      ("GET", "/we_2", "", 404, "not_found"),
       ("POST", "/we_2/secret", "{}", 404, "not_found"),
       ("POST", "/we_1/secret", #"{"overlap":604801}"#, 400, "invalid_request"),
       ("POST", "/we_1/secret", #"{"overlap":-1}"#, 400, "invalid_request"),

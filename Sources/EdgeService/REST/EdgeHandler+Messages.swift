@@ -112,7 +112,7 @@ extension EdgeHandler {
     let answer = try await backends.mailer.call(
       Mailer.getMessage, message, options: backends.options(for: call, timeout: .seconds(10)))
     guard let record = answer.message else { throw Problem.notFound }
-    return .json { $0.message(record, timeline: true) }
+    return .json { $0.message(record, isAlone: true) }
   }
 
   func cancelMessage(_ call: EdgeCall) async throws -> HTTPServerResponse {

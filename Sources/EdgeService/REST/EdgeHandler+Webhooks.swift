@@ -32,6 +32,15 @@ extension EdgeHandler {
     }
   }
 
+  /// A tenant has so few that all of them may be read.
+  func getWebhook(_ call: EdgeCall) async throws -> HTTPServerResponse {
+    let answer = try await backends.mailer.call(Mailer.listWebhooks, .init(), options: options(call))
+    guard let webhook = answer.webhooks.first(where: { $0.id == call.parameters["webhook_id"] }) else {
+      throw Problem(404, "not_found", "There is no such webhook endpoint.")
+    }
+    return .json { $0.webhook(webhook) }
+  }
+
   func updateWebhook(_ call: EdgeCall) async throws -> HTTPServerResponse {
     let body = try JSONFields(try await call.json().value)
     var message = Mailer.UpdateWebhookRequest()

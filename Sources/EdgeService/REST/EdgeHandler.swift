@@ -194,6 +194,7 @@ final class EdgeHandler {
     case .unsubscribe: try await unsubscribe(call)
     case .createWebhook: try await createWebhook(call)
     case .listWebhooks: try await listWebhooks(call)
+    case .getWebhook: try await getWebhook(call)
     case .updateWebhook: try await updateWebhook(call)
     case .rotateWebhookSecret: try await rotateWebhookSecret(call)
     case .deleteWebhook: try await deleteWebhook(call)

@@ -37,8 +37,8 @@ extension JSONWriter {
     member(name) { json in json.array(of: strings) { $0.value($1) } }
   }
 
-  /// A message of the log.
-  mutating func message(_ message: MessageRecord, timeline: Bool = false) {
+  /// A message of the log; alone it has its further recipients, its time and its story too.
+  mutating func message(_ message: MessageRecord, isAlone: Bool = false) {
     object { json in
       json.member("id", message.id)
       json.member("message_id", message.messageID)
@@ -59,7 +59,10 @@ extension JSONWriter {
           }
         }
       }
-      guard timeline else { return }
+      guard isAlone else { return }
+      json.member("cc", strings: message.cc)
+      json.member("bcc", strings: message.bcc)
+      json.member("send_at", message.sendAt)
       json.member("timeline") { json in
         json.array(of: message.timeline) { json, event in
           json.object { json in

@@ -1,9 +1,10 @@
 import HTTPServer
 import HTTPTypes
+import ServiceKit
 import StrictJSON
 
 /// The OpenAPI 3.1 document. Paths come from the routes themselves, so that the two cannot differ; the shapes are in
-/// `OpenAPISchemas`.
+/// `OpenAPISchemas`, the headers of answers in `OpenAPIHeaders`.
 enum OpenAPI {
   static var response: HTTPServerResponse {
     HTTPServerResponse(
@@ -24,7 +25,7 @@ enum OpenAPI {
     return [
       "openapi": "3.1.0",
       "info": [
-        "title": "EmailMCP", "version": "1.0.0",
+        "title": "EmailMCP", "version": .string(Release.version),
         "description": "Sends a user's mail from the user's own Gmail account, and reports on it.",
         "license": ["name": "Apache-2.0", "identifier": "Apache-2.0"],
       ],
@@ -40,9 +41,11 @@ enum OpenAPI {
           ]
         ],
         "schemas": .object(schemas),
+        "headers": OpenAPIHeaders.components,
         "responses": [
           "Problem": [
             "description": "An error (RFC 9457).",
+            "headers": OpenAPIHeaders.object(OpenAPIHeaders.ofProblems),
             "content": ["application/problem+json": ["schema": reference("Problem")]],
           ]
         ],
@@ -93,6 +96,7 @@ enum OpenAPI {
     let answers = OpenAPISchemas.answers(route.operation)
     for (status, description, _, _) in answers {
       var response = object("description", .string(description))
+      response["headers"] = OpenAPIHeaders.object(OpenAPIHeaders.names(route.operation, status))
       var content = JSONObject()
       for case (status, _, let media?, let schema) in answers {
         content[media] = ["schema": schema.map { reference($0) } ?? ["type": "string"]] as JSONValue

@@ -34,6 +34,7 @@ enum OpenAPISchemas {
     case .showUnsubscribe, .unsubscribe: [("200", "A page for the recipient.", "text/html", nil)]
     case .createWebhook: [("201", "Made; its secret is in this answer alone.", json, "WebhookWithSecret")]
     case .listWebhooks: [("200", "All of them.", json, "WebhookList")]
+    case .getWebhook: [("200", "The endpoint.", json, "Webhook")]
     case .updateWebhook: [("200", "As it stands now.", json, "Webhook")]
     case .rotateWebhookSecret: [("201", "The new secret, in this answer alone.", json, "WebhookSecret")]
     case .deleteWebhook: [("204", "Removed.", nil, nil)]
@@ -302,8 +303,10 @@ enum OpenAPISchemas {
         }
       },
       "MessageWithTimeline": {
-        "allOf": [{"$ref": "#/components/schemas/Message"}], "required": ["timeline"],
+        "allOf": [{"$ref": "#/components/schemas/Message"}], "required": ["cc", "bcc", "send_at", "timeline"],
         "properties": {
+          "cc": {"type": "array", "items": {"type": "string"}}, "bcc": {"type": "array", "items": {"type": "string"}},
+          "send_at": {"$ref": "#/components/schemas/NullableTime"},
           "timeline": {
             "type": "array",
             "items": {

@@ -5,7 +5,7 @@ enum Operation: String, Sendable, CaseIterable {
   case sendMessage, listMessages, getMessage, cancelMessage, getCapacity
   case getUserReport, exportMessages, getSummary
   case listSuppressions, addSuppression, removeSuppression, showUnsubscribe, unsubscribe
-  case createWebhook, listWebhooks, updateWebhook, rotateWebhookSecret, deleteWebhook, testWebhook
+  case createWebhook, listWebhooks, getWebhook, updateWebhook, rotateWebhookSecret, deleteWebhook, testWebhook
   case listWebhookDeliveries, replayWebhookDeliveries
   case getHealth, getReadiness, getOpenAPI
 }
@@ -99,6 +99,9 @@ struct Route: Sendable {
     Route(
       operation: .createWebhook, method: .post, path: "/v1/webhooks", scope: .admin,
       summary: "Makes a webhook endpoint; its secret is told in the answer and never again"),
+    Route(
+      operation: .getWebhook, method: .get, path: "/v1/webhooks/{webhook_id}", scope: .admin,
+      summary: "One webhook endpoint"),
     Route(
       operation: .updateWebhook, method: .patch, path: "/v1/webhooks/{webhook_id}", scope: .admin,
       summary: "Changes a webhook endpoint, or lets a disabled one be told again"),
