@@ -50,10 +50,7 @@ final class EdgeGraph: ServiceGraph {
     server = HTTPServer(on: reactor, configuration: Self.serverConfiguration()) { await handler.respond(to: $0) }
     try server.listen(
       try await configuration.listen.resolve(on: reactor), tls: try configuration.publicTLS?.context())
-    let (pool, backends) = (pool, backends)
-    loop.check("postgres") {
-      guard await pool.probe() else { throw Problem.unavailable }
-    }
+    loop.check(pool)
     loop.check(.oauth, through: backends.oauth)
     loop.check(.mailer, through: backends.mailer)
     loop.check(.report, through: backends.reports)

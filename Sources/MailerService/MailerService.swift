@@ -161,9 +161,7 @@ final class MailerGraph: ServiceGraph {
   func start(on loop: ServiceLoop) async throws {
     pool.warmUp()
     try await server.listen(on: configuration.listen.description, tls: configuration.rpc.identity.serverContext())
-    loop.check("postgres") { [pool] in
-      try await pool.query("SELECT 1", timeout: .seconds(1))
-    }
+    loop.check(pool)
     loop.check(.oauth, through: channel)
     worker.start()
     if loop.isFirst { listener = bell.listen { [worker] in worker.hint() } }

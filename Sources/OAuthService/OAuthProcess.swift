@@ -69,9 +69,7 @@ final class OAuthGraph: ServiceGraph {
       case .notification(let payload): ConnectionNotice(payload: payload).map(feed.publish)
       }
     }
-    loop.check("postgres") {
-      guard await pool.probe() else { throw NotReady("the database does not answer") }
-    }
+    loop.check(pool)
     if settings.client.current == nil { Self.loadClient(loop, settings, vault) }
     if loop.isFirst { maintenance = Self.purge(reactor, pool, loop.logger) }
   }

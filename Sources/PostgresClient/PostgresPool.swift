@@ -275,7 +275,7 @@ package final class PostgresPool {
 
   // MARK: Opening
 
-  /// Opens the first connection of each lane, so that the first callers need not wait. Failures show in `probe`.
+  /// Opens the first connection of each lane, so that the first callers need not wait.
   package func warmUp() {
     openSharedIfUseful()
     if exclusiveCount == 0 { openExclusive() }
@@ -382,14 +382,6 @@ package final class PostgresPool {
     if !exclusiveWaiters.isEmpty { openExclusiveIfUseful() }
     figures.waiting(sharedQueue.count + exclusiveWaiters.count)
     for connection in shared where connection.isRetired && connection.isIdle { connection.close() }
-  }
-
-  /// Whether a round trip to the database succeeds now.
-  package func probe(timeout: Duration = .seconds(1)) async -> Bool {
-    do {
-      try await query("SELECT 1", timeout: timeout)
-      return true
-    } catch { return false }
   }
 
   /// Ends all connections; what is under way fails. Drain first.

@@ -55,8 +55,7 @@ final class ReportGraph: ServiceGraph {
     pool.warmUp()
     try await server.listen(
       on: configuration.common.listen.description, tls: configuration.rpc.identity.serverContext())
-    let pool = pool
-    loop.check("postgres") { try await pool.query("SELECT 1", timeout: .seconds(1)) }
+    loop.check(pool)
   }
 
   func drain(within limit: Duration) async {

@@ -1,3 +1,5 @@
+import PostgresClient
+import ServiceKit
 import TestSupport
 import Testing
 
@@ -7,5 +9,10 @@ import Testing
   @Test("the program brings every step that stands in the folder, under its number and name")
   func all() throws {
     #expect(try PostgresFixture.migrations() == Migrations.all)
+  }
+
+  @Test("services ask for the newest step")
+  func newest() {
+    #expect(Migrations.all.last?.version == Release.schema)
   }
 }

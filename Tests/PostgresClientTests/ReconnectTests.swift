@@ -29,7 +29,6 @@ import Testing
       #expect(error?.code == .connectionLost)
       #expect(error?.message.contains("refused") == true)
       #expect(error?.message.contains("secret") == false)
-      #expect(await other.probe(timeout: .milliseconds(100)) == false)
       await other.close()
     }
   }

@@ -1,0 +1,46 @@
+import EventLoop
+import Logging
+import PostgresClient
+import ServiceKit
+import TestSupport
+import Testing
+
+@Suite("A process and the schema that it finds")
+struct SchemaTests {
+  @Test(
+    "On a database without the schema, or with an older one, it is not ready and says why; it is once that is there")
+  func readiness() async throws {
+    let needs = "and needs \(Release.schema): run emailmcp migrate"
+    let empty = try await PostgresFixture.database(migrated: false)
+    try await Self.check(empty) { #expect(await $0() == "has schema 0 \(needs)") }
+    let database = try await PostgresFixture.database()
+    try await Self.check(database) { reason in
+      #expect(await reason() == nil)
+      let newest = "SELECT max(version) FROM schema_migrations"
+      try database.execute("UPDATE schema_migrations SET version = version + 1000 WHERE version = (\(newest))")
+      #expect(await reason() == nil, "a newer release's schema serves this one too")
+      try database.execute("DELETE FROM schema_migrations WHERE version > 30")
+      #expect(await reason() == "has schema 30 \(needs)")
+    }
+  }
+
+  /// Gives `body` what the readiness says of the database after the next check.
+  private static func check(
+    _ database: TestDatabase, _ body: @Sendable (_ reason: () async -> String?) async throws -> Void
+  ) async throws {
+    try await database.withPool { pool in
+      let readiness = Readiness()
+      try await body {
+        let loop = ServiceLoop(
+          reactor: pool.reactor, index: 0, count: 1, logger: Logger(label: "test") { _ in SwiftLogNoOpLogHandler() },
+          readiness: readiness, metrics: MetricsRegistry())
+        loop.check(pool)
+        while readiness.reasons["postgres"] == "has not been reached yet" {
+          try? await pool.reactor.sleep(for: .milliseconds(5))
+        }
+        loop.stopChecks()
+        return readiness.reasons["postgres"]
+      }
+    }
+  }
+}
