@@ -132,6 +132,13 @@ struct LogTests {
         }
       }
       #expect(reversed == "invalid_request")
+      let days = await harness.reason {
+        _ = try await subjects {
+          $0.start = DateOrTime { $0.value = .date("2026-12-02") }
+          $0.end = DateOrTime { $0.value = .date("2026-12-01") }
+        }
+      }
+      #expect(days == "invalid_request")
     }
   }
 

@@ -28,7 +28,10 @@ struct MessageQuery {
       status: request.status.word, recipient: request.to.map(Self.addressKey), subject: request.subject,
       start: try Self.bound(request.start, field: "start_date", isEnd: false),
       end: try Self.bound(request.end, field: "end_date", isEnd: true), before: nil, limit: limit)
-    if let start = search.start, let end = search.end, end < start {
+    // A day whose end is where the range begins lies before it.
+    var endsInDay = false
+    if case .date = request.end?.value { endsInDay = true }
+    if let start = search.start, let end = search.end, end < start || endsInDay && end == start {
       throw .invalidField("end_date", "This lies before start_date.")
     }
     binding = Self.binding(request, user)
