@@ -15,7 +15,8 @@ import TLSSession
 final class MemoryStore: EdgeStore {
   var keys: [String: StoredKey] = [:]
   var origins: [String: String] = [:]
-  var isAway = false
+  /// What every question for a key ends with.
+  var failure: (any Error)?
   /// Requests that each bucket still grants.
   var budget = Int.max
   var questions = 0
@@ -26,7 +27,7 @@ final class MemoryStore: EdgeStore {
 
   func key(_ id: String) async throws -> StoredKey? {
     questions += 1
-    if isAway { throw CocoaError(.fileReadUnknown) }
+    if let failure { throw failure }
     return keys[id]
   }
 
@@ -68,6 +69,7 @@ final class EdgeSite: Sendable {
   }
 
   static let pepper = SecretBytes([UInt8](repeating: 7, count: 32))
+  static let tokenKeys = Keyring(generating: "t1")
 
   /// - Parameters: requests a second.
   init(ratePerKey: Int = 100, ratePerUser: Int = 10) async throws {
@@ -101,7 +103,7 @@ final class EdgeSite: Sendable {
         reports: RPCChannel(to: target, on: reactor), contextKeys: contextKeys)
       parts.backends = backends
       let access = AccessConfiguration(
-        tokenKeys: Keyring(generating: "t1"), keyPepper: Self.pepper,
+        tokenKeys: Self.tokenKeys, keyPepper: Self.pepper,
         ratePerKey: Rate(count: ratePerKey, per: .seconds(1)),
         ratePerUser: Rate(count: ratePerUser, per: .seconds(1)))
       let handler = EdgeHandler(
@@ -125,9 +127,11 @@ final class EdgeSite: Sendable {
     return configuration
   }
 
-  static func stored(_ key: APIKey, _ scopes: Set<Scope>, isRevoked: Bool = false) -> StoredKey {
+  static func stored(
+    _ key: APIKey, _ scopes: Set<Scope>, tenant: String = "default", isRevoked: Bool = false
+  ) -> StoredKey {
     StoredKey(
-      tenant: "default", environment: "live", authenticator: key.authenticator(pepper: pepper), scopes: scopes,
+      tenant: tenant, environment: "live", authenticator: key.authenticator(pepper: pepper), scopes: scopes,
       expiresAt: nil, isRevoked: isRevoked)
   }
 

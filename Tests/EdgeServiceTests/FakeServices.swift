@@ -14,6 +14,8 @@ final class Seen: Sendable {
     var timeout: Duration?
     var send: Mailer.SendMessageRequest?
     var list: Mailer.ListMessagesRequest?
+    /// Of the message that was asked for.
+    var id: String?
     var complete: OAuth.CompleteAuthorizationRequest?
     var range: Reports.DateRange?
   }
@@ -192,7 +194,7 @@ struct FakeServices: OAuth.Service, Mailer.Service, Reports.Service {
   }
 
   func getMessage(_ request: Mailer.GetMessageRequest, _ call: ServiceCall) async throws -> Mailer.GetMessageResponse {
-    seen.note(call)
+    seen.note(call) { $0.id = request.id }
     guard request.id.hasSuffix("1") else { throw RPCError(.notFound, reason: "not_found", "There is nothing here.") }
     return Mailer.GetMessageResponse { $0.message = record() }
   }
@@ -210,7 +212,7 @@ struct FakeServices: OAuth.Service, Mailer.Service, Reports.Service {
   func cancelMessage(
     _ request: Mailer.CancelMessageRequest, _ call: ServiceCall
   ) async throws -> Mailer.CancelMessageResponse {
-    seen.note(call)
+    seen.note(call) { $0.id = request.id }
     guard request.id.hasSuffix("1") else { throw RPCError(.failedPrecondition, reason: "too_late", "Too late.") }
     return Mailer.CancelMessageResponse()
   }

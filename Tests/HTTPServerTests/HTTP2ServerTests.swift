@@ -32,6 +32,20 @@ extension ServerTests {
       await site.stop()
     }
 
+    @Test("HEAD tells the length of the body that it leaves out; what never has a body has no length")
+    func lengths() async throws {
+      let site = try await TestSite()
+      let options = ["-sS", "--http2-prior-knowledge", "-D", "-"]
+      func answer(_ more: String..., path: String) async throws -> String {
+        try await run("curl", options + more + ["http://127.0.0.1:\(site.port)\(path)"]).output.lowercased()
+      }
+      let head = try await answer("-I", "-o", "/dev/null", path: "/hello")
+      #expect(head.hasPrefix("http/2 200") && head.contains("content-length: 12\r\n"))
+      let none = try await answer(path: "/none")
+      #expect(none.hasPrefix("http/2 204") && !none.contains("content-length") && none.hasSuffix("\r\n\r\n"))
+      await site.stop()
+    }
+
     @Test("Many streams on a few connections all succeed (h2load)")
     func h2load() async throws {
       let site = try await TestSite()
