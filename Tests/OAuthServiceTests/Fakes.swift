@@ -168,6 +168,8 @@ final class FakeFlows: FlowStore {
   private let clock: FakeClock
   var redirects: [String: Set<String>] = ["default": ["https://crm.example.com/done?x=1"]]
   var rows: [[UInt8]: (tenant: String, flow: StoredFlow)] = [:]
+  /// Whose keys began them.
+  var credentials: [String?] = []
   /// Run before a code is attached.
   var beforeAttach: () async throws -> Void = {}
 
@@ -182,6 +184,7 @@ final class FakeFlows: FlowStore {
       user: flow.user, redirectURL: flow.redirectURL, nonce: flow.nonce, sealedVerifier: sealedVerifier,
       expectedEmail: flow.expectedEmail, expiresAt: flow.expiresAt, sealedCode: nil)
     rows[state.hash] = (flow.user.tenant, stored)
+    credentials.append(flow.credentialID)
   }
 
   func findOpen(_ state: FlowState) async throws -> (user: UserKey, redirectURL: String)? {
@@ -216,6 +219,8 @@ final class FakeAccounts: AccountStore {
   var rows: [UserKey: Account] = [:]
   var leaseOwners: [UserKey: String] = [:]
   var audit: [String] = []
+  /// Who did it, for each of `audit` that a caller is behind.
+  var actors: [String] = []
   /// How often a row was looked at.
   var looks = 0
 
@@ -234,6 +239,7 @@ final class FakeAccounts: AccountStore {
       sealedAccessToken: connection.sealedAccessToken, accessTokenExpiry: connection.accessTokenExpiry,
       refreshLease: nil, connectedAt: clock.now, lastUsedAt: nil, secretName: connection.secretName)
     audit.append("connected")
+    actors.append(connection.actor)
   }
 
   func takeRefreshLease(
@@ -278,13 +284,16 @@ final class FakeAccounts: AccountStore {
     rows[user]?.status = .disconnected
     rows[user]?.sealedAccessToken = nil
     audit.append("disconnected")
+    actors.append(actor)
     let links = rows.values.count { $0.googleSub == row.googleSub && $0.status == .active }
     return Disconnection(wasLastLink: links == 0)
   }
 
   func secretRemoved(_ user: UserKey, revoked: Bool?, actor: String) async throws {
     rows[user]?.secretName = nil
-    if let revoked { audit.append(revoked ? "revoked" : "revocation_failed") }
+    guard let revoked else { return }
+    audit.append(revoked ? "revoked" : "revocation_failed")
+    actors.append(actor)
   }
 
   private func isSame(_ row: Account, _ account: Account) -> Bool {

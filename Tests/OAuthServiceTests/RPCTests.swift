@@ -28,12 +28,12 @@ struct RPCTests {
 
     func options(
       _ issuer: String = "edge", user: String? = nil, scopes: [String] = ["connect", "read"],
-      tenant: String = "default"
+      tenant: String = "default", credential: String = "key-1"
     ) -> CallOptions {
       var context = CallContext()
       context.tenantID = tenant
       context.userID = user ?? world.user.user
-      context.credentialID = "key-1"
+      context.credentialID = credential
       context.scopes = scopes
       var options = CallOptions()
       options.timeout = .seconds(10)
@@ -109,6 +109,44 @@ struct RPCTests {
       #expect(answer.googleSub == "sub-1")
       #expect(answer.tokenVersion == 1)
       #expect(answer.grantVersion == 1)
+    }
+  }
+
+  @Test(
+    "The audit names whose key asked; where none did, the service that called",
+    arguments: [("key-7", "key-7"), ("", "edge")])
+  func actors(credential: String, actor: String) async throws {
+    try await onSite { site in
+      let options = site.options(credential: credential)
+      var start = OAuth.StartAuthorizationRequest()
+      start.redirectURL = "https://crm.example.com/done?x=1"
+      let page = try await site.channel.call(OAuth.startAuthorization, start, options: options)
+      #expect(site.world.flows.credentials == [credential])
+      let query = queryItems(page.authorizationURL)
+      let token = try site.world.google.idToken(nonce: query["nonce"] ?? "")
+      site.world.google.answers = [grant(refresh: "refresh-1", idToken: token)]
+      var end = OAuth.CompleteAuthorizationRequest()
+      end.state = query["state"] ?? ""
+      end.code = "google-code"
+      _ = try await site.channel.call(OAuth.completeAuthorization, end, options: options)
+      _ = try await site.channel.call(OAuth.disconnect, OAuth.DisconnectRequest(), options: options)
+      #expect(site.world.accounts.audit == ["connected", "disconnected", "revoked"])
+      #expect(site.world.accounts.actors == [actor, actor, actor])
+    }
+  }
+
+  @Test("A refresh that is broken off is no fault of ours: the call is told that it was cancelled")
+  func brokenOff() async throws {
+    try await onSite { site in
+      try await site.world.connect()
+      site.world.now = site.world.now + .seconds(4000)
+      site.world.google.duringRequest = { throw CancellationError() }
+      let failure = await Self.failure {
+        _ = try await site.channel.call(
+          OAuth.getAccessToken, OAuth.GetAccessTokenRequest(), options: site.options("mailer"))
+      }
+      #expect(failure == "CANCELLED -")
+      #expect(site.world.accounts.rows[site.world.user]?.refreshLease == nil)
     }
   }
 

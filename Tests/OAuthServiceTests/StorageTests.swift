@@ -225,6 +225,29 @@ struct StorageTests {
     }
   }
 
+  @Test("What is written for the audit names who did it, to whom, and what came of it")
+  func audit() async throws {
+    let (user, connection, flow) = (user, connection(), flow(user))
+    try await withStores { flows, accounts, _, database in
+      try await flows.save(flow, state: .random(), sealedVerifier: [9])
+      #expect(try database.execute("SELECT credential_id FROM oauth_flows") == [["key-1"]])
+      try await accounts.connect(user, connection)
+      let account = try #require(try await accounts.find(user))
+      _ = try await accounts.requireReauth(user, of: account, reason: "invalid_grant")
+      _ = try await accounts.disconnect(user, actor: "key-2")
+      try await accounts.secretRemoved(user, revoked: false, actor: "key-3")
+      let events = try database.execute(
+        "SELECT actor, action, outcome, detail ->> 'reason' FROM audit_events ORDER BY at")
+      #expect(
+        events == [
+          ["key-1", "gmail.connected", "success", nil], ["oauth", "gmail.reauth_required", "success", "invalid_grant"],
+          ["key-2", "gmail.disconnected", "success", nil], ["key-3", "gmail.revoked", "failed", nil],
+        ])
+      let whose = try database.execute("SELECT DISTINCT tenant_id, user_id, target FROM audit_events")
+      #expect(whose == [["default", user.user, "gmail_api"]])
+    }
+  }
+
   @Test("Two users of one Google account who leave at once: exactly one is the last")
   func disconnectRace() async throws {
     let connection = connection()

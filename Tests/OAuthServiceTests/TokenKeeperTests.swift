@@ -269,6 +269,47 @@ struct TokenKeeperTests {
       await keeper.drain()
     }
   }
+
+  @Test("A refresh whose only caller is gone goes on to its end, and is kept")
+  func abandoned() async throws {
+    try await onLoop { world, keeper, reactor in
+      world.now = world.now + .seconds(4000)
+      world.google.answers = [grant()]
+      var gate: Waiter<Void>?
+      world.google.duringRequest = { try await reactor.wait { gate = $0 } }
+      let user = world.user
+      let caller = reactor.spawn { try await keeper.accessToken(of: user, TokenDemand()).token }
+      while gate == nil { await reactor.yield() }
+      caller.cancel()
+      await #expect(throws: CancellationError.self) { try await caller.value }
+      let draining = reactor.spawn { await keeper.drain() }
+      gate?.resume(returning: ())
+      try await draining.value
+      #expect(world.accounts.rows[user]?.tokenVersion == 2 && world.accounts.rows[user]?.refreshLease == nil)
+      try await expect(SecretBytes("access-2"), of: user, from: keeper, TokenDemand())
+      #expect(world.google.refreshed.count == 1)
+    }
+  }
+
+  @Test("A refresh that is broken off is told to all who wait, gives its lease back, and the next caller's is another")
+  func brokenOff() async throws {
+    try await onLoop { world, keeper, reactor in
+      world.now = world.now + .seconds(4000)
+      world.google.answers = [grant()]
+      world.google.duringRequest = {
+        await reactor.yield()
+        throw CancellationError()
+      }
+      let user = world.user
+      let callers = (0..<3).map { _ in
+        reactor.spawn { try await keeper.accessToken(of: user, TokenDemand()).token }
+      }
+      for caller in callers { await #expect(throws: CancellationError.self) { try await caller.value } }
+      #expect(world.google.refreshed.count == 1 && world.accounts.rows[user]?.refreshLease == nil)
+      world.google.duringRequest = {}
+      try await expect(SecretBytes("access-2"), of: user, from: keeper, TokenDemand())
+    }
+  }
 }
 
 @Suite("Disconnecting")
