@@ -65,11 +65,11 @@ struct Link {
 
   static func open(
     _ reactor: Reactor, address: SocketAddress? = nil, echoes: Bool = false, server: TLSServerContext? = nil,
-    client: (context: TLSClientContext, peer: ExpectedPeer)? = nil
+    client: (context: TLSClientContext, peer: ExpectedPeer)? = nil, limits: Connection.Limits = .init()
   ) async throws -> Link {
     let serverSide = Recorder(reactor, echoes: echoes)
     let address = try address ?? SocketAddress(numericHost: "127.0.0.1", port: 0)
-    let listener = try Listener(on: reactor, address: address, tls: server) { serverSide.adopt($0) }
+    let listener = try Listener(on: reactor, address: address, tls: server, limits: limits) { serverSide.adopt($0) }
     let clientSide = Recorder(reactor)
     clientSide.connection = try .connect(to: listener.address, tls: client, on: reactor, delegate: clientSide)
     let link = Link(listener: listener, client: clientSide, server: serverSide)
