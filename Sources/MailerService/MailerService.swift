@@ -108,7 +108,7 @@ final class MailerGraph: ServiceGraph {
     let workerName = "mailer-\(getpid())-\(UInt32.random(in: 0 ... .max))-\(loop.index)"
     worker = QueueWorker(
       reactor: reactor, store: store, courier: courier, seal: seal, pause: shared.pause, name: workerName,
-      polling: configuration.polling, looksForLost: loop.isFirst, logger: logger)
+      polling: configuration.polling, looksForLost: loop.isFirst, room: PayloadRoom(reactor: reactor), logger: logger)
     bell = QueueBell(reactor: reactor, pool: pool)
     worker.onCrowded = { [bell] in bell.ring() }
     let unsent = UnsentLimit(reactor: reactor, store: store, limit: configuration.maxUnsent)

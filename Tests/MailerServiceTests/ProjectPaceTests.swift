@@ -87,6 +87,55 @@ struct ProjectPaceTests {
     }
   }
 
+  @Test("A refusal is told once, and again only where it could not be; of several the longest pause and any cut count")
+  func refusals() throws {
+    let pause = ProjectPause(unitsPerMinute: 6000)
+    #expect(pause.exchange().refusal == nil && !pause.isPaused(at: .current()))
+    pause.pause(until: .current() + .seconds(600), isCut: true)
+    pause.pause(until: .current() + .seconds(6), isCut: false)
+    let first = try #require(pause.exchange().refusal)
+    #expect(first.isCut && first.pause > .seconds(500) && pause.isPaused(at: .current()))
+    #expect(pause.exchange().refusal == nil)
+    pause.keep(first)
+    #expect(pause.exchange().refusal == first)
+    // What came meanwhile is the newer one.
+    pause.pause(until: .current() + .seconds(60), isCut: false)
+    pause.keep(first)
+    #expect(pause.exchange().refusal?.isCut == false)
+  }
+
+  @Test("What Gmail said of the project is kept while the database does not take it, and told all mailers when it does")
+  func keptRefusal() async throws {
+    try await MailerHarness.run(mailers: 0) { harness in
+      try harness.database.execute(
+        """
+        ALTER FUNCTION emailmcp.slow_project RENAME TO told;
+        CREATE SEQUENCE tries;
+        CREATE FUNCTION emailmcp.slow_project(p_pause double precision, p_cut boolean) RETURNS void
+          LANGUAGE plpgsql SECURITY DEFINER AS $$
+          BEGIN
+            RAISE EXCEPTION 'not now, at the %. time', nextval('tries');
+          END $$;
+        """)
+      try await harness.withStore { store in
+        let pause = ProjectPause(unitsPerMinute: 6000)
+        pause.pause(until: .current() + .seconds(600), isCut: true)
+        let quota = ProjectQuota(
+          reactor: harness.reactor, store: store, pause: pause, logger: MailerHarness.logger)
+        quota.start()
+        #expect(try await harness.eventually { try harness.value("SELECT last_value >= 3 FROM tries") == "t" })
+        #expect(try harness.value("SELECT share FROM project_pace") == "1")
+        try harness.database.execute(
+          "DROP FUNCTION emailmcp.slow_project; ALTER FUNCTION emailmcp.told RENAME TO slow_project")
+        let isTold = try await harness.eventually {
+          try harness.value("SELECT share = 0.7 AND paused_until > now() + interval '9 min' FROM project_pace") == "t"
+        }
+        #expect(isTold)
+        await quota.stop()
+      }
+    }
+  }
+
   @Test("Gmail's word that the project is too fast stops all mailers for a while and no mailbox's queue order")
   func refused() async throws {
     try await MailerHarness.run(mailers: 2, users: ["ann", "bea"]) { harness in

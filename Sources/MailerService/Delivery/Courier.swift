@@ -184,12 +184,7 @@ final class Courier {
     defer { renewal.stop() }
     let start = Instant.current()
     pause.count()
-    let mail = work.delivery.mail
-    let verdict = await gmail.send(
-      GmailClient.Request(
-        mail: mail.mail, threadID: mail.threadID, accessToken: token.token,
-        timeout: Self.requestTimeout + .seconds(mail.mail.count / Self.slowestLine),
-        notAfter: Self.clockOrigin + work.attempt.lease.until))
+    let verdict = await gmail.send(Self.request(work.delivery.mail, token.token, under: work.attempt.lease))
     let took = Instant.current() - start
     metrics.gmailRequest(took)
     bulkRoom.answered(in: took, now: Self.clock())
@@ -198,6 +193,12 @@ final class Courier {
     }
     log(verdict, work)
     return verdict
+  }
+
+  static func request(_ mail: MailPayload, _ accessToken: String, under lease: Lease) -> GmailClient.Request {
+    GmailClient.Request(
+      mail: mail.mail, threadID: mail.threadID, accessToken: accessToken,
+      timeout: requestTimeout + .seconds(mail.mail.count / slowestLine), notAfter: clockOrigin + lease.until)
   }
 
   private func log(_ verdict: GmailVerdict, _ work: Work) {

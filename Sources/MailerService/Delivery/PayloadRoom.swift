@@ -7,7 +7,7 @@ final class PayloadRoom {
   static let capacity = 64 << 20
 
   private let reactor: Reactor
-  private var taken = 0
+  private(set) var taken = 0
   private var waiting: [(count: Int, waiter: Waiter<Void>)] = []
 
   init(reactor: Reactor) { self.reactor = reactor }

@@ -43,9 +43,10 @@ final class QueueWorker {
 
   /// - Parameter name: who leases, for people who read the queue.
   /// - Parameter looksForLost: also for what dead workers left; one worker of a process is enough.
+  /// - Parameter room: for the large mail that it has in hand.
   init(
     reactor: Reactor, store: MailStore, courier: Courier, seal: PayloadSeal, pause: ProjectPause, name: String,
-    polling: Polling, looksForLost: Bool, logger: Logger
+    polling: Polling, looksForLost: Bool, room: PayloadRoom, logger: Logger
   ) {
     self.reactor = reactor
     self.store = store
@@ -56,7 +57,7 @@ final class QueueWorker {
     self.polling = polling
     self.looksForLost = looksForLost
     self.logger = logger
-    room = PayloadRoom(reactor: reactor)
+    self.room = room
     lastWork = .current()
   }
 

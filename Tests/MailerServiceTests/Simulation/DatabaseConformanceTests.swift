@@ -13,7 +13,16 @@ import WireCodec
 struct DatabaseConformanceTests {
   @Test("The same steps get the same answers and leave the same state", arguments: 1...10 as ClosedRange<UInt64>)
   func agree(seed: UInt64) async throws {
-    if let difference = try await Self.difference(seed: seed) { Issue.record("\(difference)") }
+    if let difference = try await Self.run(seed: seed).difference { Issue.record("\(difference)") }
+  }
+
+  @Test(
+    "So they do where the day has no room for a mail, and none for any",
+    arguments: [(1, 6), (6, 6), (1, 7), (6, 7)] as [(UInt64, Int)])
+  func agreeOnTheDay(seed: UInt64, dayLimit: Int) async throws {
+    let (difference, putOff) = try await Self.run(seed: seed, dayLimit: dayLimit)
+    if let difference { Issue.record("\(difference)") }
+    #expect(putOff.mails > 0 && putOff.mailboxes > 0, "the run does not come to that")
   }
 
   @Test(
@@ -24,29 +33,31 @@ struct DatabaseConformanceTests {
     ])
   func differs(flaw: Flaw) async throws {
     for seed in 1...20 as ClosedRange<UInt64> {
-      if try await Self.difference(seed: seed, flaw: flaw) != nil { return }
+      if try await Self.run(seed: seed, flaw: flaw).difference != nil { return }
     }
     Issue.record("not told apart")
   }
 
-  /// The first step after which the two are not alike.
-  private static func difference(seed: UInt64, flaw: Flaw? = nil) async throws -> String? {
-    nonisolated(unsafe) var difference: String?
+  /// The first step after which the two are not alike, and how often mail was put off by then.
+  private static func run(
+    seed: UInt64, flaw: Flaw? = nil, dayLimit: Int = 14
+  ) async throws -> (difference: String?, putOff: (mails: Int, mailboxes: Int)) {
+    nonisolated(unsafe) var (difference, putOff): (String?, (mails: Int, mailboxes: Int)) = (nil, (0, 0))
     let users = (0..<DatabasePair.mailboxes).map { "user\($0)" }
-    try await MailerHarness.run(mailers: 0, dailyRecipients: DatabasePair.dayLimit, users: users) { harness in
+    try await MailerHarness.run(mailers: 0, dailyRecipients: dayLimit, users: users) { harness in
       try await harness.withStore { store in
-        let pair = DatabasePair(harness, store, seed: seed, flaw: flaw)
+        let pair = DatabasePair(harness, store, seed: seed, flaw: flaw, dayLimit: dayLimit)
         difference = try await pair.run(steps: 120)
+        putOff = pair.putOff
       }
     }
-    return difference
+    return (difference, putOff)
   }
 }
 
 /// Takes each step in both databases. Time passes in both at once: in Postgres all times of the queue are moved back.
 private final class DatabasePair {
   static let mailboxes = 3
-  static let dayLimit = 14
   /// No end of a lease, nor of a pause, comes within 5 s of a moment at which it is looked at: time enough for all steps
   /// of a tick, since the real ones take some.
   private static let tick: Duration = .seconds(10)
@@ -60,13 +71,14 @@ private final class DatabasePair {
   private var now: Int64 = 0
   private var lastTick = ContinuousClock.now
   private var stepsSinceTick = 0
+  var putOff: (mails: Int, mailboxes: Int) { model.putOffs }
   private var mails: [SimulatedMail] = []
   private var keys: [MailKey] = []
 
-  init(_ harness: MailerHarness, _ store: MailStore, seed: UInt64, flaw: Flaw?) {
+  init(_ harness: MailerHarness, _ store: MailStore, seed: UInt64, flaw: Flaw?, dayLimit: Int) {
     (self.harness, self.store) = (harness, store)
     random = SeededRandom(seed: seed)
-    model = SimulatedDatabase(mailboxes: Self.mailboxes, flaw: flaw, dayLimit: Self.dayLimit)
+    model = SimulatedDatabase(mailboxes: Self.mailboxes, flaw: flaw, dayLimit: dayLimit)
   }
 
   func run(steps: Int) async throws -> String? {

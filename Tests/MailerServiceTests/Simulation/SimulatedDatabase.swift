@@ -44,6 +44,8 @@ struct SimulatedDatabase {
   var log: [Int: Status] = [:]
   var keys: [Int: Int] = [:]
   var mailboxes: [Mailbox]
+  /// How often a claim found a mail, and a mailbox, that its day had no room for.
+  private(set) var putOffs = (mails: 0, mailboxes: 0)
 
   init(mailboxes count: Int, flaw: Flaw?, dayLimit: Int = .max) {
     self.dayLimit = dayLimit
@@ -123,8 +125,10 @@ struct SimulatedDatabase {
   private mutating func putOff(_ mailbox: Int, _ room: Int, _ now: Int64) {
     guard room > 0 else {
       mailboxes[mailbox].nextFree = Self.nextDay
+      putOffs.mailboxes += 1
       return
     }
+    putOffs.mails += 1
     for (id, job) in jobs
     where job.mailbox == mailbox && job.leaseUntil == nil && job.runAt <= now && job.recipients > room {
       jobs[id]?.runAt = Self.nextDay

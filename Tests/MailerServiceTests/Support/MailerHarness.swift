@@ -1,6 +1,7 @@
 import CivilTime
 import EventLoop
 import Foundation
+import HTTPSClient
 import Logging
 import PostgresClient
 import RPCRuntime
@@ -91,7 +92,7 @@ final class MailerHarness {
       pace: pace, maxUnsent: 100, publicURL: "https://mail.acme.example/", allowsLoopbackWebhooks: true,
       polling: polling, shared: SharedState(projectUnitsPerMinute: 1_000_000_000))
     let loop = ServiceLoop(
-      reactor: reactor, index: 0, count: 1, logger: Logger(label: "test") { _ in SwiftLogNoOpLogHandler() },
+      reactor: reactor, index: 0, count: 1, logger: Self.logger,
       readiness: Readiness(), metrics: MetricsRegistry())
     let graph = try await MailerService.start(on: loop, configuration)
     mailers.append((graph, RPCChannel(to: try ChannelTarget("unix:\(path)"), on: reactor)))
@@ -254,4 +255,27 @@ extension MailerHarness {
     }
     await pool.close()
   }
+
+  /// What carries mail, without a mailer around it: nothing is taken from the queue by itself.
+  func withCourier(_ body: (Courier, MailStore, SharedState) async throws -> Void) async throws {
+    let shared = SharedState(projectUnitsPerMinute: 1_000_000_000)
+    try await withStore { store in
+      let http = try HTTPSClient(reactor: reactor)
+      let channel = RPCChannel(to: try ChannelTarget("unix:\(folder)/oauth"), on: reactor)
+      defer {
+        channel.close()
+        http.close()
+      }
+      let courier = Courier(
+        reactor: reactor, store: store, gmail: GmailClient(http: http, origin: gmailURL),
+        tokens: TokenSource(
+          reactor: reactor, channel: channel, signer: ContextSigner(keys: Self.keys, issuer: MailerService.name),
+          cache: shared.tokens),
+        seal: PayloadSeal(keys: Self.keys), shared: shared, metrics: MailerMetrics(), logger: Self.logger)
+      try await body(courier, store, shared)
+      await courier.waitUntilIdle(atMost: .seconds(20))
+    }
+  }
+
+  static var logger: Logger { Logger(label: "test") { _ in SwiftLogNoOpLogHandler() } }
 }

@@ -10,6 +10,8 @@ final class ScriptedOAuth {
     case token
     case refusal(String)
     case away
+    /// As `token`, when `release` is called.
+    case held
   }
 
   private(set) var calls: [OAuth.GetAccessTokenRequest] = []
@@ -20,6 +22,7 @@ final class ScriptedOAuth {
   var delay: Duration = .zero
   /// The Google account behind each user.
   var sub: (String) -> String = { "sub-\($0)" }
+  private var waiting: [Waiter<Void>] = []
   private var watchers: [MessageWriter<OAuth.WatchConnectionsResponse>] = []
   private let server: RPCServer
   private let reactor: Reactor
@@ -32,6 +35,7 @@ final class ScriptedOAuth {
     server.handle(OAuth.getAccessToken) { [weak self] request, context in
       guard let self else { throw gone }
       try await reactor.sleep(for: delay)
+      if case .held = answer { try await reactor.wait { waiting.append($0) } }
       return try token(request, Self.context(context))
     }
     server.handle(OAuth.watchConnections, options: MethodOptions(endsOnDrain: true)) { [weak self] _, writer, _ in
@@ -43,6 +47,12 @@ final class ScriptedOAuth {
   }
 
   func start(path: String) async throws { try await server.listen(on: "unix:\(path)") }
+
+  func release() {
+    answer = .token
+    for waiter in waiting { waiter.resume(returning: ()) }
+    waiting = []
+  }
 
   func stop() async { await server.drain(within: .zero) }
 
@@ -75,7 +85,7 @@ final class ScriptedOAuth {
     switch answer {
     case .refusal(let reason): throw RPCError(.failedPrecondition, reason: reason, "No.")
     case .away: throw RPCError(.unavailable, reason: "vault_unavailable", "Away.")
-    case .token: break
+    case .token, .held: break
     }
     if request.refused != nil { version += 1 }
     return OAuth.GetAccessTokenResponse {
