@@ -220,6 +220,69 @@ import Testing
     await loop.shutdown()
   }
 
+  @Test("memory for large output is lent again, four pieces of it, and none that is very large")
+  func spareBuffers() async throws {
+    @Sendable func buffer(_ capacity: Int) -> [UInt8] {
+      var buffer: [UInt8] = []
+      buffer.reserveCapacity(capacity)
+      return buffer
+    }
+    let loop = try EventLoop.start(name: "test")
+    let (lent, large) = await loop.run { reactor in
+      for _ in 0..<6 { reactor.giveSpareBuffer(buffer(100_000)) }
+      var lent = 0
+      while let spare = reactor.takeSpareBuffer() {
+        #expect(spare.isEmpty && spare.capacity >= 100_000)
+        lent += 1
+      }
+      reactor.giveSpareBuffer(buffer(2 << 20))
+      return (lent, reactor.takeSpareBuffer())
+    }
+    #expect(lent == 4 && large == nil)
+    await loop.shutdown()
+  }
+
+  @Test("what becomes dirty while it flushes is flushed once more in the tick, and then in the next")
+  func flushAgain() async throws {
+    final class Output: Flushable {
+      var isFlushScheduled = false
+      var flushes = 0
+      let reactor: Reactor
+      init(_ reactor: Reactor) { self.reactor = reactor }
+      func flush() {
+        flushes += 1
+        if flushes < 5 { reactor.setNeedsFlush(self) }
+      }
+    }
+    let loop = try EventLoop.start(name: "test")
+    let counts = await loop.run { reactor in
+      let output = Output(reactor)
+      reactor.setNeedsFlush(output)
+      var counts: [Int] = []
+      for _ in 0..<4 {
+        await reactor.yield()
+        counts.append(output.flushes)
+      }
+      return counts
+    }
+    #expect(counts == [2, 4, 5, 5])
+    await loop.shutdown()
+  }
+
+  @Test("times beyond what a clock can say are never, and not in the past")
+  func saturation() {
+    let (now, never) = (Instant(nanoseconds: 5), Instant(nanoseconds: .max))
+    #expect(now + .seconds(1 << 62) == never && never + .seconds(1) == never)
+    #expect(Instant(nanoseconds: -5) + .seconds(-(1 << 62)) == Instant(nanoseconds: .min))
+    #expect(never - Instant(nanoseconds: -1) == .nanoseconds(Int64.max))
+    #expect(Instant(nanoseconds: .min) - now == .nanoseconds(Int64.min))
+    #expect(Duration.seconds(1 << 62).wholeNanoseconds == .max && Duration.seconds(-(1 << 62)).wholeNanoseconds == .min)
+    #expect(Duration.nanoseconds(Int64.max).wholeNanoseconds == .max)
+    #expect((Duration.nanoseconds(Int64.max) + .seconds(0.9)).wholeNanoseconds == .max)
+    #expect(
+      Duration.milliseconds(-1500).wholeNanoseconds == -1_500_000_000 && Duration.milliseconds(1500).inSeconds == 1.5)
+  }
+
   @Test("a thousand jobs that enqueue each other do not keep a timer from firing")
   func fairness() async throws {
     let loop = try EventLoop.start(name: "test")

@@ -21,6 +21,9 @@ struct MailAddressTests {
       ("x@例え。テスト", "x@xn--r8jz45g.xn--zckzah", nil),
       ("x@faß.example", "x@xn--fa-hia.example", nil),
       ("x@الأردن.example", "x@xn--igbhzh7gpa.example", nil),
+      ("x@a\u{FF0E}b\u{FF61}example", "x@a.b.example", nil),
+      ("\"a\\\"b\\\\\"@example.com", "\"a\\\"b\\\\\"@example.com", nil),
+      ("\"a..b\"@example.com", "\"a..b\"@example.com", nil),
     ] as [(String, String, String?)])
   func reads(text: String, specification: String, name: String?) throws {
     let address = try MailAddress(text)
@@ -43,6 +46,11 @@ struct MailAddressTests {
       ("ann@example.com\r\nBcc: x@example.com", .controlCharacter),
       ("ann\u{2028}@example.com", .controlCharacter), ("ann@exa\u{0}mple.com", .controlCharacter),
       ("ann(comment)@example.com", .malformed), ("x@😀.example", .domainCharacter),
+      ("\"\"@example.com", .malformed), ("\"é\"@example.com", .nonASCIILocalPart), ("\"a\\", .malformed),
+      ("a > b <a@example.com>", .malformed), ("a\\b <a@example.com>", .malformed),
+      ("Lee, Ann <a@example.com>", .severalAddresses), ("Ann; <a@example.com>", .severalAddresses),
+      ("ann@x-.com", .invalidDomain), ("ann\u{7F}@example.com", .controlCharacter),
+      ("ann@example.com\u{9F}", .controlCharacter), ("ann@example.com\u{2029}", .controlCharacter),
     ] as [(String, AddressError)])
   func refuses(text: String, reason: AddressError) {
     #expect(throws: reason) { try MailAddress(text) }
@@ -94,6 +102,26 @@ struct MailAddressTests {
     let rest = String(repeating: "c", count: 254 - 2 - 191 - 1)
     #expect(try MailAddress("a@\(rest).\(domain)").specification.utf8.count == 254)
     #expect(throws: AddressError.tooLong) { try MailAddress("aa@\(rest).\(domain)") }
+  }
+
+  @Test("A label in another script is as long as its ASCII form may be")
+  func longLabels() throws {
+    // `xn--`, and a letter of punycode for each that is added.
+    let longest = String(repeating: "ü", count: 57)
+    #expect(try MailAddress("a@\(longest).example").domain.split(separator: ".")[0].utf8.count <= 63)
+    for count in [62, 63, 64, 1000] {
+      #expect(throws: AddressError.invalidDomain) {
+        try MailAddress("a@\(String(repeating: "ü", count: count)).example")
+      }
+    }
+  }
+
+  @Test("A name is without the blanks around it, and is none where nothing else is left")
+  func blanks() throws {
+    #expect(try MailAddress("  Ann  Lee  <a@example.com>").displayName == "Ann  Lee")
+    #expect(try MailAddress("\" \" <a@example.com>").displayName == nil)
+    #expect(try MailAddress("a@example.com").named("  Lee ").displayName == "Lee")
+    #expect(try MailAddress("Ann <a@example.com>").named(nil).displayName == nil)
   }
 
   @Test("Two spellings of one mailbox have one key")

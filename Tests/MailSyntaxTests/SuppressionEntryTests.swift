@@ -24,6 +24,12 @@ struct SuppressionEntryTests {
     #expect((try? SuppressionEntry(toSuppress: " x.org "))?.text == "x.org")
   }
 
+  @Test("A domain is taken at its longest and refused one above it", arguments: [253, 254])
+  func longestDomain(length: Int) {
+    let domain = String(repeating: "a", count: 2 - length % 2) + String(repeating: ".b", count: (length - 1) / 2)
+    #expect(domain.utf8.count == length && ((try? SuppressionEntry(domain)) != nil) == (length == 253))
+  }
+
   @Test("A note is taken at its longest and refused one above it, or with a control character")
   func notes() {
     #expect(SuppressionNote("")?.text == nil && SuppressionNote("") != nil)

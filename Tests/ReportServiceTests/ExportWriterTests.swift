@@ -34,6 +34,38 @@ func csvRow() {
   )
 }
 
+@Test("every column of a row has its own place, in either form")
+func wholeRow() {
+  let whole = row {
+    $0.threadID = "t"
+    $0.status = "failed"
+    $0.errorCode = "gmail_rejected"
+    $0.to = ["a@example.com"]
+    $0.sentAt = Timestamp(rfc3339: "2026-11-22T10:40:00Z")
+    $0.attempts = 3
+  }
+  #expect(
+    text(.csv, [whole]).split(separator: "\r\n").last
+      == "0193514e-7a3b-7c01-8000-0123456789ab,18c,t,failed,gmail_rejected,me@example.com,a@example.com,Hello,2026-11-22T10:39:00.123Z,2026-11-22T10:40:00.000Z,3"
+  )
+  #expect(
+    text(.ndjson, [whole]).hasSuffix(
+      #""thread_id":"t","status":"failed","error_code":"gmail_rejected","from_email":"me@example.com","to":["a@example.com"],"subject":"Hello","created_at":"2026-11-22T10:39:00.123Z","sent_at":"2026-11-22T10:40:00.000Z","attempts":3}"#
+        + "\n"))
+}
+
+@Test("a piece is handed over at its size and not a byte before it, and once")
+func pieceSize() {
+  var writer = ExportWriter(.ndjson)
+  writer.write(row { $0.subject = "" })
+  let empty = writer.rest().count
+  for (missing, isThere) in [(1, false), (0, true)] {
+    writer.write(row { $0.subject = String(repeating: "x", count: ExportWriter.pieceSize - empty - missing) })
+    #expect((writer.nextPiece()?.count == ExportWriter.pieceSize) == isThere)
+    #expect(writer.rest().isEmpty == isThere)
+  }
+}
+
 @Test("a row of NDJSON")
 func ndjsonRow() {
   #expect(
@@ -48,6 +80,8 @@ func ndjsonRow() {
     ("plain", "plain"), ("a,b", "\"a,b\""), ("say \"hi\"", "\"say \"\"hi\"\"\""), ("a\r\nb", "\"a\r\nb\""),
     ("a;b", "\"a;b\""), ("=1+1", "\"'=1+1\""), ("+49", "\"'+49\""), ("-1", "\"'-1\""), ("@SUM(A1)", "\"'@SUM(A1)\""),
     ("\t=1", "\"'\t=1\""), ("\r=1", "\"'\r=1\""), ("＝1", "\"'＝1\""), ("=\"x\",1", "\"'=\"\"x\"\",1\""), ("1=1", "1=1"),
+    ("\n=1", "\"'\n=1\""), ("＋1", "\"'＋1\""), ("－1", "\"'－1\""), ("＠1", "\"'＠1\""), ("a\rb", "\"a\rb\""),
+    ("a\nb", "\"a\nb\""),
     ("", ""),
   ])
 func cells(_ value: String, _ expected: String) {

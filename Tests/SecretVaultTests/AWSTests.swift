@@ -78,6 +78,51 @@ import Testing
     #expect(SecretName(SecretOwner(tenant: "default", user: user)).text == name)
   }
 
+  @Test("an id whose name is as long as may be is encoded, and one byte more is hashed")
+  func nameLimit() {
+    func user(_ id: String) -> String { SecretName.encode(id) }
+    let longest = String(repeating: "u", count: SecretName.maxUserLength)
+    #expect(user(longest) == longest)
+    #expect(user(longest + "u").hasPrefix("=") && user(longest + "u").utf8.count == 65)
+    let escaped = String(repeating: "/", count: SecretName.maxUserLength / 3)
+    #expect(user(escaped).utf8.count == SecretName.maxUserLength && user(escaped).hasPrefix("+2F"))
+    #expect(user("u" + escaped).hasPrefix("="))
+  }
+
+  @Test("owners are told apart by every byte of tenant, user and provider")
+  func owners() {
+    let owner = SecretOwner(tenant: "t", user: "\u{E9}")
+    for other in [
+      SecretOwner(tenant: "T", user: "\u{E9}"), SecretOwner(tenant: "t", user: "e\u{301}"),
+      SecretOwner(tenant: "t", user: "\u{E9}", provider: "other"),
+    ] {
+      #expect(owner != other && Set([owner, other]).count == 2)
+    }
+    #expect(owner == SecretOwner(tenant: "t", user: "\u{E9}", provider: "gmail_api"))
+    #expect(SecretName(SecretOwner(tenant: "default", user: "u", provider: "other")).text == "emailmcp/users/u/other")
+  }
+
+  @Test(
+    "plain http goes to this machine and its own network, https anywhere",
+    arguments: [
+      ("http://127.8.8.8:1", true, "127.8.8.8"), ("http://[::1]:1/x", true, "[::1]"),
+      ("http://LOCALHOST", true, "localhost"),
+      ("HTTPS://A.example:1", true, "a.example"), ("http://a.example", false, ""), ("http://[::2]", false, ""),
+      ("http://169.254.169.254", false, ""), ("ftp://localhost", false, ""), ("localhost", false, ""),
+    ])
+  func endpoints(url: String, isAllowed: Bool, host: String) {
+    let endpoint = try? AWSEndpoint(url)
+    #expect((endpoint != nil) == isAllowed && (endpoint == nil || endpoint?.host == host))
+  }
+
+  @Test("an endpoint's path has its query, and is there where none was given")
+  func endpointPaths() throws {
+    #expect(try AWSEndpoint("https://a").path == "/" && AWSEndpoint("https://a?b=c").path == "/?b=c")
+    #expect(try AWSEndpoint("https://a/b?c").path == "/b?c" && AWSEndpoint("https://a:1/b").authority == "a:1")
+    #expect(try AWSEndpoint("http://169.254.170.23/v1", linkLocal: true).host == "169.254.170.23")
+    #expect(throws: VaultError.self) { try AWSEndpoint("http://169.254.1.1", linkLocal: true) }
+  }
+
   @Test("the longest id of the longest tenant still makes a legal name, and not another's")
   func longNames() {
     let tenant = String(repeating: "t", count: 63)

@@ -28,6 +28,7 @@ import Testing
     let bad = [
       "", "emcp", "emcp_live__", key + "a", String(key.dropLast()), "x" + key, key.replacing("live", with: "prod"),
       key + "_", key.replacing("emcp_", with: "emcp_live_"), String(key.dropLast()) + "é", String(key.dropLast()) + "-",
+      key.replacing("emcp_live_", with: "emcp_live_-", maxReplacements: 1).replacing(/_-./, with: "_-"),
     ]
     for text in bad { #expect(APIKey(text) == nil, "\(text)") }
   }

@@ -38,6 +38,35 @@ struct ContextTests {
     #expect(throws: ContextVerifier.Refusal.expired) { try verifier.verify(value, now: now + .seconds(150)) }
   }
 
+  @Test("A context that lives longer than two minutes is refused, whoever signed it", arguments: [120, 121])
+  func lifetime(seconds: Int) throws {
+    let context = CallContext {
+      $0.tenantID = "default"
+      $0.issuedAt = ProtobufTimestamp(now)
+      $0.expiresAt = ProtobufTimestamp(now + .seconds(seconds))
+    }
+    let signed = SignedCallContext {
+      $0.context = context.wireBytes()
+      $0.keyID = "k1"
+      $0.signature = HMACSHA256.authenticate($0.context, key: keys.newest.secret)
+    }
+    let verifier = ContextVerifier(keys: keys)
+    if seconds == 120 {
+      #expect(try verifier.verify(signed.wireBytes(), now: now).tenantID == "default")
+    } else {
+      #expect(throws: ContextVerifier.Refusal.livesTooLong) { try verifier.verify(signed.wireBytes(), now: now) }
+    }
+  }
+
+  @Test("A request id is 1 to 64 letters, digits, dots, underscores and hyphens")
+  func requestIDs() {
+    let longest = String(repeating: "aZ09._-x", count: 8)
+    #expect(CallContextInterceptor.safeRequestID(longest) == longest)
+    for bad in ["", longest + "x", "a b", "a\n", "é", "a/b"] {
+      #expect(CallContextInterceptor.safeRequestID(bad) == nil)
+    }
+  }
+
   @Test("Every flipped bit is refused")
   func tampering() {
     let value = signed(keys, at: now)

@@ -38,6 +38,23 @@ struct LoggingTests {
         """)
   }
 
+  @Test("Values keep their kinds, whole and nested ones too; what a line says by itself no metadata says otherwise")
+  func kinds() {
+    let lines = Lines()
+    logger(lines).notice(
+      "m",
+      metadata: [
+        "b": .stringConvertible(true), "d": .stringConvertible(0.5), "level": "mine", "list": .array(["x", "1"]),
+        "n": .stringConvertible(UInt64.max), "service": "mine", "tree": .dictionary(["z": "1", "a": .array([])]),
+      ])
+    #expect(
+      String(decoding: lines.first, as: UTF8.self) == """
+        {"time":"2026-11-22T10:39:00.123Z","level":"notice","message":"m","service":"mailer","b":true,"d":0.5,\
+        "list":["x","1"],"n":9223372036854775807,"tree":{"a":[],"z":"1"}}
+
+        """)
+  }
+
   @Test("In text no value can begin a line of its own")
   func text() {
     let lines = Lines()
@@ -51,6 +68,10 @@ struct LoggingTests {
       ("00-0af7651916cd43dd8448eb211c80319c-b7ad6b7169203331-01", true),
       ("00-00000000000000000000000000000000-b7ad6b7169203331-01", false),
       ("00-0AF7651916CD43DD8448EB211C80319C-b7ad6b7169203331-01", false), ("garbage", false), ("", false),
+      ("0-0af7651916cd43dd8448eb211c80319c-b7ad6b7169203331-01", false),
+      ("00-0af7651916cd43dd8448eb211c80319c-b7ad6b7169203331", false),
+      ("00-0af7651916cd43dd8448eb211c80319-b7ad6b7169203331-01", false),
+      ("00-0af7651916cd43dd8448eb211c80319g-b7ad6b7169203331-01", false),
     ])
   func traceparents(text: String, valid: Bool) {
     #expect((LogContext.traceID(of: text) != nil) == valid)

@@ -38,6 +38,27 @@ struct MetricsTests {
     #expect(text.contains("process_resident_memory_bytes "))
   }
 
+  @Test("A count only grows, and what is no number is recorded nowhere")
+  func notNumbers() {
+    let registry = MetricsRegistry()
+    registry.describe([MetricDescription("wait_seconds", help: "Waits.", buckets: [1])])
+    let counter = FloatingPointCounter(label: "mails", factory: registry)
+    for amount in [1.5, -1, 0, .nan, .infinity] { counter.increment(by: amount) }
+    let waits = Recorder(label: "wait_seconds", factory: registry)
+    for value in [1, 1.5, Double.nan, .infinity] { waits.record(value) }
+    let text = text(registry)
+    #expect(text.contains("\nmails_total 1.5\n"))
+    #expect(
+      text.contains("wait_seconds_bucket{le=\"1\"} 1\nwait_seconds_bucket{le=\"+Inf\"} 2\nwait_seconds_sum 2.5\n"))
+  }
+
+  @Test("A name that Prometheus does not take is made one that it takes")
+  func names() {
+    let registry = MetricsRegistry()
+    Meter(label: "9 lives/a-b", dimensions: [("1.x", "é")], factory: registry).set(3)
+    #expect(text(registry).contains("\n_9_lives_a_b{_1_x=\"é\"} 3\n"))
+  }
+
   @Test("The same name and labels are one series")
   func sameSeries() {
     let registry = MetricsRegistry()

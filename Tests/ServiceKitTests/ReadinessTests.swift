@@ -1,4 +1,5 @@
 import ServiceKit
+import Synchronization
 import Testing
 
 @Suite("Readiness")
@@ -19,6 +20,28 @@ struct ReadinessTests {
     readiness.drain()
     #expect(status() == 503)
     #expect(routes.answer(method: "GET", path: "/healthz").status == 200)
+  }
+
+  @Test(
+    "Who observes hears how it stands now and at each change; calls can do without what is not vital, not in a drain")
+  func standing() {
+    let readiness = Readiness()
+    let heard = Mutex<[[Bool]]>([])
+    readiness.expect("postgres")
+    readiness.expect("oauth", isVital: false)
+    readiness.observe { standing in heard.withLock { $0.append([standing.isReady, standing.takesCalls]) } }
+    readiness.started()  // still without the database
+    #expect(readiness.set("postgres", reason: nil))
+    #expect(!readiness.set("postgres", reason: nil), "nothing has changed")
+    readiness.set("oauth", reason: nil)
+    readiness.set("oauth", reason: "is away")
+    readiness.set("oauth", reason: "is away still")
+    readiness.drain()
+    #expect(
+      heard.withLock { $0 } == [
+        [false, false], [false, true], [true, true], [false, true], [false, false],
+      ])
+    #expect(readiness.reasons == ["process": "is draining", "oauth": "is away still"])
   }
 
   @Test("The admin port knows three paths")

@@ -42,6 +42,54 @@ struct SettingsTests {
     }
   }
 
+  @Test(
+    "Times, sizes and rates have their units, to the letter",
+    arguments: [
+      ("7ms", 7), ("7s", 7000), ("7m", 420_000), ("7h", 25_200_000), ("7d", 604_800_000),
+      ("1000000000ms", 1_000_000_000),
+      ("1000000001ms", nil), ("7S", nil), ("7 s", nil), ("ms", nil), ("٧s", nil),
+    ] as [(String, Int?)])
+  func durations(text: String, milliseconds: Int?) {
+    let settings = settings(["EMAILMCP_DRAIN_TIMEOUT": text])
+    let duration = settings.duration("EMAILMCP_DRAIN_TIMEOUT", default: "10s")
+    if let milliseconds { #expect(duration == .milliseconds(milliseconds)) }
+    #expect(((try? settings.finish()) != nil) == (milliseconds != nil))
+  }
+
+  @Test(
+    "Sizes and rates likewise",
+    arguments: [
+      ("3B", 3, nil), ("3KiB", 3072, nil), ("3GiB", 3_221_225_472, nil), ("3KB", nil, nil), ("3/s", nil, 3),
+      ("180/m", nil, 3), ("10800/h", nil, 3), ("0/s", nil, nil), ("1000000000/s", nil, 1e9), ("1000000001/s", nil, nil),
+      ("3/d", nil, nil), ("3", nil, nil), ("3/s/s", nil, nil),
+    ] as [(String, Int?, Double?)])
+  func sizesAndRates(text: String, bytes: Int?, perSecond: Double?) {
+    let sizes = settings(["EMAILMCP_MAX_UNSENT_PER_TENANT": text])
+    let size = sizes.bytes("EMAILMCP_MAX_UNSENT_PER_TENANT", default: "1B")
+    #expect(((try? sizes.finish()) != nil) == (bytes != nil) && (bytes == nil || size == bytes))
+    let rates = settings(["EMAILMCP_RATE_PER_KEY": text])
+    let rate = rates.rate("EMAILMCP_RATE_PER_KEY", default: "1/s").perSecond
+    #expect(((try? rates.finish()) != nil) == (perSecond != nil) && (perSecond == nil || rate == perSecond))
+  }
+
+  @Test(
+    "An origin is scheme, host and port, and no more",
+    arguments: [
+      ("https://a.example", true), ("https://a.example:1/", true), ("http://127.0.0.1:8", true),
+      ("https://a.example/x", false), ("https://a.example?x", false), ("https://a.example#x", false),
+    ])
+  func origins(text: String, allowed: Bool) {
+    let settings = settings(["EMAILMCP_GMAIL_API_URL": text])
+    _ = settings.httpOrigin("EMAILMCP_GMAIL_API_URL", default: "https://gmail.googleapis.com")
+    #expect(((try? settings.finish()) != nil) == allowed)
+  }
+
+  @Test("A name that is like no other gets no suggestion")
+  func noSuggestion() {
+    let error = #expect(throws: SettingsError.self) { try settings(["EMAILMCP_QQQQQQ": "x"]).finish() }
+    #expect(error?.description == "EMAILMCP_QQQQQQ is not a setting")
+  }
+
   @Test("Names every problem at once")
   func allProblems() {
     let settings = settings(["EMAILMCP_DRAIN_TIMEOUT": "soon", "EMAILMCP_LISTEN": "nowhere"])

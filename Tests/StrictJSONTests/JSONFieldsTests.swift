@@ -53,6 +53,55 @@ struct JSONFieldsTests {
     #expect(error?.items.map(\.field) == ["b", "n", "list"])
   }
 
+  @Test("Of an object of strings as many members as are allowed are read, in their order; one more is an error")
+  func stringMembers() throws {
+    for (maximum, fails) in [(3, false), (2, true)] {
+      let fields = try JSONFields(JSONValue(parsing: #"{"m":{"b":"2","a":"é","c":""}}"#))
+      let members = fields.strings("m", maximumCount: maximum, maximumScalars: 1)
+      if !fails { #expect(members.map(\.name) == ["b", "a", "c"] && members.map(\.value) == ["2", "é", ""]) }
+      #expect(((try? fields.finish()) == nil) == fails)
+    }
+  }
+
+  @Test("Of a field the first error is told, and of a body fifty")
+  func manyErrors() throws {
+    let members = (0..<60).map { "\"n\($0)\":1" }.joined(separator: ",")
+    let fields = try JSONFields(JSONValue(parsing: "{\(members)}"))
+    fields.fail("n0", "first")
+    fields.fail("n0", "second")
+    let error = #expect(throws: JSONFieldErrors.self) { try fields.finish() }
+    #expect(error?.items.count == 50 && error?.items.first == .init(field: "n0", message: "first"))
+  }
+
+  @Test("Null is as if it were not there, and a wrong kind is told by its name")
+  func kinds() throws {
+    let fields = try JSONFields(
+      JSONValue(parsing: #"{"s":null,"o":null,"a":null,"i":1.5,"big":9223372036854775808,"f":"x","l":{},"in":[]}"#))
+    #expect(fields.string("s") == "" && !fields.has("s") && fields.has("i"))
+    #expect(fields.optionalObject("o") == nil && fields.elements("a", maximumCount: 1).isEmpty)
+    #expect(fields.optionalInteger("i") == nil && fields.optionalInteger("big") == nil)
+    #expect(fields.optionalBool("f") == nil && fields.elements("l", maximumCount: 1).isEmpty)
+    #expect(fields.optionalObject("in") == nil)
+    let error = #expect(throws: JSONFieldErrors.self) { try fields.finish() }
+    #expect(
+      error?.items == [
+        .init(field: "s", message: "is required"), .init(field: "i", message: "must be an integer"),
+        .init(field: "big", message: "must be an integer"),
+        .init(field: "f", message: "must be true or false, not a string"),
+        .init(field: "l", message: "must be an array, not an object"),
+        .init(field: "in", message: "must be an object, not an array"),
+      ])
+  }
+
+  @Test("An object's members are set, changed and taken away by the bytes of their names, in their order")
+  func objectMembers() {
+    var object = JSONObject()
+    (object["a"], object["\u{E9}"], object["e\u{301}"], object["b"]) = (1, 2, 3, 4)
+    (object["a"], object["b"], object["none"]) = (5, nil, nil)
+    #expect(object.members.map(\.value) == [5, 2, 3] && object.count == 3 && !object.isEmpty)
+    #expect(JSONValue.object(object)["e\u{301}"] == 3 && object["b"] == nil)
+  }
+
   @Test("A body that is no object is refused")
   func notAnObject() {
     #expect(throws: JSONFieldErrors.self) { try JSONFields(JSONValue(parsing: "[]")) }
