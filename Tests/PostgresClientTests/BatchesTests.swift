@@ -72,4 +72,47 @@ struct BatchesTests {
       #expect(course.failure(caller)?.mayHaveExecuted == false)
     }
   }
+
+  /// The transactions of callers that all come at once, each with so many bytes, and what they got.
+  private func transactions(
+    of sizes: [Int], _ perform: @escaping @Sendable ([Int]) throws -> [Int] = { $0 }
+  ) async throws -> (transactions: [[Int]], results: [Int?]) {
+    let loop = try EventLoop.start(name: "test")
+    let course = try await loop.run { reactor in
+      var transactions: [[Int]] = []
+      let batches = Batches<Int, Int>(reactor: reactor, size: { sizes[$0] }) { inputs in
+        transactions.append(inputs)
+        return try perform(inputs)
+      }
+      let callers = sizes.indices.map { input in reactor.spawn { try await batches.submit(input) } }
+      var results: [Int?] = []
+      for caller in callers { results.append(try? await caller.value) }
+      return (transactions, results)
+    }
+    await loop.shutdown()
+    return course
+  }
+
+  @Test("A transaction is of 64 callers at most, in the order of their coming")
+  func capacity() async throws {
+    let course = try await transactions(of: [Int](repeating: 0, count: 130))
+    #expect(course.transactions == [Array(0..<64), Array(64..<128), [128, 129]])
+    #expect(course.results == Array(0..<130))
+  }
+
+  @Test("A transaction has a mebibyte at most, or one caller who has more")
+  func byteCapacity() async throws {
+    let most = Batches<Int, Int>.byteCapacity
+    let course = try await transactions(of: [most - 1, 1, 1, most + 1, most, 1])
+    #expect(course.transactions == [[0, 1], [2], [3], [4], [5]])
+  }
+
+  @Test("Where the server refuses a transaction of several, each is tried for itself, and the one to blame fails")
+  func oneToBlame() async throws {
+    let course = try await transactions(of: [0, 0, 0]) { inputs in
+      if inputs.contains(1) { throw PostgresError(.checkViolation, "no") }
+      return inputs.map { $0 * 10 }
+    }
+    #expect(course.transactions == [[0, 1, 2], [0], [1], [2]] && course.results == [0, nil, 20])
+  }
 }

@@ -1,0 +1,53 @@
+import Testing
+
+@testable import PostgresClient
+
+@Suite("Values of the client, without a database")
+struct ValueTests {
+  @Test("A UUID is read in either case, written in lower case, and ordered by its bytes")
+  func uniqueIDs() throws {
+    let id = try #require(UniqueID("0193514E-7a3b-7c01-8000-0123456789aB"))
+    #expect(id.high == 0x0193_514e_7a3b_7c01 && id.low == 0x8000_0123_4567_89ab)
+    #expect(id.description == "0193514e-7a3b-7c01-8000-0123456789ab" && UniqueID(id.description) == id)
+    #expect(
+      UniqueID(high: 1, low: .max) < UniqueID(high: 2, low: 0) && UniqueID(high: 1, low: 0) < UniqueID(high: 1, low: 1))
+  }
+
+  @Test(
+    "What is no UUID is none",
+    arguments: [
+      "", "0193514e-7a3b-7c01-8000-0123456789a", "0193514e-7a3b-7c01-8000-0123456789abc",
+      "0193514e7a3b-7c01-8000-0123456789ab0", "0193514e-7a3b-7c01-8000-0123456789ag",
+      "0193514e 7a3b-7c01-8000-0123456789ab",
+      "{193514e-7a3b-7c01-8000-0123456789a}", "0193514e-7a3b-7c01-80000123456789-ab",
+    ])
+  func badUniqueIDs(text: String) {
+    #expect(UniqueID(text) == nil)
+  }
+
+  @Test("That a database is away is told from what it refuses, by the code")
+  func unavailable() {
+    for code in [
+      "08006", "57P03", "57P01", "57014", "53300", "25006", "connection_lost", "client_timeout", "pool_closed",
+    ] {
+      #expect(PostgresError(.init(rawValue: code), "").isUnavailable, "\(code)")
+    }
+    for code in ["23505", "40001", "57000", "42501", "0800", "080066", "decoding", "configuration"] {
+      #expect(!PostgresError(.init(rawValue: code), "").isUnavailable, "\(code)")
+    }
+    #expect(PostgresError(.deadlockDetected, "").isRetryable && PostgresError(.serializationFailure, "").isRetryable)
+    #expect(!PostgresError(.uniqueViolation, "").isRetryable)
+  }
+
+  @Test(
+    "A configuration shows where it leads and no password; a name is resolved, a path or an address in parts is not")
+  func configuration() throws {
+    let url = "postgres://ann:hunter2@db.example:6000/mail?options=-c%20x%3D1"
+    let named = try PostgresConfiguration(url: url)
+    #expect("\(named)" == "ann@db.example:6000/mail" && named.needsResolving)
+    #expect(named.sessionOptions.hasPrefix("-c x=1 -c statement_timeout=30000 "))
+    for other in ["host=/run/postgres dbname=mail", "host=a,b", "host=db.example hostaddr=127.0.0.1", "dbname=mail"] {
+      #expect(try !PostgresConfiguration(url: other).needsResolving, "\(other)")
+    }
+  }
+}
