@@ -71,6 +71,7 @@ struct JSONFieldsTests {
     fields.fail("n0", "second")
     let error = #expect(throws: JSONFieldErrors.self) { try fields.finish() }
     #expect(error?.items.count == 50 && error?.items.first == .init(field: "n0", message: "first"))
+    #expect(Set(error?.items.map(\.field) ?? []).count == 50)
   }
 
   @Test("Null is as if it were not there, and a wrong kind is told by its name")
