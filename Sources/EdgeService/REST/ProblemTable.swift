@@ -46,17 +46,19 @@ enum ProblemTable {
     if let info, info.domain == ServiceError.domain, let status = statuses[info.reason] {
       return Problem(status, info.reason, error.message)
     }
-    return switch error.code {
-    case .invalidArgument, .outOfRange: .malformed("The request is invalid.")
-    case .failedPrecondition, .aborted, .alreadyExists: Problem(409, "conflict", "This cannot be done now.")
-    case .permissionDenied: Problem(403, "forbidden", "This is not allowed.")
+    if error.code == .resourceExhausted, error.quotaFailure != nil {
+      return Problem(429, "too_many_requests", "Too much was asked for; try again later.")
+    }
+    return switch StatusReason(error.code) {
+    case .invalidRequest: .malformed("The request is invalid.")
+    case .conflict: Problem(409, .conflict, "This cannot be done now.")
+    case .forbidden: Problem(403, .forbidden, "This is not allowed.")
     case .notFound: .notFound
-    case .resourceExhausted where error.quotaFailure != nil:
-      Problem(429, "too_many_requests", "Too much was asked for; try again later.")
-    case .unimplemented: Problem(501, "not_implemented", "This is not implemented.")
-    case .resourceExhausted, .unavailable, .cancelled: .unavailable
-    case .deadlineExceeded: Problem(504, "deadline_exceeded", "The answer did not come in time.")
-    default: Problem(502, "internal", "Something went wrong inside the service.")
+    case .notImplemented: Problem(501, .notImplemented, "This is not implemented.")
+    case .unavailable: .unavailable
+    case .deadlineExceeded: Problem(504, .deadlineExceeded, "The answer did not come in time.")
+    // Who shows the edge no valid certificate is no caller of REST.
+    case .unauthenticated, .internal: Problem(502, .internal, "Something went wrong inside the service.")
     }
   }
 
@@ -73,5 +75,11 @@ enum ProblemTable {
     var problem = Problem(status, code, response.error?.message ?? sentence)
     problem.message = .init(id: response.id, status: response.status.word ?? "unknown", isReplay: response.replayed)
     return problem
+  }
+}
+
+extension Problem {
+  fileprivate init(_ status: Int, _ reason: StatusReason, _ error: String) {
+    self.init(status, reason.rawValue, error)
   }
 }

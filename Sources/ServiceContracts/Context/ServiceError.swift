@@ -6,6 +6,34 @@ package enum ServiceError {
   package static let domain = "emailmcp"
 }
 
+/// The reason of an error that names none: REST's `code` for its gRPC status.
+package enum StatusReason: String, Sendable {
+  case invalidRequest = "invalid_request"
+  case unauthenticated
+  case forbidden
+  case notFound = "not_found"
+  case conflict
+  case notImplemented = "not_implemented"
+  case unavailable
+  case deadlineExceeded = "deadline_exceeded"
+  case `internal`
+
+  package init(_ code: StatusCode) {
+    self =
+      switch code {
+      case .invalidArgument, .outOfRange: .invalidRequest
+      case .unauthenticated: .unauthenticated
+      case .permissionDenied: .forbidden
+      case .notFound: .notFound
+      case .failedPrecondition, .aborted, .alreadyExists: .conflict
+      case .unimplemented: .notImplemented
+      case .resourceExhausted, .unavailable, .cancelled: .unavailable
+      case .deadlineExceeded: .deadlineExceeded
+      default: .internal
+      }
+  }
+}
+
 extension RPCError {
   /// An error whose reason is the REST `code`: what a service refuses a call with.
   ///
@@ -16,23 +44,12 @@ extension RPCError {
     self.init(code, reason: reason, domain: ServiceError.domain, message, cause: cause)
   }
 
-  /// The error with a reason, which every error of a service has: one without gets REST's `code` for its status.
+  /// The error with a reason, which every error of a service has: one without gets its status's.
   package var withReason: RPCError {
     guard errorInfo == nil else { return self }
-    let reason =
-      switch code {
-      case .invalidArgument, .outOfRange: "invalid_request"
-      case .unauthenticated: "unauthenticated"
-      case .permissionDenied: "forbidden"
-      case .notFound: "not_found"
-      case .failedPrecondition, .aborted, .alreadyExists: "conflict"
-      case .unimplemented: "not_implemented"
-      case .resourceExhausted, .unavailable, .cancelled: "unavailable"
-      case .deadlineExceeded: "deadline_exceeded"
-      default: "internal"
-      }
+    let info = ErrorInfo(reason: StatusReason(code).rawValue, domain: ServiceError.domain)
     var error = self
-    error.details.insert(ErrorDetail(ErrorInfo(reason: reason, domain: ServiceError.domain)), at: 0)
+    error.details.insert(ErrorDetail(info), at: 0)
     return error
   }
 
