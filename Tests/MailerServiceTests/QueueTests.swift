@@ -233,7 +233,7 @@ struct QueueTests {
             lease: Lease(epoch: mail.epoch, until: .seconds(15)), attempts: mail.attempts,
             ambiguousTries: mail.ambiguousTries, policy: mail.policy, failingSince: nil, awaitedUntil: nil,
             hasIntent: mail.hasIntent)
-          #expect((attempt.claimed(time: now) == .obtainToken) == (tries < SendAttempt.mostAmbiguousTries))
+          #expect((attempt.claimed() == .obtainToken) == (tries < SendAttempt.mostAmbiguousTries))
         }
       }
       try harness.expireLeases()

@@ -199,7 +199,7 @@ extension MailerHarness {
     var attempt = SendAttempt(
       lease: Courier.lease(epoch: mail.epoch, askedAt: Courier.clock()), attempts: 0, ambiguousTries: 0, policy: .hold,
       failingSince: nil, awaitedUntil: isAwaited ? Courier.clock() + .seconds(60) : nil, hasIntent: false)
-    let first = attempt.claimed(time: .now())
+    let first = attempt.claimed()
     let payload = try PayloadSeal(keys: Self.keys).open(try #require(mail.payload), of: mail.key)
     let delivery = Delivery(
       key: mail.key, googleSub: mail.googleSub, mail: payload, token: nil, isPayloadStored: true)

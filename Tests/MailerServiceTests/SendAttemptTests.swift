@@ -47,7 +47,7 @@ struct SendAttemptTests {
   @Test("A claimed mail gets its token first, then its intent, then leaves")
   func claimed() {
     var attempt = Self.attempt()
-    #expect(attempt.claimed(time: Self.time) == .obtainToken)
+    #expect(attempt.claimed() == .obtainToken)
     #expect(attempt.tokenObtained(now: .seconds(1)) == .recordIntent)
     #expect(attempt.intentRecorded(now: .seconds(2)) == .send)
   }
@@ -55,20 +55,20 @@ struct SendAttemptTests {
   @Test("With less than the reserve left the lease is renewed before anything leaves")
   func reserve() {
     var attempt = Self.attempt(until: .seconds(15))
-    _ = attempt.claimed(time: Self.time)
+    _ = attempt.claimed()
     #expect(attempt.tokenObtained(now: .seconds(10) + .nanoseconds(1)) == .renewLease)
     #expect(attempt.leaseRenewed(until: .seconds(26), now: .seconds(11)) == .recordIntent)
     #expect(attempt.intentRecorded(now: .seconds(22)) == .renewLease)
     #expect(attempt.leaseRenewed(until: .seconds(40), now: .seconds(23)) == .send)
     var exact = Self.attempt(until: .seconds(15))
-    _ = exact.claimed(time: Self.time)
+    _ = exact.claimed()
     #expect(exact.tokenObtained(now: .seconds(10)) == .recordIntent)
   }
 
   @Test("A lost lease ends everything without a write")
   func fenced() {
     var attempt = Self.attempt()
-    _ = attempt.claimed(time: Self.time)
+    _ = attempt.claimed()
     _ = attempt.tokenObtained(now: .zero)
     #expect(attempt.leaseLost() == .abandon)
     #expect(attempt.state == .finished)
@@ -77,13 +77,13 @@ struct SendAttemptTests {
   @Test("A dead worker's intent makes the fate unknown, or is sent again only where the sender asked for it")
   func recovered() {
     var hold = Self.attempt(intent: true)
-    #expect(hold.claimed(time: Self.time) == .finish(.unknown(.outcomeUnknown)))
+    #expect(hold.claimed() == .finish(.unknown(.outcomeUnknown)))
     var retry = Self.attempt(attempts: 1, ambiguous: 1, policy: .retry, intent: true)
-    #expect(retry.claimed(time: Self.time) == .obtainToken)
+    #expect(retry.claimed() == .obtainToken)
     #expect(retry.tokenObtained(now: .zero) == .send)
     #expect(retry.attempts == 1)
     var worn = Self.attempt(ambiguous: SendAttempt.mostAmbiguousTries, policy: .retry, intent: true)
-    #expect(worn.claimed(time: Self.time) == .finish(.unknown(.outcomeUnknown)))
+    #expect(worn.claimed() == .finish(.unknown(.outcomeUnknown)))
   }
 
   @Test("401 is cured once; the second one parks the mail, or fails it for the one who waits")
@@ -223,7 +223,7 @@ struct SendAttemptTests {
     #expect(
       failingSince(again.answered(.notSent(reason: "connect"), now: .zero, time: Self.time, jitter: 0)) == since)
     var noToken = Self.attempt()
-    _ = noToken.claimed(time: Self.time)
+    _ = noToken.claimed()
     #expect(failingSince(noToken.tokenFailed(.unavailable, now: .zero, time: Self.time, jitter: 0)) == Self.time)
     var told = Self.sending(failingFor: SendAttempt.patience)
     guard
@@ -234,7 +234,7 @@ struct SendAttemptTests {
     }
     #expect(requeue.failingSince == nil)
     var drained = Self.attempt(failingFor: SendAttempt.patience - .seconds(1))
-    #expect(failingSince(drained.draining(drained.claimed(time: Self.time), time: Self.time)) == since)
+    #expect(failingSince(drained.draining(drained.claimed(), time: Self.time)) == since)
   }
 
   @Test("Refused on its way, a mail is tried again for a day, and then its sender is told so")
@@ -307,14 +307,14 @@ struct SendAttemptTests {
   @Test("A refusal after a request of unknown fate is no failure: the first one may have been taken")
   func refusedAfterUnknown() {
     var again = Self.attempt(attempts: 1, ambiguous: 1, policy: .retry)
-    _ = again.claimed(time: Self.time)
+    _ = again.claimed()
     #expect(again.tokenObtained(now: .zero) == .recordIntent)
     #expect(again.intentRecorded(now: .zero) == .send)
     #expect(
       again.answered(Self.refusal(.invalidMail), now: .zero, time: Self.time, jitter: 0)
         == .finish(.unknown(.outcomeUnknown)))
     var recovered = Self.attempt(attempts: 1, ambiguous: 1, policy: .retry, intent: true)
-    _ = recovered.claimed(time: Self.time)
+    _ = recovered.claimed()
     #expect(
       recovered.tokenFailed(.otherAccount, now: .zero, time: Self.time, jitter: 0) == .finish(.unknown(.outcomeUnknown))
     )
@@ -336,7 +336,7 @@ struct SendAttemptTests {
     #expect(refused.databaseFailed(isTransient: false, now: .zero, jitter: 0) == .abandon)
 
     var renewal = Self.attempt(until: .seconds(3))
-    _ = renewal.claimed(time: Self.time)
+    _ = renewal.claimed()
     #expect(renewal.tokenObtained(now: .zero) == .renewLease)
     #expect(renewal.databaseFailed(isTransient: true, now: .zero, jitter: 0) == .abandon)
   }
@@ -371,7 +371,7 @@ struct SendAttemptTests {
   func intentUnanswered() {
     func recording() -> SendAttempt {
       var attempt = Self.attempt(until: .seconds(15))
-      _ = attempt.claimed(time: Self.time)
+      _ = attempt.claimed()
       #expect(attempt.tokenObtained(now: .zero) == .recordIntent)
       return attempt
     }
@@ -404,7 +404,7 @@ struct SendAttemptTests {
     "A mail that does not open goes back to the queue for a day; then it fails, or is unknown where it may have left")
   func unreadable() {
     var attempt = Self.attempt()
-    _ = attempt.claimed(time: Self.time)
+    _ = attempt.claimed()
     #expect(
       attempt.payloadUnreadable(time: Self.time, jitter: 0.5)
         == .requeue(
@@ -412,23 +412,23 @@ struct SendAttemptTests {
             reason: .unreadable, at: Self.time + .seconds(60), isFailure: false, pausesMailbox: false,
             failingSince: Self.time)))
     var old = Self.attempt(failingFor: SendAttempt.patience)
-    _ = old.claimed(time: Self.time)
+    _ = old.claimed()
     #expect(old.payloadUnreadable(time: Self.time, jitter: 0) == .finish(.failed(.unreadable)))
     var tried = Self.attempt(attempts: 1, ambiguous: 1, policy: .retry)
-    _ = tried.claimed(time: Self.time)
+    _ = tried.claimed()
     #expect(tried.payloadUnreadable(time: Self.time, jitter: 0) == .finish(.unknown(.outcomeUnknown)))
     var toldToWait = Self.attempt(attempts: 1, policy: .retry, failingFor: SendAttempt.patience)
-    _ = toldToWait.claimed(time: Self.time)
+    _ = toldToWait.claimed()
     #expect(toldToWait.payloadUnreadable(time: Self.time, jitter: 0) == .finish(.failed(.unreadable)))
     var recovered = Self.attempt(attempts: 1, ambiguous: 1, policy: .retry, intent: true)
-    _ = recovered.claimed(time: Self.time)
+    _ = recovered.claimed()
     #expect(recovered.payloadUnreadable(time: Self.time, jitter: 0) == .finish(.unknown(.outcomeUnknown)))
   }
 
   @Test("A drain gives back what has not left, and nothing else")
   func drained() {
     var attempt = Self.attempt()
-    let first = attempt.claimed(time: Self.time)
+    let first = attempt.claimed()
     #expect(
       attempt.draining(first, time: Self.time)
         == .requeue(.init(reason: .drained, at: Self.time, isFailure: false, pausesMailbox: false)))
@@ -439,7 +439,7 @@ struct SendAttemptTests {
   @Test("Another account than the one it was accepted for never sends it")
   func otherAccount() {
     var attempt = Self.attempt()
-    _ = attempt.claimed(time: Self.time)
+    _ = attempt.claimed()
     #expect(
       attempt.tokenFailed(.otherAccount, now: .zero, time: Self.time, jitter: 0) == .finish(.failed(.otherAccount)))
   }

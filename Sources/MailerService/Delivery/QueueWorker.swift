@@ -175,7 +175,7 @@ final class QueueWorker {
       lease: Courier.lease(epoch: mail.epoch, askedAt: askedAt), attempts: mail.attempts,
       ambiguousTries: mail.ambiguousTries, policy: mail.policy, failingSince: mail.failingSince, awaitedUntil: nil,
       hasIntent: mail.hasIntent)
-    var first = attempt.claimed(time: .now())
+    var first = attempt.claimed()
     var taken = 0
     defer { room.leave(taken) }
     do {

@@ -99,7 +99,7 @@ final class SimulatedMailer {
     var attempt = SendAttempt(
       lease: Courier.lease(epoch: job.epoch, askedAt: askedAt), attempts: job.attempts,
       ambiguousTries: job.ambiguousTries, policy: policy, failingSince: nil, awaitedUntil: nil, hasIntent: job.intent)
-    let first = attempt.claimed(time: time)
+    let first = attempt.claimed()
     carry(mail, attempt, first) { [self] _ in if !isDraining { hint() } }
   }
 

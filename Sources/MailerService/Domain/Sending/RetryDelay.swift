@@ -12,10 +12,12 @@ struct RetryDelay: Sendable, Equatable {
   /// A database that did not take a step.
   static let database = RetryDelay(first: .milliseconds(50), longest: .seconds(1))
 
-  /// The wait after the `failures`-th failure (from 1); `jitter` in 0..<1 moves it between 80 % and 120 %.
+  /// The wait after the `failures`-th failure (from 1).
   func delay(failures: Int, jitter: Double) -> Duration {
     let exponent = min(max(failures - 1, 0), 20)
-    let base = min(first * (1 << exponent), longest)
-    return base * (0.8 + 0.4 * jitter)
+    return Self.spread(min(first * (1 << exponent), longest), jitter: jitter)
   }
+
+  /// The wait moved to between 80 % and 120 % by `jitter`, in 0..<1.
+  static func spread(_ delay: Duration, jitter: Double) -> Duration { delay * (0.8 + 0.4 * jitter) }
 }

@@ -129,7 +129,7 @@ struct SendAttempt: Sendable, Equatable {
 
   /// The mail was claimed from the queue. Intent without outcome means that a worker died with it: its fate is unknown.
   /// That try is among `ambiguousTries`: the claim has counted it.
-  mutating func claimed(time: Timestamp) -> Action {
+  mutating func claimed() -> Action {
     if hasIntent, !mayTryAgain { return finish(.unknown(.outcomeUnknown)) }
     state = .obtainingToken
     return .obtainToken
@@ -142,17 +142,18 @@ struct SendAttempt: Sendable, Equatable {
   mutating func payloadUnreadable(time: Timestamp, jitter: Double) -> Action {
     let since = failingSince ?? time
     guard !mayHaveBeenSent, time - since < Self.patience else { return finish(.failed(.unreadable)) }
-    let at = time + Self.unreadableInterval * (0.8 + 0.4 * jitter)
+    let at = time + RetryDelay.spread(Self.unreadableInterval, jitter: jitter)
     return giveBack(
       Requeue(reason: .unreadable, at: at, isFailure: false, pausesMailbox: false, failingSince: since))
   }
 
   // MARK: Steps
 
-  /// What to do instead of `action` when the process is about to stop: what has not left goes back to the queue.
+  /// What to do instead of `action` when the process is about to stop: what has not left goes back to the queue, and
+  /// whoever is next may have it.
   mutating func draining(_ action: Action, time: Timestamp) -> Action {
     switch action {
-    case .obtainToken, .recordIntent: drained(time: time)
+    case .obtainToken, .recordIntent: requeue(.drained, at: time, isFailure: false, time: time)
     default: action
     }
   }
@@ -172,8 +173,8 @@ struct SendAttempt: Sendable, Equatable {
     case .otherAccount: return finish(.failed(.otherAccount))
     case .reauthRequired: return lostGrant(now: now, time: time)
     case .unavailable:
-      return requeue(
-        .tokenUnavailable, at: time + Self.tokenInterval * (0.8 + 0.4 * jitter), isFailure: false, time: time)
+      let delay = RetryDelay.spread(Self.tokenInterval, jitter: jitter)
+      return requeue(.tokenUnavailable, at: time + delay, isFailure: false, time: time)
     }
   }
 
@@ -222,11 +223,6 @@ struct SendAttempt: Sendable, Equatable {
   /// The database took the ending, or refused it by the epoch.
   mutating func ended() { state = .finished }
 
-  /// The process is about to stop and nothing has left: whoever is next may have it.
-  private mutating func drained(time: Timestamp) -> Action {
-    requeue(.drained, at: time, isFailure: false, time: time)
-  }
-
   // MARK: Answers
 
   mutating func answered(_ verdict: GmailVerdict, now: Duration, time: Timestamp, jitter: Double) -> Action {
@@ -270,26 +266,18 @@ struct SendAttempt: Sendable, Equatable {
       hasRenewedToken = true
       state = .renewingToken
       return .renewToken
-    case .rateLimited:
+    case .rateLimited, .mailboxDay:
       let soonest = time + RetryDelay.rateLimit.delay(failures: attempts, jitter: jitter)
-      return pause(.rateLimited, at: max(soonest, refusal.retryAt ?? soonest))
-    case .mailboxDay:
-      let soonest = time + RetryDelay.rateLimit.delay(failures: attempts, jitter: jitter)
-      return pause(.mailboxDay, at: max(soonest, refusal.retryAt ?? time + .seconds(3600)))
+      let (reason, usual): (Requeue.Reason, _) =
+        refusal.kind == .rateLimited ? (.rateLimited, soonest) : (.mailboxDay, time + .seconds(3600))
+      let at = max(soonest, refusal.retryAt ?? usual)
+      return giveBack(Requeue(reason: reason, at: at, isFailure: false, pausesMailbox: true))
     case .projectRate:
       // The whole project waits for a moment, and goes on more slowly; no mailbox is to blame.
-      var action = Requeue(
-        reason: .projectRate,
-        at: max(time + RetryDelay.rateLimit.delay(failures: 1, jitter: jitter), refusal.retryAt ?? time),
-        isFailure: false, pausesMailbox: false)
-      action.pausesProject = true
-      return giveBack(action)
+      let soonest = time + RetryDelay.rateLimit.delay(failures: 1, jitter: jitter)
+      return pauseProject(.projectRate, at: max(soonest, refusal.retryAt ?? time))
     case .projectDay:
-      var action = Requeue(
-        reason: .projectDay, at: max(refusal.retryAt ?? time + .seconds(900), time + .seconds(60)), isFailure: false,
-        pausesMailbox: false)
-      action.pausesProject = true
-      return giveBack(action)
+      return pauseProject(.projectDay, at: max(refusal.retryAt ?? time + .seconds(900), time + .seconds(60)))
     }
   }
 
@@ -324,8 +312,8 @@ struct SendAttempt: Sendable, Equatable {
       Requeue(reason: .reauthRequired, at: time + Self.reauthInterval, isFailure: false, pausesMailbox: false))
   }
 
-  private mutating func pause(_ reason: Requeue.Reason, at: Timestamp) -> Action {
-    giveBack(Requeue(reason: reason, at: at, isFailure: false, pausesMailbox: true))
+  private mutating func pauseProject(_ reason: Requeue.Reason, at: Timestamp) -> Action {
+    giveBack(Requeue(reason: reason, at: at, isFailure: false, pausesMailbox: false, pausesProject: true))
   }
 
   private mutating func requeue(
@@ -334,8 +322,8 @@ struct SendAttempt: Sendable, Equatable {
     if isFailure { attempts += 1 }
     let isTry = reason != .drained
     if isTry, let failingSince, time - failingSince >= Self.patience { return finish(.failed(givingUp)) }
-    var action = Requeue(reason: reason, at: at, isFailure: isFailure, pausesMailbox: false)
-    action.failingSince = failingSince ?? (isTry ? time : nil)
-    return giveBack(action)
+    let since = failingSince ?? (isTry ? time : nil)
+    return giveBack(
+      Requeue(reason: reason, at: at, isFailure: isFailure, pausesMailbox: false, failingSince: since))
   }
 }
