@@ -42,11 +42,6 @@ struct DomainTests {
     #expect(QueryEncoding.append([("k", "v &")], to: url) == expected)
   }
 
-  @Test("Every byte outside the unreserved ones is escaped")
-  func escaping() {
-    #expect(QueryEncoding.escape("aZ09-._~ +/ü\n") == "aZ09-._~%20%2B%2F%C3%BC%0A")
-  }
-
   @Test(
     "What an answer of the token endpoint means",
     arguments: [

@@ -30,6 +30,16 @@ struct EncodingTests {
     }
   }
 
+  @Test("Percent-encoding escapes every byte outside the unreserved ones, and is read strictly")
+  func percent() {
+    let text = "aZ09-._~ +/ü\n"
+    #expect(PercentText.encode(text) == "aZ09-._~%20%2B%2F%C3%BC%0A")
+    #expect(PercentText.decode(PercentText.encode(text).utf8) == text)
+    #expect(PercentText.decode("a+%2b%2B".utf8) == "a+++")
+    #expect(PercentText.decode("a+%2b%2B".utf8, plusIsBlank: true) == "a ++")
+    for malformed in ["%", "%2", "%2g", "%%20", "%C3", "%+1"] { #expect(PercentText.decode(malformed.utf8) == nil) }
+  }
+
   @Test(
     "Second spellings of a value are refused",
     arguments: [

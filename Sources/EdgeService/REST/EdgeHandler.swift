@@ -144,7 +144,7 @@ final class EdgeHandler {
       }
     }
     for (name, encoded) in parameters {
-      guard let text = PercentText.decode(encoded) else {
+      guard let text = PercentText.decode(encoded.utf8) else {
         throw Problem.invalid(name, "is not percent-encoded UTF-8")
       }
       call.parameters[name] = text

@@ -58,19 +58,4 @@ struct APIClient {
     printText(String(decoding: answer.body, as: UTF8.self) + (answer.body.last == 0x0A ? "" : "\n"))
     guard 200..<300 ~= answer.status else { throw ExitCode.failure }
   }
-
-  /// One segment of a path, percent-encoded (RFC 3986).
-  static func encoded(_ text: String) -> String {
-    text.utf8.map { byte in
-      switch byte {
-      case UInt8(ascii: "a")...UInt8(ascii: "z"), UInt8(ascii: "A")...UInt8(ascii: "Z"),
-        UInt8(ascii: "0")...UInt8(ascii: "9"), UInt8(ascii: "-"), UInt8(ascii: "."), UInt8(ascii: "_"),
-        UInt8(ascii: "~"):
-        return String(UnicodeScalar(byte))
-      default:
-        let digits = String(byte, radix: 16, uppercase: true)
-        return digits.utf8.count == 1 ? "%0\(digits)" : "%\(digits)"
-      }
-    }.joined()
-  }
 }

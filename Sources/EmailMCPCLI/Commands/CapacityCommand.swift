@@ -1,5 +1,6 @@
 import ArgumentParser
 import HTTPTypes
+import TLSSession
 
 struct CapacityCommand: AsyncParsableCommand {
   static let configuration = CommandConfiguration(
@@ -11,6 +12,6 @@ struct CapacityCommand: AsyncParsableCommand {
   var user: String
 
   func run() async throws {
-    try await APIClient().call(.get, "/v1/users/\(APIClient.encoded(user))/capacity")
+    try await APIClient().call(.get, "/v1/users/\(PercentText.encode(user))/capacity")
   }
 }

@@ -1,5 +1,6 @@
 import ArgumentParser
 import HTTPTypes
+import TLSSession
 
 struct ReportCommand: AsyncParsableCommand {
   static let configuration = CommandConfiguration(
@@ -25,9 +26,9 @@ struct ReportCommand: AsyncParsableCommand {
 
     func run() async throws {
       let query = [("start_date", startDate), ("end_date", endDate), ("tz", tz)].compactMap { name, value in
-        value.map { "\(name)=\(APIClient.encoded($0))" }
+        value.map { "\(name)=\(PercentText.encode($0))" }
       }
-      let path = user.map { "/v1/reports/users/\(APIClient.encoded($0))" } ?? "/v1/reports/summary"
+      let path = user.map { "/v1/reports/users/\(PercentText.encode($0))" } ?? "/v1/reports/summary"
       try await APIClient().call(.get, query.isEmpty ? path : "\(path)?\(query.joined(separator: "&"))")
     }
   }

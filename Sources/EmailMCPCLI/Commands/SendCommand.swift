@@ -1,6 +1,7 @@
 import ArgumentParser
 import HTTPTypes
 import StrictJSON
+import TLSSession
 
 struct SendCommand: AsyncParsableCommand {
   static let configuration = CommandConfiguration(
@@ -32,6 +33,6 @@ struct SendCommand: AsyncParsableCommand {
     var headers = HTTPFields()
     if let idempotencyKey { headers[HTTPField.Name("Idempotency-Key")!] = idempotencyKey }
     try await APIClient().call(
-      .post, "/v1/users/\(APIClient.encoded(user))/messages", body: json.finish(), headers: headers)
+      .post, "/v1/users/\(PercentText.encode(user))/messages", body: json.finish(), headers: headers)
   }
 }

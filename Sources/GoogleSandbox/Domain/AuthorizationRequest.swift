@@ -1,3 +1,5 @@
+import TLSSession
+
 /// A request to the authorization endpoint, checked as Google checks it.
 struct AuthorizationRequest: Equatable, Sendable {
   let clientID: String
@@ -88,7 +90,7 @@ struct AuthorizationRequest: Equatable, Sendable {
         status: 400, code: "invalid_request",
         detail: "Invalid parameter value for code_challenge_method: \(method ?? "plain")")
     }
-    let isWellFormed = challenge.utf8.count == 43 && challenge.utf8.allSatisfy(PKCE.isUnreserved)
+    let isWellFormed = challenge.utf8.count == 43 && challenge.utf8.allSatisfy(PercentText.isUnreserved)
     guard isWellFormed else {
       throw Refusal(status: 400, code: "invalid_request", detail: "Invalid parameter value for code_challenge")
     }
@@ -106,17 +108,7 @@ struct AuthorizationRequest: Equatable, Sendable {
 
 /// RFC 7636's verifier.
 enum PKCE {
-  static func isUnreserved(_ byte: UInt8) -> Bool {
-    switch byte {
-    case UInt8(ascii: "a")...UInt8(ascii: "z"), UInt8(ascii: "A")...UInt8(ascii: "Z"),
-      UInt8(ascii: "0")...UInt8(ascii: "9"),
-      UInt8(ascii: "-"), UInt8(ascii: "."), UInt8(ascii: "_"), UInt8(ascii: "~"):
-      true
-    default: false
-    }
-  }
-
   static func isVerifier(_ text: String) -> Bool {
-    (43...128).contains(text.utf8.count) && text.utf8.allSatisfy(isUnreserved)
+    (43...128).contains(text.utf8.count) && text.utf8.allSatisfy(PercentText.isUnreserved)
   }
 }

@@ -1,13 +1,14 @@
 import HTTPServer
 import HTTPTypes
 import StrictJSON
+import TLSSession
 
 /// `users.messages.send` in its three forms.
 extension Sandbox {
   /// - Parameter rest: the path after `/users/`.
   func gmail(_ request: SandboxRequest, _ rest: Substring, isUpload: Bool) -> SandboxAnswer {
     let parts = rest.split(separator: "/", maxSplits: 1)
-    guard parts.count == 2, let user = URLEncodedForm.percentDecoded(parts[0]) else { return .error(.notFound) }
+    guard parts.count == 2, let user = PercentText.decode(parts[0].utf8) else { return .error(.notFound) }
     guard let bearer = request.bearer else { return .error(.missingCredential) }
     guard let token = grants.accessToken(bearer, now: now) else { return .error(.invalidCredential) }
     guard parts[1] == "messages/send" else {

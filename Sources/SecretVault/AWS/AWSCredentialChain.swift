@@ -76,7 +76,7 @@ package final class AWSCredentialChain {
     let form = [
       ("Action", "AssumeRoleWithWebIdentity"), ("Version", "2011-06-15"), ("RoleArn", identity.roleARN),
       ("RoleSessionName", identity.sessionName), ("WebIdentityToken", token),
-    ].map { "\($0.0)=\(Self.percentEncoded($0.1))" }.joined(separator: "&")
+    ].map { "\($0.0)=\(PercentText.encode($0.1))" }.joined(separator: "&")
     let answer = try await send(
       settings.stsEndpoint, method: .post, headers: [(.contentType, "application/x-www-form-urlencoded")],
       body: Array(form.utf8))
@@ -110,7 +110,7 @@ package final class AWSCredentialChain {
       throw VaultError(.configuration, "no AWS credentials: this machine has no role")
     }
     return try Self.parse(
-      try await send(base, method: .get, path: folder + Self.percentEncoded(String(name)), headers: headers))
+      try await send(base, method: .get, path: folder + PercentText.encode(String(name)), headers: headers))
   }
 
   private static let metadataTTL = HTTPField.Name("X-aws-ec2-metadata-token-ttl-seconds")!
@@ -185,19 +185,5 @@ package final class AWSCredentialChain {
     else { return nil }
     let text = xml[start.upperBound..<end.lowerBound]
     return text.isEmpty || text.contains("<") || text.contains("&") ? nil : String(text)
-  }
-
-  static func percentEncoded(_ text: String) -> String {
-    var result = ""
-    for byte in text.utf8 {
-      switch byte {
-      case UInt8(ascii: "a")...UInt8(ascii: "z"), UInt8(ascii: "A")...UInt8(ascii: "Z"),
-        UInt8(ascii: "0")...UInt8(ascii: "9"), UInt8(ascii: "-"), UInt8(ascii: "."), UInt8(ascii: "_"),
-        UInt8(ascii: "~"):
-        result.unicodeScalars.append(Unicode.Scalar(byte))
-      default: result += "%" + Hex.encode([byte]).uppercased()
-      }
-    }
-    return result
   }
 }

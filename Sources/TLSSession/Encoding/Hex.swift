@@ -29,7 +29,8 @@ package enum Hex {
 
   private static func digit(_ value: UInt8) -> UInt8 { value < 10 ? value + 48 : value + 87 }
 
-  private static func value(_ digit: UInt8) -> UInt8? {
+  /// Nil for what is no digit.
+  static func value(_ digit: UInt8) -> UInt8? {
     switch digit {
     case 48...57: digit - 48
     case 97...102: digit - 87
