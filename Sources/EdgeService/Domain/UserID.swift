@@ -3,6 +3,9 @@
 struct UserID: Hashable, Sendable {
   let text: String
 
+  /// What is wrong with a text that is none.
+  static let rule = "must have 1 to 255 characters and no control characters"
+
   init?(_ text: String) {
     let scalars = text.unicodeScalars
     guard !scalars.isEmpty, scalars.count <= 255, scalars.allSatisfy(Self.isPrintable) else { return nil }

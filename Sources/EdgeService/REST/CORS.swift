@@ -8,10 +8,12 @@ enum CORS {
   static let exposed =
     "ETag, Idempotency-Replayed, Location, RateLimit, RateLimit-Policy, Retry-After, X-Request-Id"
 
+  static let refusal = Problem(403, "origin_not_allowed", "Pages of this origin may not call.")
+
   /// A preflight carries no credential: any tenant's origin is answered.
   static func preflight(origin: String, method: String, store: any EdgeStore) async throws -> HTTPServerResponse {
     guard var fields = try await fields(origin: origin, tenant: nil, store: store) else {
-      throw Problem(403, "origin_not_allowed", "Pages of this origin may not call.")
+      throw refusal
     }
     fields[.accessControlAllowMethods] = methods
     fields[.accessControlAllowHeaders] = headers

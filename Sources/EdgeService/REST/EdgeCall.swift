@@ -14,7 +14,6 @@ struct EdgeCall {
   var parameters: [String: String] = [:]
   /// The path as sent, without the query.
   let path: String
-  let requestID: String
 
   /// Sizes of bodies (the mail's: 25 MiB of MIME as base64 in JSON).
   static let mailBody = 36 << 20
@@ -31,6 +30,17 @@ struct EdgeCall {
     } catch {
       throw Problem.malformed("The body is not acceptable JSON: \(error).")
     }
+  }
+
+  /// A query parameter of decimal digits alone; nil when it is not given.
+  ///
+  /// - Parameter unit: follows "a whole number" in the error's sentence.
+  func wholeNumber(_ name: String, in range: ClosedRange<Int>, of unit: String = "") throws(Problem) -> Int? {
+    guard let text = query[name] else { return nil }
+    guard let number = Int(text), range.contains(number), text.utf8.allSatisfy({ 48...57 ~= $0 }) else {
+      throw .invalid(name, "must be a whole number\(unit) from \(range.lowerBound) to \(range.upperBound)")
+    }
+    return number
   }
 
   /// The media type of the body, without parameters; nil without a Content-Type.

@@ -6,7 +6,7 @@ import StrictJSON
 extension EdgeHandler {
   func getCapacity(_ call: EdgeCall) async throws -> HTTPServerResponse {
     let capacity = try await backends.mailer.call(
-      Mailer.getCapacity, Mailer.GetCapacityRequest(), options: backends.options(for: call, timeout: .seconds(10)))
+      Mailer.getCapacity, Mailer.GetCapacityRequest(), options: backends.options(for: call))
     return .json { json in
       json.object { json in
         json.member("user_id", call.user?.text)

@@ -15,12 +15,11 @@ extension EdgeHandler {
     message.redirectURL = body.string("redirect_url", maximumScalars: 2048)
     message.loginHint = body.optionalString("login_hint", maximumScalars: 320)
     message.expectedEmail = body.optionalString("expected_email", maximumScalars: 320)
-    if UserID(user) == nil { body.fail("user_id", "must have 1 to 255 characters and no control characters") }
+    if UserID(user) == nil { body.fail("user_id", UserID.rule) }
     try body.finish()
     call.user = UserID(user)
     if let bound = call.caller?.boundUser, bound != call.user { throw Problem.notFound }
-    let answer = try await backends.oauth.call(
-      OAuth.startAuthorization, message, options: backends.options(for: call, timeout: .seconds(10)))
+    let answer = try await backends.oauth.call(OAuth.startAuthorization, message, options: backends.options(for: call))
     return .json { json in
       json.object { json in
         json.member("authorization_url", answer.authorizationURL)
@@ -36,35 +35,20 @@ extension EdgeHandler {
     message.code = call.query["code"] ?? ""
     message.error = call.query["error"] ?? ""
     do throws(RPCError) {
-      let answer = try await backends.oauth.call(
-        OAuth.sealCallback, message, options: backends.options(for: call, timeout: .seconds(10)))
+      let answer = try await backends.oauth.call(OAuth.sealCallback, message, options: backends.options(for: call))
       return HTTPServerResponse(
         .seeOther, headers: [.location: answer.location, .cacheControl: "no-store", .referrerPolicy: "no-referrer"])
     } catch {
       let problem = ProblemTable.problem(for: error)
       guard problem.status == 400 else { throw problem }
-      return Self.callbackPage
-    }
-  }
-
-  /// For a browser whose state leads nowhere: there is no page to send it to.
-  private static var callbackPage: HTTPServerResponse {
-    HTTPServerResponse(
-      .badRequest,
-      headers: [
-        .contentType: "text/html; charset=utf-8", .cacheControl: "no-store", .referrerPolicy: "no-referrer",
-        .contentSecurityPolicy: "default-src 'none'; frame-ancestors 'none'",
-      ],
-      body: Array(
+      // The state leads nowhere: there is no page to send the browser to.
+      return .page(
+        .badRequest, title: "Connection not completed",
         """
-        <!doctype html>
-        <html lang="en">
-        <head><meta charset="utf-8"><title>Connection not completed</title></head>
-        <body><main><h1>This connection cannot be completed</h1>
-        <p>The link has expired or was used already. Go back to the application and connect again.</p></main></body>
-        </html>
-
-        """.utf8))
+        <h1>This connection cannot be completed</h1>
+        <p>The link has expired or was used already. Go back to the application and connect again.</p>
+        """)
+    }
   }
 
   func completeAuthorization(_ call: EdgeCall) async throws -> HTTPServerResponse {
@@ -79,9 +63,7 @@ extension EdgeHandler {
       throw Problem.invalid("code", "must be given, or error, and not both")
     }
     if let text = given["user_id"] {
-      guard let user = UserID(text) else {
-        throw Problem.invalid("user_id", "must have 1 to 255 characters and no control characters")
-      }
+      guard let user = UserID(text) else { throw Problem.invalid("user_id", UserID.rule) }
       if let bound = call.caller?.boundUser, bound != user {
         throw Problem(400, "invalid_state", "The state is unknown, expired, used, or another user's.")
       }
@@ -119,13 +101,8 @@ extension EdgeHandler {
       try fields.finish()
     case "application/x-www-form-urlencoded":
       let bytes = try await call.request.body.collect(upTo: EdgeCall.smallBody)
-      do throws(Query.Problem) {
-        let form = try Query(
-          parsing: String(decoding: bytes, as: UTF8.self), allowed: Set(names + Route.googleExtras))
-        body = form.items.filter { names.contains($0.name) }.map { ($0.name, $0.value) }
-      } catch {
-        throw Problem.invalid(error.field, error.message)
-      }
+      let form = try Query(parsing: String(decoding: bytes, as: UTF8.self), allowed: Set(names + Route.googleExtras))
+      body = form.items.filter { names.contains($0.name) }.map { ($0.name, $0.value) }
     case nil:
       guard try await call.request.body.collect(upTo: EdgeCall.smallBody).isEmpty else {
         throw EdgeCall.unsupportedType
@@ -176,8 +153,4 @@ extension EdgeHandler {
       }
     }
   }
-}
-
-extension HTTPField.Name {
-  static let referrerPolicy = Self("Referrer-Policy")!
 }

@@ -13,14 +13,8 @@ extension EdgeHandler {
     let key = try idempotencyKey(call)
     let prefersAsync = call.request.head.headerFields[values: .prefer].joined(separator: ",").split(separator: ",")
       .contains { $0.prefix { $0 != ";" }.filter { $0 != " " && $0 != "\t" }.lowercased() == "respond-async" }
-    var wait = Self.defaultWait
-    if let text = call.query["wait"] {
-      guard let seconds = Int(text), Self.waits.contains(seconds), text.utf8.allSatisfy({ 48...57 ~= $0 }) else {
-        throw Problem.invalid("wait", "must be a whole number of seconds from 0 to 60")
-      }
-      wait = seconds
-    }
-    if prefersAsync { wait = 0 }
+    let asked = try call.wholeNumber("wait", in: Self.waits, of: " of seconds")
+    let wait = prefersAsync ? 0 : asked ?? Self.defaultWait
 
     let (json, bytes) = try await call.json(upTo: EdgeCall.mailBody)
     var message = try SendBody.parse(json)
@@ -89,15 +83,9 @@ extension EdgeHandler {
     message.subject = call.query["subject"]
     message.start = try DateParameter.parse(call.query, "start_date")
     message.end = try DateParameter.parse(call.query, "end_date")
-    if let text = call.query["limit"] {
-      guard let limit = Int32(text), 1...200 ~= limit, text.utf8.allSatisfy({ 48...57 ~= $0 }) else {
-        throw Problem.invalid("limit", "must be a whole number from 1 to 200")
-      }
-      message.limit = limit
-    }
+    if let limit = try call.wholeNumber("limit", in: 1...200) { message.limit = Int32(limit) }
     message.cursor = call.query["cursor"] ?? ""
-    let page = try await backends.mailer.call(
-      Mailer.listMessages, message, options: backends.options(for: call, timeout: .seconds(10)))
+    let page = try await backends.mailer.call(Mailer.listMessages, message, options: backends.options(for: call))
     return .json(capacity: 512 * (page.messages.count + 1)) { json in
       json.object { json in
         json.member("messages") { json in json.array(of: page.messages) { $0.message($1) } }
@@ -109,8 +97,7 @@ extension EdgeHandler {
   func getMessage(_ call: EdgeCall) async throws -> HTTPServerResponse {
     var message = Mailer.GetMessageRequest()
     message.id = try messageID(call)
-    let answer = try await backends.mailer.call(
-      Mailer.getMessage, message, options: backends.options(for: call, timeout: .seconds(10)))
+    let answer = try await backends.mailer.call(Mailer.getMessage, message, options: backends.options(for: call))
     guard let record = answer.message else { throw Problem.notFound }
     return .json { $0.message(record, isAlone: true) }
   }
@@ -118,8 +105,7 @@ extension EdgeHandler {
   func cancelMessage(_ call: EdgeCall) async throws -> HTTPServerResponse {
     var message = Mailer.CancelMessageRequest()
     message.id = try messageID(call)
-    _ = try await backends.mailer.call(
-      Mailer.cancelMessage, message, options: backends.options(for: call, timeout: .seconds(10)))
+    _ = try await backends.mailer.call(Mailer.cancelMessage, message, options: backends.options(for: call))
     return HTTPServerResponse(.noContent)
   }
 

@@ -8,7 +8,7 @@ import TLSSession
 extension EdgeHandler {
   func getProfile(_ call: EdgeCall) async throws -> HTTPServerResponse {
     let profile = try await backends.oauth.call(
-      OAuth.getProfile, OAuth.GetProfileRequest(), options: backends.options(for: call, timeout: .seconds(10)))
+      OAuth.getProfile, OAuth.GetProfileRequest(), options: backends.options(for: call))
     var response = HTTPServerResponse.json { json in
       json.object { json in
         json.member("user_id", profile.userID)

@@ -10,14 +10,9 @@ extension EdgeHandler {
 
   func listSuppressions(_ call: EdgeCall) async throws -> HTTPServerResponse {
     var message = Mailer.ListSuppressionsRequest()
-    if let text = call.query["limit"] {
-      guard let limit = Int32(text), Self.suppressionPage.contains(Int(limit)), text.utf8.allSatisfy({ 48...57 ~= $0 })
-      else { throw Problem.invalid("limit", "must be a whole number from 1 to \(Self.suppressionPage.upperBound)") }
-      message.limit = limit
-    }
+    if let limit = try call.wholeNumber("limit", in: Self.suppressionPage) { message.limit = Int32(limit) }
     message.cursor = call.query["cursor"] ?? ""
-    let page = try await backends.mailer.call(
-      Mailer.listSuppressions, message, options: backends.options(for: call, timeout: .seconds(10)))
+    let page = try await backends.mailer.call(Mailer.listSuppressions, message, options: backends.options(for: call))
     return .json(capacity: 128 * (page.suppressions.count + 1)) { json in
       json.object { json in
         json.member("suppressions") { json in json.array(of: page.suppressions) { $0.suppression($1) } }
@@ -32,8 +27,7 @@ extension EdgeHandler {
     message.entry = body.string("entry", maximumScalars: 320)
     message.reason = body.optionalString("reason", maximumScalars: 255) ?? ""
     try body.finish()
-    let answer = try await backends.mailer.call(
-      Mailer.addSuppression, message, options: backends.options(for: call, timeout: .seconds(10)))
+    let answer = try await backends.mailer.call(Mailer.addSuppression, message, options: backends.options(for: call))
     let suppression = answer.suppression ?? Mailer.Suppression()
     return .json(answer.added ? .created : .ok) { $0.suppression(suppression) }
   }
@@ -41,8 +35,7 @@ extension EdgeHandler {
   func removeSuppression(_ call: EdgeCall) async throws -> HTTPServerResponse {
     var message = Mailer.RemoveSuppressionRequest()
     message.entry = call.parameters["entry"] ?? ""
-    _ = try await backends.mailer.call(
-      Mailer.removeSuppression, message, options: backends.options(for: call, timeout: .seconds(10)))
+    _ = try await backends.mailer.call(Mailer.removeSuppression, message, options: backends.options(for: call))
     return HTTPServerResponse(.noContent)
   }
 
@@ -55,9 +48,8 @@ extension EdgeHandler {
     }
     var message = Mailer.UnsubscribeRequest()
     message.token = call.parameters["token"] ?? ""
-    _ = try await backends.mailer.call(
-      Mailer.unsubscribe, message, options: backends.options(for: call, timeout: .seconds(10)))
-    return UnsubscribePage.done.response
+    _ = try await backends.mailer.call(Mailer.unsubscribe, message, options: backends.options(for: call))
+    return UnsubscribePage.done
   }
 }
 
@@ -76,38 +68,17 @@ extension JSONWriter {
 /// What the recipient sees. The question tells nothing of the token: whoever fetches links ahead of people learns and
 /// changes nothing.
 enum UnsubscribePage {
-  case question, done
-
-  var response: HTTPServerResponse {
-    HTTPServerResponse(
-      .ok,
-      headers: [
-        .contentType: "text/html; charset=utf-8", .cacheControl: "no-store", .referrerPolicy: "no-referrer",
-        .contentSecurityPolicy: "default-src 'none'; form-action 'self'; frame-ancestors 'none'; base-uri 'none'",
-      ], body: Array(text.utf8))
+  static var question: HTTPServerResponse {
+    .page(
+      .ok, title: "Unsubscribe",
+      """
+      <h1>Unsubscribe from these mails?</h1>
+      <form method="post"><input type="hidden" name="List-Unsubscribe" value="One-Click">
+      <button type="submit">Unsubscribe</button></form>
+      """)
   }
 
-  private var text: String {
-    let (title, content) =
-      switch self {
-      case .question:
-        (
-          "Unsubscribe",
-          """
-          <h1>Unsubscribe from these mails?</h1>
-          <form method="post"><input type="hidden" name="List-Unsubscribe" value="One-Click">
-          <button type="submit">Unsubscribe</button></form>
-          """
-        )
-      case .done: ("Unsubscribed", "<h1>You are unsubscribed</h1>\n<p>You will get no more of these mails.</p>")
-      }
-    return """
-      <!doctype html>
-      <html lang="en">
-      <head><meta charset="utf-8"><meta name="robots" content="noindex"><title>\(title)</title></head>
-      <body><main>\(content)</main></body>
-      </html>
-
-      """
+  static var done: HTTPServerResponse {
+    .page(.ok, title: "Unsubscribed", "<h1>You are unsubscribed</h1>\n<p>You will get no more of these mails.</p>")
   }
 }

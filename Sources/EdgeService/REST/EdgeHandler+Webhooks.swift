@@ -19,12 +19,12 @@ extension EdgeHandler {
     message.url = body.string("url", maximumScalars: 2048)
     message.finalOnly = body.optionalBool("final_only") ?? false
     try body.finish()
-    let answer = try await backends.mailer.call(Mailer.createWebhook, message, options: options(call))
+    let answer = try await backends.mailer.call(Mailer.createWebhook, message, options: backends.options(for: call))
     return .json(.created) { $0.webhook(answer.webhook ?? .init(), secret: answer.secret) }
   }
 
   func listWebhooks(_ call: EdgeCall) async throws -> HTTPServerResponse {
-    let answer = try await backends.mailer.call(Mailer.listWebhooks, .init(), options: options(call))
+    let answer = try await backends.mailer.call(Mailer.listWebhooks, .init(), options: backends.options(for: call))
     return .json { json in
       json.object { json in
         json.member("webhooks") { json in json.array(of: answer.webhooks) { $0.webhook($1) } }
@@ -34,7 +34,7 @@ extension EdgeHandler {
 
   /// A tenant has so few that all of them may be read.
   func getWebhook(_ call: EdgeCall) async throws -> HTTPServerResponse {
-    let answer = try await backends.mailer.call(Mailer.listWebhooks, .init(), options: options(call))
+    let answer = try await backends.mailer.call(Mailer.listWebhooks, .init(), options: backends.options(for: call))
     guard let webhook = answer.webhooks.first(where: { $0.id == call.parameters["webhook_id"] }) else {
       throw Problem(404, "not_found", "There is no such webhook endpoint.")
     }
@@ -49,7 +49,7 @@ extension EdgeHandler {
     message.finalOnly = body.optionalBool("final_only")
     message.enabled = body.optionalBool("enabled")
     try body.finish()
-    let answer = try await backends.mailer.call(Mailer.updateWebhook, message, options: options(call))
+    let answer = try await backends.mailer.call(Mailer.updateWebhook, message, options: backends.options(for: call))
     return .json { $0.webhook(answer.webhook ?? .init()) }
   }
 
@@ -59,7 +59,8 @@ extension EdgeHandler {
     message.id = call.parameters["webhook_id"] ?? ""
     message.overlap = body.optionalInteger("overlap", in: Self.overlaps).map { ProtobufDuration(.seconds($0)) }
     try body.finish()
-    let answer = try await backends.mailer.call(Mailer.rotateWebhookSecret, message, options: options(call))
+    let answer = try await backends.mailer.call(
+      Mailer.rotateWebhookSecret, message, options: backends.options(for: call))
     return .json(.created) { json in
       json.object { json in
         json.member("secret", answer.secret)
@@ -71,14 +72,14 @@ extension EdgeHandler {
   func deleteWebhook(_ call: EdgeCall) async throws -> HTTPServerResponse {
     var message = Mailer.DeleteWebhookRequest()
     message.id = call.parameters["webhook_id"] ?? ""
-    _ = try await backends.mailer.call(Mailer.deleteWebhook, message, options: options(call))
+    _ = try await backends.mailer.call(Mailer.deleteWebhook, message, options: backends.options(for: call))
     return HTTPServerResponse(.noContent)
   }
 
   func testWebhook(_ call: EdgeCall) async throws -> HTTPServerResponse {
     var message = Mailer.TestWebhookRequest()
     message.id = call.parameters["webhook_id"] ?? ""
-    let answer = try await backends.mailer.call(Mailer.testWebhook, message, options: options(call))
+    let answer = try await backends.mailer.call(Mailer.testWebhook, message, options: backends.options(for: call))
     return .json(.accepted) { json in json.object { $0.member("event_id", answer.eventID) } }
   }
 
@@ -91,13 +92,10 @@ extension EdgeHandler {
       }
       message.state = state
     }
-    if let text = call.query["limit"] {
-      guard let limit = Int32(text), Self.webhookPage.contains(Int(limit)), text.utf8.allSatisfy({ 48...57 ~= $0 })
-      else { throw Problem.invalid("limit", "must be a whole number from 1 to \(Self.webhookPage.upperBound)") }
-      message.limit = limit
-    }
+    if let limit = try call.wholeNumber("limit", in: Self.webhookPage) { message.limit = Int32(limit) }
     message.cursor = call.query["cursor"] ?? ""
-    let page = try await backends.mailer.call(Mailer.listWebhookDeliveries, message, options: options(call))
+    let page = try await backends.mailer.call(
+      Mailer.listWebhookDeliveries, message, options: backends.options(for: call))
     return .json(capacity: 256 * (page.deliveries.count + 1)) { json in
       json.object { json in
         json.member("deliveries") { json in json.array(of: page.deliveries) { $0.delivery($1) } }
@@ -112,11 +110,10 @@ extension EdgeHandler {
     message.webhookID = call.parameters["webhook_id"] ?? ""
     message.eventID = body.optionalString("event_id", maximumScalars: 64)
     try body.finish()
-    let answer = try await backends.mailer.call(Mailer.replayWebhookDeliveries, message, options: options(call))
+    let answer = try await backends.mailer.call(
+      Mailer.replayWebhookDeliveries, message, options: backends.options(for: call))
     return .json { json in json.object { $0.member("replayed", answer.replayed) } }
   }
-
-  private func options(_ call: EdgeCall) -> CallOptions { backends.options(for: call, timeout: .seconds(10)) }
 }
 
 extension JSONWriter {

@@ -43,7 +43,7 @@ final class EdgeHandler {
       fields.value(.requestID).flatMap(CallContextInterceptor.safeRequestID) ?? Hex.encode(SecureRandom.bytes(16))
     let trace = RequestTrace(fields, tracer)
     let context = LogContext(requestID: requestID, traceparent: trace.traceparent)
-    var passage = Passage(request: request, requestID: requestID)
+    var passage = Passage(request: request)
     var response = await LogContext.$current.withValue(context) {
       await CallScope.$current.withValue(trace.scope) {
         do {
@@ -65,7 +65,6 @@ final class EdgeHandler {
   /// What is known of a request while it passes.
   struct Passage {
     let request: HTTPServerRequest
-    let requestID: String
     let path: String
     let queryText: Substring
     /// The route, for the metrics.
@@ -74,9 +73,8 @@ final class EdgeHandler {
     var route: String?
     var cors: HTTPFields = [:]
 
-    init(request: HTTPServerRequest, requestID: String) {
+    init(request: HTTPServerRequest) {
       self.request = request
-      self.requestID = requestID
       let target = request.head.path ?? "/"
       let mark = target.firstIndex(of: "?")
       path = String(mark.map { target[..<$0] } ?? target[...])
@@ -106,7 +104,7 @@ final class EdgeHandler {
       }
       if let caller, let origin, caller.isUserToken {
         guard let cors = try await CORS.fields(origin: origin, tenant: caller.tenant, store: store) else {
-          throw Problem(403, "origin_not_allowed", "Pages of this origin may not call.")
+          throw CORS.refusal
         }
         passage.cors = cors
       }
@@ -136,8 +134,7 @@ final class EdgeHandler {
     _ route: Route, _ parameters: [String: Substring], _ caller: Caller?, _ passage: Passage
   ) async throws -> EdgeCall {
     var call = EdgeCall(
-      request: passage.request, route: route, caller: caller, user: caller?.boundUser, path: passage.path,
-      requestID: passage.requestID)
+      request: passage.request, route: route, caller: caller, user: caller?.boundUser, path: passage.path)
     if let scope = route.scope {
       guard let caller, caller.may(scope) else {
         throw Problem(403, "missing_scope", "The credential lacks the scope \"\(scope.rawValue)\".")
@@ -150,20 +147,14 @@ final class EdgeHandler {
       call.parameters[name] = text
     }
     if let text = call.parameters["user_id"] {
-      guard let user = UserID(text) else {
-        throw Problem.invalid("user_id", "must have 1 to 255 characters and no control characters")
-      }
+      guard let user = UserID(text) else { throw Problem.invalid("user_id", UserID.rule) }
       if let bound = caller?.boundUser, bound != user { throw Problem.notFound }
       call.user = user
     }
     if let caller { try await limiter.admit(caller, user: call.user) }
     let encodings = passage.request.head.headerFields[values: .contentEncoding]
     guard encodings.allSatisfy({ $0.lowercased() == "identity" }) else { throw EdgeCall.encodedBody }
-    do throws(Query.Problem) {
-      call.query = try Query(parsing: passage.queryText, allowed: Set(route.query))
-    } catch {
-      throw Problem.invalid(error.field, error.message)
-    }
+    call.query = try Query(parsing: passage.queryText, allowed: Set(route.query))
     return call
   }
 
@@ -190,7 +181,7 @@ final class EdgeHandler {
     case .listSuppressions: try await listSuppressions(call)
     case .addSuppression: try await addSuppression(call)
     case .removeSuppression: try await removeSuppression(call)
-    case .showUnsubscribe: UnsubscribePage.question.response
+    case .showUnsubscribe: UnsubscribePage.question
     case .unsubscribe: try await unsubscribe(call)
     case .createWebhook: try await createWebhook(call)
     case .listWebhooks: try await listWebhooks(call)
@@ -219,6 +210,7 @@ final class EdgeHandler {
           "a service failed the request", metadata: ["route": "\(passage.label)", "error": "\(error)"])
       }
       return problem
+    case let error as Query.Problem: return .invalid(error.field, error.message)
     case let error as JSONFieldErrors: return .invalid(error.items)
     case let error as HTTPBodyError: return Self.problem(for: error)
     case is CancellationError: return .unavailable

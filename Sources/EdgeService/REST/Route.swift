@@ -24,9 +24,6 @@ struct Route: Sendable {
   /// Names of query parameters.
   var query: [String] = []
 
-  /// Whether the route is about one user, named in the path.
-  var namesUser: Bool { path.contains("{user_id}") }
-
   static let range = ["start_date", "end_date", "tz"]
   /// What Google adds to its redirect beside what is used.
   static let googleExtras = [

@@ -26,8 +26,8 @@ struct Router: Sendable {
 
   private let entries: [Entry]
 
-  init(_ routes: [Route] = Route.all) {
-    entries = routes.map {
+  init() {
+    entries = Route.all.map {
       Entry(
         route: $0, method: $0.method.rawValue.uppercased(), segments: Self.segments($0.path[...]).map(Segment.init))
     }

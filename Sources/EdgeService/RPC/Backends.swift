@@ -17,8 +17,8 @@ final class Backends {
     signer = ContextSigner(keys: contextKeys, issuer: "edge")
   }
 
-  /// What every call carries: for whom it is, signed, and the request's id. The trace comes from the scope.
-  func options(for call: EdgeCall, timeout: Duration) -> CallOptions {
+  /// What every call carries: for whom it is, signed. The trace and the request's id come from the scope.
+  func options(for call: EdgeCall, timeout: Duration = .seconds(10)) -> CallOptions {
     var context = CallContext()
     if let caller = call.caller {
       context.tenantID = caller.tenant

@@ -17,6 +17,29 @@ extension HTTPServerResponse {
     headers[.contentType] = "application/json"
     return HTTPServerResponse(status, headers: headers, body: json.finish())
   }
+
+  /// A page for a person: it runs nothing, is framed and kept nowhere, and tells nobody its address.
+  static func page(_ status: HTTPResponse.Status, title: String, _ content: String) -> HTTPServerResponse {
+    HTTPServerResponse(
+      status,
+      headers: [
+        .contentType: "text/html; charset=utf-8", .cacheControl: "no-store", .referrerPolicy: "no-referrer",
+        .contentSecurityPolicy: "default-src 'none'; form-action 'self'; frame-ancestors 'none'; base-uri 'none'",
+      ],
+      body: Array(
+        """
+        <!doctype html>
+        <html lang="en">
+        <head><meta charset="utf-8"><meta name="robots" content="noindex"><title>\(title)</title></head>
+        <body><main>\(content)</main></body>
+        </html>
+
+        """.utf8))
+  }
+}
+
+extension HTTPField.Name {
+  static let referrerPolicy = Self("Referrer-Policy")!
 }
 
 extension JSONWriter {
