@@ -75,28 +75,28 @@ let package = Package(
     module("CivilTime"),
     module("MailSyntax"),
     module("EventLoop", ["CLinux", deque]),
-    module("TLSSession", ["CivilTime", "COpenSSL"]),
+    module("TLSSession", ["COpenSSL"]),
     module("HTTP2Session", ["CNghttp2"]),
     module("Transport", ["CLinux", "EventLoop", "TLSSession"]),
 
     // Protocols.
     module("RPCRuntime", ["WireCodec", "StrictJSON", "EventLoop", "TLSSession", "HTTP2Session", "Transport", "CZlib", deque, log, metrics], resources: [.embedInCode("Schemas")]),
-    module("HTTPServer", ["CivilTime", "EventLoop", "TLSSession", "HTTP2Session", "Transport", deque, httpTypes, log]),
+    module("HTTPServer", ["CivilTime", "EventLoop", "TLSSession", "HTTP2Session", "Transport", httpTypes]),
     module("HTTPSClient", ["EventLoop", "CLibCurl", deque, httpTypes]),
     module("PostgresClient", ["CivilTime", "EventLoop", "CLibPQ", deque, log, metrics]),
     module("SecretVault", ["CivilTime", "HTTPSClient", "PostgresClient", "TLSSession", "StrictJSON", "EventLoop", httpTypes, log]),
 
     // What services share.
-    module("ServiceKit", ["CivilTime", "ServiceContracts", "WireCodec", httpTypes, "EventLoop", "TLSSession", "Transport", "HTTPServer", "HTTPSClient", "RPCRuntime", "PostgresClient", "StrictJSON", "CLinux", log, metrics]),
+    module("ServiceKit", ["CivilTime", "ServiceContracts", "WireCodec", httpTypes, "EventLoop", "TLSSession", "HTTPServer", "HTTPSClient", "RPCRuntime", "PostgresClient", "StrictJSON", "CLinux", log, metrics]),
     module("ServiceContracts", ["CivilTime", "WireCodec", "RPCRuntime"], resources: [.embedInCode("Schemas")]),
 
     // Processes.
     executable("EdgeService", ["CivilTime", "WireCodec", "ServiceContracts", "ServiceKit", "HTTPServer", "RPCRuntime", "PostgresClient", "StrictJSON", "TLSSession", "EventLoop", httpTypes, log, metrics]),
     executable("OAuthService", ["CivilTime", "ServiceContracts", "ServiceKit", "HTTPSClient", "RPCRuntime", "PostgresClient", "SecretVault", "StrictJSON", "TLSSession", "EventLoop", httpTypes, log, metrics]),
     executable("MailerService", ["CivilTime", "MailSyntax", "WireCodec", "ServiceContracts", "ServiceKit", "HTTPSClient", "RPCRuntime", "PostgresClient", "SecretVault", "StrictJSON", "TLSSession", "EventLoop", httpTypes, log, metrics]),
-    executable("ReportService", ["CivilTime", "ServiceContracts", "ServiceKit", "RPCRuntime", "PostgresClient", "StrictJSON", "WireCodec", "TLSSession", "EventLoop", log, metrics]),
+    executable("ReportService", ["CivilTime", "ServiceContracts", "ServiceKit", "RPCRuntime", "PostgresClient", "StrictJSON", "WireCodec", "EventLoop", log]),
     executable("GoogleSandbox", ["CivilTime", "ServiceKit", "HTTPServer", "StrictJSON", "TLSSession", "EventLoop", httpTypes, log]),
-    executable("EmailMCPCLI", ["CivilTime", "MailSyntax", "ServiceKit", "PostgresClient", "HTTPSClient", "SecretVault", "TLSSession", "StrictJSON", "EventLoop", "CLinux", arguments, log],
+    executable("EmailMCPCLI", ["MailSyntax", "ServiceKit", "PostgresClient", "HTTPSClient", "SecretVault", "TLSSession", "StrictJSON", "EventLoop", "CLinux", arguments, httpTypes],
       resources: [.embedInCode("Migrations")]),
 
     // Tests.
@@ -109,7 +109,7 @@ let package = Package(
     tests("PostgresClient", ["TestSupport", "EventLoop"]),
     tests("SecretVault", ["TestSupport", "EventLoop", "PostgresClient", "HTTPSClient", "TLSSession"]),
     tests("ServiceKit", [httpTypes, "EventLoop", "WireCodec", "TLSSession", "ServiceContracts", "RPCRuntime", "CivilTime", "StrictJSON", log, metrics]),
-    tests("ServiceContracts", ["CivilTime", "RPCRuntime", "TLSSession", "WireCodec"]),
+    tests("ServiceContracts", ["CivilTime", "RPCRuntime", "WireCodec"]),
     tests("EdgeService", ["TestSupport", "PostgresClient", "CivilTime", "EventLoop", "HTTPServer", "RPCRuntime", "ServiceContracts", "ServiceKit", "StrictJSON", "TLSSession", "WireCodec", httpTypes, log]),
     tests("OAuthService", ["TestSupport", "CivilTime", "EventLoop", "HTTPServer", "HTTPSClient", "PostgresClient", "RPCRuntime", "SecretVault", "ServiceContracts", "ServiceKit", "StrictJSON", "TLSSession", httpTypes, log]),
     tests("MailerService", [httpTypes, "TestSupport", "MailSyntax", "SecretVault", "StrictJSON", "CivilTime", "EventLoop", "HTTPSClient", "PostgresClient", "RPCRuntime", "ServiceContracts", "ServiceKit", "TLSSession", "Transport", "WireCodec", log]),

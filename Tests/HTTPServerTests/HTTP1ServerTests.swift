@@ -280,11 +280,6 @@ extension ServerTests {
       #expect(upload.output == "abc")
       await site.stop()
     }
-
-    @Test("Dates are written as HTTP wants them")
-    func date() {
-      #expect(HTTPDate.format(784_111_777) == "Sun, 06 Nov 1994 08:49:37 GMT")
-    }
   }
 
 }
