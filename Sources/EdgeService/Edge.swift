@@ -14,7 +14,10 @@ enum Edge: Service {
   static let defaultListen = "localhost:8080"
   static let defaultAdminListen = "localhost:9100"
   static let metrics = [
-    MetricDescription("emailmcp_http_limits_total", help: "Clients that met one of the limits on HTTP, by limit.")
+    MetricDescription("emailmcp_http_requests_total", help: "HTTP requests, by route and status code."),
+    MetricDescription(
+      "emailmcp_http_request_duration_seconds", help: "Time from a request's head to its answer's end."),
+    MetricDescription("emailmcp_http_limits_total", help: "Clients that met one of the limits on HTTP, by limit."),
   ]
 
   static func configure(_ settings: Settings, _ common: CommonSettings) -> EdgeConfiguration {

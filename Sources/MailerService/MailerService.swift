@@ -15,6 +15,13 @@ enum MailerService: Service {
   static let name = "mailer"
   static let defaultListen = "127.0.0.1:7002"
   static let defaultAdminListen = "127.0.0.1:9102"
+  static let metrics = [
+    MetricDescription("emailmcp_send_outcomes_total", help: "Mails that became final, by outcome."),
+    MetricDescription("emailmcp_queue_depth", help: "Accepted mails that are not final."),
+    MetricDescription(
+      "emailmcp_queue_oldest_age_seconds", help: "Longest time that mail which may leave waits for a mailer."),
+    MetricDescription("emailmcp_gmail_request_duration_seconds", help: "Time that a request to Gmail took."),
+  ]
 
   struct Configuration: Sendable {
     var listen: ListenAddress
@@ -85,7 +92,7 @@ final class MailerGraph: ServiceGraph {
   private var listener: PostgresListener?
 
   init(_ loop: ServiceLoop, _ configuration: MailerService.Configuration) throws {
-    guard let database = configuration.database else { throw PostgresError(.configuration, "no database") }
+    guard let database = configuration.database else { preconditionFailure("the settings were checked") }
     self.configuration = configuration
     reactor = loop.reactor
     let (reactor, shared, logger) = (loop.reactor, configuration.shared, loop.logger)

@@ -1,3 +1,4 @@
+import CoreMetrics
 import EventLoop
 import HTTPSClient
 import Logging
@@ -13,7 +14,7 @@ enum OAuthProcess: Service {
   static let defaultListen = "127.0.0.1:7001"
   static let defaultAdminListen = "127.0.0.1:9101"
   static let metrics = [
-    MetricDescription(TokenRefreshMetric.name, help: "Refreshes of access tokens at Google, by result.")
+    MetricDescription("emailmcp_token_refresh_total", help: "Refreshes of access tokens at Google, by result.")
   ]
 
   static func configure(_ settings: Settings, _ common: CommonSettings) -> OAuthSettings {
@@ -21,7 +22,7 @@ enum OAuthProcess: Service {
   }
 
   static func start(on loop: ServiceLoop, _ settings: OAuthSettings) async throws -> any ServiceGraph {
-    guard let database = settings.database else { throw NotReady("DATABASE_URL is not set") }
+    guard let database = settings.database else { preconditionFailure("the settings were checked") }
     let pool = PostgresPool(database, reactor: loop.reactor, logger: loop.logger)
     pool.warmUp()
     let graph = try OAuthGraph(loop, settings, pool)
@@ -53,7 +54,9 @@ final class OAuthGraph: ServiceGraph {
     let feed = ConnectionFeed(reactor: reactor)
     keeper = TokenKeeper(
       reactor: reactor, google: google, accounts: accounts, vault: grants, sealer: sealer, logger: loop.logger,
-      count: TokenRefreshMetric.count)
+      count: {
+        Counter(label: "emailmcp_token_refresh_total", dimensions: [("result", $0.rawValue)]).increment()
+      })
     let authorizer = Authorizer(
       client: settings.client, endpoints: settings.endpoints, google: google, flows: PostgresFlows(pool),
       accounts: accounts, vault: grants, sealer: sealer, logger: loop.logger)

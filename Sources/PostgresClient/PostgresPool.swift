@@ -105,11 +105,11 @@ package final class PostgresPool {
         exchange.waiter = waiter
         submit(exchange, limit)
       }
-      figures.finished(start.duration(to: .current()), failure: nil)
+      figures.finished(.current() - start, failure: nil)
     } catch {
       exchange.timer?.cancel()
       abandon(exchange)
-      figures.finished(start.duration(to: .current()), failure: (error as? PostgresError)?.code)
+      figures.finished(.current() - start, failure: (error as? PostgresError)?.code)
       throw error
     }
   }
@@ -400,8 +400,4 @@ package final class PostgresPool {
     for task in opening { task.cancel() }
     for task in opening { _ = await task.result }
   }
-}
-
-extension Instant {
-  fileprivate func duration(to later: Instant) -> Duration { later - self }
 }

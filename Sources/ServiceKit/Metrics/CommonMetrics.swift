@@ -41,15 +41,6 @@ package enum CommonMetrics {
       "rpc_server_connections_ended_total", help: "Connections that the RPC server ended by itself, by reason."),
     MetricDescription(
       "rpc_server_calls_shed_total", help: "RPCs turned away because the server had too much to do, by method."),
-    MetricDescription("emailmcp_http_requests_total", help: "HTTP requests, by route and status code."),
-    MetricDescription(
-      "emailmcp_http_request_duration_seconds", help: "Time from a request's head to its answer's end."),
-    MetricDescription("emailmcp_send_outcomes_total", help: "Mails that became final, by outcome."),
-    MetricDescription("emailmcp_queue_depth", help: "Accepted mails that are not final."),
-    MetricDescription(
-      "emailmcp_queue_oldest_age_seconds", help: "Longest time that mail which may leave waits for a mailer."),
-    MetricDescription("emailmcp_gmail_request_duration_seconds", help: "Time that a request to Gmail took."),
-    MetricDescription("emailmcp_token_refresh_total", help: "Refreshes of access tokens at Google, by result."),
     MetricDescription("emailmcp_trace_spans_exported_total", help: "Spans that the collector of traces has taken."),
     MetricDescription(
       "emailmcp_trace_spans_dropped_total", help: "Spans that were lost: too many at one time, or not taken."),

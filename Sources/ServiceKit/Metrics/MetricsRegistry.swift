@@ -28,9 +28,7 @@ package final class MetricsRegistry: MetricsFactory {
 
   private let state = Mutex(State())
 
-  package init() {
-    describe(ProcessMetrics.descriptions)
-  }
+  package init() {}
 
   /// Gives metrics their help texts and buckets. Call it before they are used.
   package func describe(_ descriptions: [MetricDescription]) {

@@ -4,8 +4,6 @@ internal import Glibc
 
 /// The process as Prometheus' own client libraries report it, from /proc/self (proc(5)).
 enum ProcessMetrics {
-  static let descriptions: [MetricDescription] = []
-
   private static let startTime = Double(Timestamp.now().milliseconds) / 1_000
 
   /// Call once at the start, so that the start time is that of the process.
