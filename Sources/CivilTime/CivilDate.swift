@@ -35,14 +35,6 @@ package struct CivilDate: Sendable, Hashable, Comparable {
 
   package func adding(days: Int) -> CivilDate { CivilDate(daysSinceEpoch: daysSinceEpoch + days) }
 
-  /// The first day of the month `months` away from this day's month.
-  package func firstOfMonth(adding months: Int = 0) -> CivilDate {
-    let (year, month, _) = components
-    let index = year * 12 + month - 1 + months
-    let shiftedYear = index >= 0 ? index / 12 : (index - 11) / 12
-    return CivilDate(year: shiftedYear, month: index - shiftedYear * 12 + 1, day: 1)!
-  }
-
   package static func < (left: CivilDate, right: CivilDate) -> Bool { left.daysSinceEpoch < right.daysSinceEpoch }
 
   package static func days(inMonth month: Int, year: Int) -> Int {

@@ -55,14 +55,6 @@ package enum HTTP2Limit: String, Sendable, CaseIterable {
     default: .enhanceYourCalm
     }
   }
-
-  /// Whether only the stream suffers, not the connection.
-  package var isStreamLevel: Bool {
-    switch self {
-    case .headerListSize, .windowStall, .runningHandlers, .requestBytes, .responseBytes, .requestRate: true
-    default: false
-    }
-  }
 }
 
 /// A rate a peer may use a kind of frame at: `burst` at once, `perSecond` sustained.

@@ -22,7 +22,7 @@ struct OAuthSettings: Sendable {
   /// Seal what stands in the database: the sealed vault, and with either vault the access tokens.
   let vaultKeys: Keyring
   let endpoints: GoogleEndpoints
-  /// Nil when the client is to be read from the vault.
+  /// Empty until it is read from the vault, where the settings do not name the client.
   let client: GoogleClientSource
   /// Shared by all loops.
   let keys = SharedKeyCache()

@@ -159,8 +159,7 @@ extension PostgresConnection {
   private func takeNotifications() {
     while state == .ready, let notification = PQnotifies(handle) {
       let value = PostgresNotification(
-        channel: String(cString: notification.pointee.relname), payload: String(cString: notification.pointee.extra),
-        process: notification.pointee.be_pid)
+        channel: String(cString: notification.pointee.relname), payload: String(cString: notification.pointee.extra))
       PQfreemem(notification)
       onNotification?(value)
     }

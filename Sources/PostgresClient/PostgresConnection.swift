@@ -188,8 +188,6 @@ final class PostgresConnection: ReadinessHandler, Flushable {
 package struct PostgresNotification: Sendable, Equatable {
   package let channel: String
   package let payload: String
-  /// The server process that sent it.
-  package let process: Int32
 }
 
 /// Owns libpq's cancel handle, which may be used from any thread.

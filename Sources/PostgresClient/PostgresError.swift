@@ -9,9 +9,6 @@ package struct PostgresError: Error, Sendable, CustomStringConvertible {
     package var description: String { rawValue }
 
     package static let uniqueViolation = Code(rawValue: "23505")
-    package static let foreignKeyViolation = Code(rawValue: "23503")
-    package static let checkViolation = Code(rawValue: "23514")
-    package static let notNullViolation = Code(rawValue: "23502")
     package static let serializationFailure = Code(rawValue: "40001")
     package static let deadlockDetected = Code(rawValue: "40P01")
     package static let lockNotAvailable = Code(rawValue: "55P03")

@@ -3,13 +3,11 @@ import EventLoop
 /// A transaction that decides as it goes, on a connection of its own. Lent by `PostgresPool.transaction`; not to be kept.
 package final class PostgresTransaction {
   package enum Isolation: Sendable {
-    case readCommitted, repeatableRead, serializable, repeatableReadReadOnly
+    case readCommitted, repeatableReadReadOnly
 
     var begin: Statement {
       switch self {
       case .readCommitted: "BEGIN"
-      case .repeatableRead: "BEGIN ISOLATION LEVEL REPEATABLE READ"
-      case .serializable: "BEGIN ISOLATION LEVEL SERIALIZABLE"
       case .repeatableReadReadOnly: "BEGIN ISOLATION LEVEL REPEATABLE READ, READ ONLY"
       }
     }
@@ -38,14 +36,6 @@ package final class PostgresTransaction {
     _ statement: Statement, _ parameters: [PostgresValue] = [], timeout: Duration? = nil
   ) async throws -> PostgresRows {
     try await run([Exchange.Command(statement: statement, parameters: parameters)], timeout)[0]
-  }
-
-  /// Runs statements in one round trip.
-  package func batch(
-    _ statements: [(Statement, [PostgresValue])], timeout: Duration? = nil
-  ) async throws -> [PostgresRows] {
-    if statements.isEmpty { return [] }
-    return try await run(statements.map { Exchange.Command(statement: $0.0, parameters: $0.1) }, timeout)
   }
 
   /// Runs the last statement and COMMIT in one round trip. A lost answer leaves open whether it took effect:

@@ -28,15 +28,6 @@ struct CivilTimeTests {
     if days != nil { #expect(CivilDate(text)?.description == text) }
   }
 
-  @Test("Months are stepped over ends of years")
-  func months() {
-    let date = CivilDate("2026-11-22")!
-    #expect(date.firstOfMonth().description == "2026-11-01")
-    #expect(date.firstOfMonth(adding: 2).description == "2027-01-01")
-    #expect(date.firstOfMonth(adding: -11).description == "2025-12-01")
-    #expect(date.weekday == 0)
-  }
-
   @Test(
     "Reads RFC 3339 and writes it in UTC",
     arguments: [

@@ -202,7 +202,9 @@ struct AuthorizerTests {
   func untickedScope() async throws {
     let (state, query) = try await start(world)
     let token = try world.google.idToken(nonce: query["nonce"] ?? "")
-    world.google.answers = [grant(refresh: "r", scopes: ["openid", GoogleScope.longEmail], idToken: token)]
+    // Google answers `email` under its long name.
+    let scopes = ["openid", "https://www.googleapis.com/auth/userinfo.email"]
+    world.google.answers = [grant(refresh: "r", scopes: scopes, idToken: token)]
     await #expect(throws: OAuthFailure.scopeNotGranted) { try await complete(world, state) }
     #expect(world.accounts.rows.isEmpty && world.vault.grants.isEmpty)
   }

@@ -258,15 +258,14 @@ final class FakeAccounts: AccountStore {
     rows[user]?.refreshLease = nil
   }
 
-  func saveRefreshed(
-    _ user: UserKey, of account: Account, owner: String, _ token: RefreshedToken
-  ) async throws -> Int64? {
-    guard let row = rows[user], isSame(row, account), leaseOwners[user] == owner else { return nil }
+  func saveRefreshed(_ user: UserKey, of account: Account, owner: String, _ token: RefreshedToken) async throws -> Bool
+  {
+    guard let row = rows[user], isSame(row, account), leaseOwners[user] == owner else { return false }
     rows[user]?.sealedAccessToken = token.sealed
     rows[user]?.accessTokenExpiry = token.expiry
     rows[user]?.tokenVersion += 1
     rows[user]?.refreshLease = nil
-    return row.tokenVersion + 1
+    return true
   }
 
   func requireReauth(_ user: UserKey, of account: Account, reason: String) async throws -> Bool {

@@ -82,9 +82,8 @@ protocol AccountStore: AnyObject {
   /// - Returns: whether we may refresh: nobody else does, and the row is still the one that was read.
   func takeRefreshLease(_ user: UserKey, of account: Account, owner: String, lease: Duration) async throws -> Bool
   func releaseRefreshLease(_ user: UserKey, owner: String) async throws
-  /// - Returns: the new token version; nil when the lease or the grant is not ours any more, and nothing was written.
-  func saveRefreshed(_ user: UserKey, of account: Account, owner: String, _ token: RefreshedToken) async throws
-    -> Int64?
+  /// - Returns: false when the lease or the grant is not ours any more, and nothing was written.
+  func saveRefreshed(_ user: UserKey, of account: Account, owner: String, _ token: RefreshedToken) async throws -> Bool
   /// - Returns: false when the row is no longer the one that was read, and nothing was written.
   func requireReauth(_ user: UserKey, of account: Account, reason: String) async throws -> Bool
   /// Nil when there is nothing to disconnect and nothing left to clean up.

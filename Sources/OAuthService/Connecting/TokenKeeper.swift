@@ -167,7 +167,7 @@ final class TokenKeeper {
     let token = RefreshedToken(
       sealed: try sealer.seal(granted.accessToken, .accessToken, user), expiry: now() + granted.lifetime,
       scopes: granted.scopes)
-    let isSaved = try await accounts.saveRefreshed(user, of: account, owner: owner, token) != nil
+    let isSaved = try await accounts.saveRefreshed(user, of: account, owner: owner, token)
     count(isSaved ? .success : .superseded)
     return isSaved
   }

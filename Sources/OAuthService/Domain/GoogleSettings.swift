@@ -39,6 +39,4 @@ struct GoogleClient: Hashable, Sendable {
 enum GoogleScope {
   static let send = "https://www.googleapis.com/auth/gmail.send"
   static let requested = ["openid", "email", send]
-  /// Google answers `email` under its long name.
-  static let longEmail = "https://www.googleapis.com/auth/userinfo.email"
 }

@@ -81,9 +81,8 @@ final class PostgresAccounts: AccountStore {
       """, user.parameters + [.text(owner)], tenant: user.tenant)
   }
 
-  func saveRefreshed(
-    _ user: UserKey, of account: Account, owner: String, _ token: RefreshedToken
-  ) async throws -> Int64? {
+  func saveRefreshed(_ user: UserKey, of account: Account, owner: String, _ token: RefreshedToken) async throws -> Bool
+  {
     let rows = try await pool.query(
       """
       UPDATE user_email_accounts
@@ -91,13 +90,13 @@ final class PostgresAccounts: AccountStore {
         token_version = token_version + 1, refresh_lease_owner = NULL, refresh_lease_until = NULL, updated_at = now()
       WHERE tenant_id = $1 AND user_id = $2 AND provider = 'gmail_api' AND status = 'active' AND grant_version = $3
         AND token_version = $4 AND refresh_lease_owner = $5
-      RETURNING token_version
+      RETURNING 1
       """,
       user.parameters + account.versions + [
         .text(owner), .bytes(token.sealed), .timestamp(token.expiry), .textArray(token.scopes),
       ],
       tenant: user.tenant)
-    return try rows.first?.column(0, as: Int64.self)
+    return !rows.isEmpty
   }
 
   func requireReauth(_ user: UserKey, of account: Account, reason: String) async throws -> Bool {

@@ -34,7 +34,7 @@ extension RPCServer {
       var next = addresses.makeAsyncIterator()
       var bound: SocketAddress?
       for (index, loop) in loops.enumerated() {
-        let address = bound.map(\.listenText) ?? address
+        let address = bound.map(\.description) ?? address
         tasks.addTask {
           do {
             try await loop.run { reactor in
@@ -65,11 +65,6 @@ extension RPCServer {
       try await tasks.waitForAll()
     }
   }
-}
-
-extension SocketAddress {
-  /// As `listen` takes it.
-  fileprivate var listenText: String { description }
 }
 
 /// Opens once; whoever waits goes on.

@@ -28,19 +28,6 @@ func parseDuration(_ text: String) throws(SettingProblem) -> Duration {
   }
 }
 
-func parseBytes(_ text: String) throws(SettingProblem) -> Int {
-  let problem = SettingProblem("must be a size such as 25MiB (B, KiB, MiB, GiB)")
-  let digits = text.prefix { $0.isASCII && $0.isNumber }
-  guard let count = Int(digits), count <= 1 << 32 else { throw problem }
-  switch text[digits.endIndex...] {
-  case "B": return count
-  case "KiB": return count << 10
-  case "MiB": return count << 20
-  case "GiB": return count << 30
-  default: throw problem
-  }
-}
-
 func parseRate(_ text: String) throws(SettingProblem) -> Rate {
   let problem = SettingProblem("must be a rate such as 100/s (s, m, h)")
   let parts = text.split(separator: "/", omittingEmptySubsequences: false)

@@ -107,11 +107,6 @@ package final class Settings {
     value(name, default: fallback, parseDuration) ?? .zero
   }
 
-  /// Bytes, as `25MiB`, `64KiB`, `1GiB` or `512B`.
-  package func bytes(_ name: String, default fallback: String) -> Int {
-    value(name, default: fallback, parseBytes) ?? 0
-  }
-
   /// Events in a time, as `100/s`, `6000/m` or `50/h`.
   package func rate(_ name: String, default fallback: String) -> Rate {
     value(name, default: fallback, parseRate) ?? Rate(count: 1, per: .seconds(1))
@@ -133,16 +128,12 @@ package final class Settings {
     value(name, default: fallback, parseListenAddress) ?? .unix(path: "")
   }
 
-  /// `https://…`, or `http://…` of a loopback address: nothing else is safe for tokens.
-  package func httpURL(_ name: String, default fallback: String) -> String {
-    value(name, default: fallback, parseHTTPURL) ?? fallback
-  }
-
-  /// The same without a path.
+  /// `https://…`, or `http://…` of a loopback address: nothing else is safe for tokens. Without a path.
   package func httpOrigin(_ name: String, default fallback: String) -> String {
     value(name, default: fallback, parseHTTPOrigin) ?? fallback
   }
 
+  /// The same, with a path or without.
   package func optionalHTTPURL(_ name: String) -> String? { value(name, parseHTTPURL) }
 
   /// `on` or `off`.
