@@ -119,13 +119,7 @@ public final class Reactor {
   /// Suspends the task for `delay`.
   ///
   /// - Throws: `CancellationError` as soon as the task is cancelled.
-  public func sleep(for delay: Duration) async throws {
-    var timer: Timer?
-    defer { timer?.cancel() }
-    try await wait { (waiter: Waiter<Void>) in
-      timer = schedule(after: delay) { waiter.resume(returning: ()) }
-    }
-  }
+  public func sleep(for delay: Duration) async throws { try await wait(atMost: delay) { _ in } }
 
   /// Lets the other jobs, descriptors and timers of the loop have their turn.
   public func yield() async {
@@ -149,6 +143,16 @@ public final class Reactor {
       try await withUnsafeThrowingContinuation { shared.suspend($0) }
     } onCancel: { [loop] in
       loop.execute { _ in shared.resume(throwing: CancellationError()) }
+    }
+  }
+
+  /// The same, no longer than `limit`: what was waited for may not have come then.
+  package func wait(atMost limit: Duration, _ register: (Waiter<Void>) -> Void) async throws {
+    var timer: Timer?
+    defer { timer?.cancel() }
+    try await wait { (waiter: Waiter<Void>) in
+      register(waiter)
+      timer = schedule(after: limit) { waiter.resume(returning: ()) }
     }
   }
 

@@ -89,12 +89,7 @@ final class Courier {
   /// Waits until nothing is in hand.
   func waitUntilIdle(atMost limit: Duration) async {
     guard inHand > 0 else { return }
-    var timer: Timer?
-    try? await reactor.wait { (waiter: Waiter<Void>) in
-      idleWaiter = waiter
-      timer = reactor.schedule(after: limit) { waiter.resume(returning: ()) }
-    }
-    timer?.cancel()
+    try? await reactor.wait(atMost: limit) { idleWaiter = $0 }
     idleWaiter = nil
   }
 

@@ -103,14 +103,8 @@ final class QueueWorker {
     let interval = (busy ? polling.busy : polling.idle) * Double.random(in: 0.9..<1.1)
     // A hint that came while the queue was being looked at.
     if isHinted { return try await reactor.sleep(for: Self.hintInterval) }
-    var timer: Timer?
-    try? await reactor.wait { (waiter: Waiter<Void>) in
-      sleeper = waiter
-      timer = reactor.schedule(after: interval) { waiter.resume(returning: ()) }
-    }
-    timer?.cancel()
-    sleeper = nil
-    try Task.checkCancellation()
+    defer { sleeper = nil }
+    try await reactor.wait(atMost: interval) { sleeper = $0 }
   }
 
   /// - Returns: whether to look again at once.

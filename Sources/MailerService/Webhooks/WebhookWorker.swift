@@ -85,14 +85,8 @@ final class WebhookWorker {
   private func rest(_ limit: Duration) async throws {
     // A hint that came while this was looking.
     if isHinted { return try await reactor.sleep(for: Self.shortInterval) }
-    var timer: Timer?
-    try? await reactor.wait { (waiter: Waiter<Void>) in
-      sleeper = waiter
-      timer = reactor.schedule(after: limit) { waiter.resume(returning: ()) }
-    }
-    timer?.cancel()
-    sleeper = nil
-    try Task.checkCancellation()
+    defer { sleeper = nil }
+    try await reactor.wait(atMost: limit) { sleeper = $0 }
   }
 
   /// Whether there may be more at once.

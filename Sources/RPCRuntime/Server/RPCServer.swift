@@ -213,13 +213,8 @@ public final class RPCServer {
 
   private func waitUntilIdle(atMost limit: Duration) async {
     guard !isIdle else { return }
-    var timer: Timer?
     // A cancelled drain goes on to the next step at once: the caller is in a hurry.
-    try? await reactor.wait { (waiter: Waiter<Void>) in
-      drainWaiter = waiter
-      timer = reactor.schedule(after: limit) { waiter.resume(returning: ()) }
-    }
-    timer?.cancel()
+    try? await reactor.wait(atMost: limit) { drainWaiter = $0 }
     drainWaiter = nil
   }
 

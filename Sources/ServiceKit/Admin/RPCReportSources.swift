@@ -44,13 +44,8 @@ final class RPCReportSources: Sendable {
       }
     }
     if !collector.isComplete {
-      var timer: Timer?
       // Cancelled with the request: then nobody reads the page.
-      try? await reactor.wait { (waiter: Waiter<Void>) in
-        collector.waiter = waiter
-        timer = reactor.schedule(after: patience) { waiter.resume(returning: ()) }
-      }
-      timer?.cancel()
+      try? await reactor.wait(atMost: patience) { collector.waiter = $0 }
     }
     return collector.reports
   }
