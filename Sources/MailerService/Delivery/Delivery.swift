@@ -12,7 +12,7 @@ struct Delivery {
   /// The user's other mail waits for it to get a token.
   var looksForAccount = false
 
-  var user: UserKey { UserKey(tenantID: key.tenantID, userID: key.userID) }
+  var user: UserKey { key.user }
 }
 
 /// How a worker's work on a mail ended.

@@ -15,7 +15,7 @@ final class MailboxTurns: Sendable {
   private struct Waiting {
     var id: UInt64
     var loop: EventLoop
-    var caller: CallerReference
+    var caller: LoopReference<Caller>
   }
 
   private struct State {
@@ -36,13 +36,8 @@ final class MailboxTurns: Sendable {
     case .first: return MailboxTurn(self, googleSub)
     case .full: return nil
     case .behind(let id, let caller):
-      var timer: Timer?
-      defer { timer?.cancel() }
       do {
-        try await reactor.wait { (waiter: Waiter<Void>) in
-          caller.waiter = waiter
-          timer = reactor.schedule(after: patience) { waiter.resume(returning: ()) }
-        }
+        try await reactor.wait(atMost: patience) { caller.waiter = $0 }
       } catch {
         if !leave(googleSub, id) { pass(googleSub) }
         throw error
@@ -61,7 +56,7 @@ final class MailboxTurns: Sendable {
 
   private func join(_ googleSub: String, on reactor: Reactor) -> Place {
     let caller = Caller()
-    let (loop, reference) = (reactor.loop, CallerReference(caller))
+    let (loop, reference) = (reactor.loop, LoopReference(caller))
     let (isFull, id): (Bool, UInt64?) = state.withLock { state in
       guard let count = state.lines[googleSub]?.count else {
         state.lines[googleSub] = []
@@ -95,20 +90,12 @@ final class MailboxTurns: Sendable {
       return state.lines[googleSub]?.removeFirst()
     }
     guard let next else { return }
-    next.loop.execute { _ in next.caller.caller?.waiter?.resume(returning: ()) }
+    next.loop.execute { _ in next.caller.object?.waiter?.resume(returning: ()) }
   }
 
   /// One who waits, on its own loop.
   fileprivate final class Caller {
     var waiter: Waiter<Void>?
-  }
-
-  /// Carries a caller through other threads back to its loop.
-  ///
-  /// Unchecked: it is looked at on its own loop alone, where `execute` runs.
-  fileprivate struct CallerReference: @unchecked Sendable {
-    weak var caller: Caller?
-    init(_ caller: Caller) { self.caller = caller }
   }
 }
 

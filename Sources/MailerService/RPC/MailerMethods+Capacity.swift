@@ -8,8 +8,8 @@ extension MailerMethods {
   func getCapacity(
     _ request: Mailer.GetCapacityRequest, _ call: ServiceCall
   ) async throws -> Mailer.GetCapacityResponse {
-    do {
-      let known = try await store.capacity(of: UserKey(tenantID: call.tenantID, userID: call.userID))
+    try await answering {
+      let known = try await store.capacity(of: call.user)
       let (share, paused) = try await store.projectState()
       let now = Timestamp.now()
       var response = Self.response(known, store.pace, at: now)
@@ -19,8 +19,6 @@ extension MailerMethods {
         $0.pausedUntil = paused > .zero ? ProtobufTimestamp(now + paused) : nil
       }
       return response
-    } catch {
-      throw RPCError.of(error)
     }
   }
 

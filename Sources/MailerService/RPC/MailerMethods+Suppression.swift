@@ -21,15 +21,13 @@ extension MailerMethods {
     guard let note = SuppressionNote(request.reason) else {
       throw RPCError.invalidField("reason", SuppressionNote.rule)
     }
-    do {
+    return try await answering {
       let (row, isNew) = try await store.suppress(
         entry, tenantID: call.tenantID, reason: note, source: .platform, actor: call.context.credentialID)
       return Mailer.AddSuppressionResponse {
         $0.suppression = row
         $0.added = isNew
       }
-    } catch {
-      throw RPCError.of(error)
     }
   }
 
@@ -43,14 +41,12 @@ extension MailerMethods {
     guard let cursor = Base64.decode(request.cursor, .urlSafe), cursor.count <= MailAddress.maximumLength,
       let after = String(validating: cursor, as: UTF8.self), HeaderText.isPrintableASCII(after)
     else { throw RPCError.invalidCursor }
-    do {
+    return try await answering {
       let rows = try await store.suppressions(tenantID: call.tenantID, after: after, limit: limit)
       return Mailer.ListSuppressionsResponse {
         $0.suppressions = Array(rows.prefix(limit))
         if rows.count > limit { $0.nextCursor = Base64.encode(Array(rows[limit - 1].entry.utf8), .urlSafe) }
       }
-    } catch {
-      throw RPCError.of(error)
     }
   }
 
@@ -58,13 +54,11 @@ extension MailerMethods {
     _ request: Mailer.RemoveSuppressionRequest, _ call: ServiceCall
   ) async throws -> Mailer.RemoveSuppressionResponse {
     guard let entry = try? SuppressionEntry(request.entry) else { throw RPCError.noSuppression }
-    do {
+    return try await answering {
       guard
         try await store.removeSuppression(entry, tenantID: call.tenantID, actor: call.context.credentialID)
       else { throw RPCError.noSuppression }
       return Mailer.RemoveSuppressionResponse()
-    } catch {
-      throw RPCError.of(error)
     }
   }
 
@@ -73,11 +67,9 @@ extension MailerMethods {
     _ request: Mailer.UnsubscribeRequest, _ call: ServiceCall
   ) async throws -> Mailer.UnsubscribeResponse {
     guard let (tenantID, entry) = links.recipient(of: request.token) else { throw RPCError.noLink }
-    do {
+    return try await answering {
       _ = try await store.suppress(entry, tenantID: tenantID, reason: nil, source: .unsubscribe, actor: nil)
       return Mailer.UnsubscribeResponse()
-    } catch {
-      throw RPCError.of(error)
     }
   }
 }

@@ -16,26 +16,22 @@ extension MailerMethods {
     _ request: Mailer.CreateWebhookRequest, _ call: ServiceCall
   ) async throws -> Mailer.CreateWebhookResponse {
     let url = try webhookURL(request.url)
-    do {
+    return try await answering {
       guard let (webhook, secret) = try await webhooks.add(url, finalOnly: request.finalOnly, by: Self.actor(call))
       else { throw RPCError.tooManyWebhooks }
       return Mailer.CreateWebhookResponse {
         $0.webhook = webhook
         $0.secret = secret.revealed
       }
-    } catch {
-      throw RPCError.of(error)
     }
   }
 
   func listWebhooks(
     _ request: Mailer.ListWebhooksRequest, _ call: ServiceCall
   ) async throws -> Mailer.ListWebhooksResponse {
-    do {
+    try await answering {
       let webhooks = try await webhooks.list(call.tenantID)
       return Mailer.ListWebhooksResponse { $0.webhooks = webhooks }
-    } catch {
-      throw RPCError.of(error)
     }
   }
 
@@ -44,14 +40,12 @@ extension MailerMethods {
   ) async throws -> Mailer.UpdateWebhookResponse {
     let url = try request.url.map { try webhookURL($0) }
     let id = try Self.webhookID(request.id)
-    do {
+    return try await answering {
       guard
         let webhook = try await webhooks.update(
           id, url: url, finalOnly: request.finalOnly, enabled: request.enabled, by: Self.actor(call))
       else { throw RPCError.noWebhook }
       return Mailer.UpdateWebhookResponse { $0.webhook = webhook }
-    } catch {
-      throw RPCError.of(error)
     }
   }
 
@@ -63,7 +57,7 @@ extension MailerMethods {
       throw RPCError.invalidField("overlap", "The old secret signs too for at most 7 days.")
     }
     let id = try Self.webhookID(request.id)
-    do {
+    return try await answering {
       guard let secret = try await webhooks.rotate(id, overlap: overlap, by: Self.actor(call)) else {
         throw RPCError.noWebhook
       }
@@ -71,8 +65,6 @@ extension MailerMethods {
         $0.secret = secret.revealed
         $0.previousSecretUntil = ProtobufTimestamp(.now() + overlap)
       }
-    } catch {
-      throw RPCError.of(error)
     }
   }
 
@@ -80,11 +72,9 @@ extension MailerMethods {
     _ request: Mailer.DeleteWebhookRequest, _ call: ServiceCall
   ) async throws -> Mailer.DeleteWebhookResponse {
     let id = try Self.webhookID(request.id)
-    do {
+    return try await answering {
       guard try await webhooks.remove(id, by: Self.actor(call)) else { throw RPCError.noWebhook }
       return Mailer.DeleteWebhookResponse()
-    } catch {
-      throw RPCError.of(error)
     }
   }
 
@@ -92,13 +82,11 @@ extension MailerMethods {
     _ request: Mailer.TestWebhookRequest, _ call: ServiceCall
   ) async throws -> Mailer.TestWebhookResponse {
     let id = try Self.webhookID(request.id)
-    do {
+    return try await answering {
       guard let event = try await webhooks.test(id, by: Self.actor(call)) else {
         throw try await webhooks.exists(id, tenantID: call.tenantID) ? RPCError.webhookDisabled : RPCError.noWebhook
       }
       return Mailer.TestWebhookResponse { $0.eventID = event }
-    } catch {
-      throw RPCError.of(error)
     }
   }
 
@@ -118,7 +106,7 @@ extension MailerMethods {
       before = sequence
     }
     let id = try Self.webhookID(request.webhookID)
-    do {
+    return try await answering {
       guard try await webhooks.exists(id, tenantID: call.tenantID) else { throw RPCError.noWebhook }
       let rows = try await webhooks.deliveries(
         id, state: request.state.word, before: before, limit: limit, tenantID: call.tenantID)
@@ -126,8 +114,6 @@ extension MailerMethods {
         $0.deliveries = rows.prefix(limit).map(\.delivery)
         if rows.count > limit { $0.nextCursor = "\(rows[limit - 1].sequence)" }
       }
-    } catch {
-      throw RPCError.of(error)
     }
   }
 
@@ -138,13 +124,11 @@ extension MailerMethods {
     if let event = request.eventID, !HeaderText.isPrintableASCII(event) || event.utf8.count > 64 {
       throw RPCError.noWebhookEvent
     }
-    do {
+    return try await answering {
       guard try await webhooks.exists(id, tenantID: call.tenantID) else { throw RPCError.noWebhook }
       let count = try await webhooks.replay(id, event: request.eventID, by: Self.actor(call))
       guard count > 0 || request.eventID == nil else { throw RPCError.noWebhookEvent }
       return Mailer.ReplayWebhookDeliveriesResponse { $0.replayed = count }
-    } catch {
-      throw RPCError.of(error)
     }
   }
 

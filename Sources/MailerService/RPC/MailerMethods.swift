@@ -36,11 +36,7 @@ final class MailerMethods: Mailer.Service {
   func sendMessage(
     _ request: Mailer.SendMessageRequest, _ call: ServiceCall
   ) async throws -> Mailer.SendMessageResponse {
-    do {
-      return try await sender.send(request, call)
-    } catch {
-      throw RPCError.of(error)
-    }
+    try await answering { try await sender.send(request, call) }
   }
 
   func sendMessages(
@@ -83,28 +79,24 @@ final class MailerMethods: Mailer.Service {
 
   func getMessage(_ request: Mailer.GetMessageRequest, _ call: ServiceCall) async throws -> Mailer.GetMessageResponse {
     guard let id = UUIDv7(request.id) else { throw RPCError.notFound }
-    do {
+    return try await answering {
       let key = MailKey(tenantID: call.tenantID, userID: call.userID, id: id)
       guard let row = try await store.message(key, timeline: true) else { throw RPCError.notFound }
       return Mailer.GetMessageResponse { $0.message = row.record }
-    } catch {
-      throw RPCError.of(error)
     }
   }
 
   func listMessages(
     _ request: Mailer.ListMessagesRequest, _ call: ServiceCall
   ) async throws -> Mailer.ListMessagesResponse {
-    let user = UserKey(tenantID: call.tenantID, userID: call.userID)
+    let user = call.user
     let query = try MessageQuery(request, user: user)
-    do {
+    return try await answering {
       let rows = try await store.list(query.search, of: user)
       return Mailer.ListMessagesResponse {
         $0.messages = rows.prefix(query.search.limit).map(\.record)
         if rows.count > query.search.limit { $0.nextCursor = query.cursor(after: rows[query.search.limit - 1]) }
       }
-    } catch {
-      throw RPCError.of(error)
     }
   }
 
@@ -112,7 +104,7 @@ final class MailerMethods: Mailer.Service {
     _ request: Mailer.CancelMessageRequest, _ call: ServiceCall
   ) async throws -> Mailer.CancelMessageResponse {
     guard let id = UUIDv7(request.id) else { throw RPCError.notFound }
-    do {
+    return try await answering {
       switch try await store.cancel(MailKey(tenantID: call.tenantID, userID: call.userID, id: id)) {
       case "cancelled":
         metrics.outcome("cancelled")
@@ -120,20 +112,28 @@ final class MailerMethods: Mailer.Service {
       case "too_late": throw RPCError.tooLate
       default: throw RPCError.notFound
       }
-    } catch {
-      throw RPCError.of(error)
     }
   }
 
   func watchMessages(
     _ request: Mailer.WatchMessagesRequest, _ writer: MessageWriter<Mailer.WatchMessagesResponse>, _ call: ServiceCall
   ) async throws {
+    try await answering { try await watches.follow(request, writer, call) }
+  }
+
+  /// Runs a method's work: what that fails with becomes what the caller is told.
+  func answering<Value>(_ body: () async throws -> Value) async throws -> Value {
     do {
-      try await watches.follow(request, writer, call)
+      return try await body()
     } catch {
       throw RPCError.of(error)
     }
   }
+}
+
+extension ServiceCall {
+  /// Whom the call is for.
+  var user: UserKey { UserKey(tenantID: tenantID, userID: userID) }
 }
 
 /// Counts what is under way in a batch, and lets its reader wait for room and for the end.

@@ -5,8 +5,8 @@ import MailSyntax
 import PostgresClient
 import RPCRuntime
 import ServiceContracts
-import WireCodec
 import TLSSession
+import WireCodec
 
 /// Accepts mail and, where its sender waits, sees it through to its outcome. On one loop.
 ///
@@ -61,7 +61,7 @@ final class MessageSender {
     _ request: Mailer.SendMessageRequest, _ call: ServiceCall, isOfBatch: Bool = false
   ) async throws -> Mailer.SendMessageResponse {
     let arrival = Instant.current()
-    let user = UserKey(tenantID: call.tenantID, userID: call.userID)
+    let user = call.user
     let idempotency = try Order.idempotency(request)
     do {
       var order = try Order(
@@ -74,66 +74,6 @@ final class MessageSender {
       // answer still stands.
       guard let idempotency, let answer = try await replay(idempotency, of: user) else { throw refusal }
       return answer
-    }
-  }
-
-  // MARK: What is asked for
-
-  struct Order {
-    let message: OutgoingMessage
-    let policy: SendAttempt.AmbiguityPolicy
-    /// Zero: answer when it is durable.
-    let wait: Duration
-    /// When the wait ends: what came before the acceptance is part of it.
-    let deadline: Instant
-    let idempotency: MailStore.Idempotency?
-    let credentialID: String
-    var isBulk = false
-
-    var isAwaited: Bool { wait > .zero && message.sendAt == nil }
-    /// Bulk mail goes by the queue, where turns are taken.
-    var goesAtOnce: Bool { isAwaited && !isBulk }
-
-    init(
-      _ request: Mailer.SendMessageRequest, of user: UserKey, _ idempotency: MailStore.Idempotency?,
-      links: UnsubscribeLinks, credentialID: String, arrival: Instant
-    ) throws(RPCError) {
-      guard request.onAmbiguous.isKnown else { throw .invalidField("on_ambiguous", "This must be hold or retry.") }
-      guard request.priority.isKnown else { throw .invalidField("priority", "This must be interactive or bulk.") }
-      var draft = try MessageDraft(request)
-      if request.oneClickUnsubscribe { draft.ownHeaders = try links.headers(of: draft, user) }
-      do throws(InvalidMessage) {
-        message = try OutgoingMessage(draft, now: .now())
-      } catch {
-        throw RPCError(error)
-      }
-      policy = request.onAmbiguous == .retry ? .retry : .hold
-      wait = try Self.wait(request)
-      deadline = arrival + wait
-      self.idempotency = idempotency
-      self.credentialID = credentialID
-    }
-
-    private static func wait(_ request: Mailer.SendMessageRequest) throws(RPCError) -> Duration {
-      guard let given = request.wait else { return defaultWait }
-      guard let wait = given.duration(in: .zero...longestWait) else {
-        throw .invalidField("wait", "Give 0 to 60 seconds.")
-      }
-      return wait
-    }
-
-    static func idempotency(_ request: Mailer.SendMessageRequest) throws(RPCError) -> MailStore.Idempotency? {
-      guard let key = request.idempotencyKey else { return nil }
-      guard 1...255 ~= key.utf8.count, HeaderText.isPrintableASCII(key) else {
-        throw .invalidField("idempotency_key", "An idempotency key has 1 to 255 printable ASCII characters.")
-      }
-      var fingerprint = request.idempotencyFingerprint
-      if fingerprint.isEmpty {
-        fingerprint = SHA256.hash(request.wireBytes())
-      } else if fingerprint.count != SHA256.digestSize {
-        throw .invalidField("idempotency_fingerprint", "A fingerprint has 32 bytes.")
-      }
-      return MailStore.Idempotency(keyHash: SHA256.hash(key.utf8), fingerprint: fingerprint)
     }
   }
 
@@ -360,21 +300,15 @@ final class MessageSender {
   }
 
   private func posted(_ id: UUIDv7, within limit: Duration) async throws -> (SendOutcome, Timestamp)? {
-    var timer: Timer?
     var registration: UInt64?
     let hearing = Hearing()
-    defer {
-      timer?.cancel()
-      if let registration { board.remove(id, registration) }
-    }
-    try await reactor.wait { (waiter: Waiter<Void>) in
+    defer { if let registration { board.remove(id, registration) } }
+    try await reactor.wait(atMost: limit) { waiter in
       hearing.waiter = waiter
-      let loop = reactor.loop
-      let mouth = HearingReference(hearing)
-      registration = board.add(id) { outcome, time in
-        loop.execute { _ in mouth.hearing?.hear(outcome, time) }
+      let listener = LoopReference(hearing)
+      registration = board.add(id) { [loop = reactor.loop] outcome, time in
+        loop.execute { _ in listener.object?.hear(outcome, time) }
       }
-      timer = reactor.schedule(after: limit) { waiter.resume(returning: ()) }
     }
     return hearing.heard
   }
@@ -383,8 +317,7 @@ final class MessageSender {
     _ mail: Mail, _ order: Order, _ status: MessageStatus
   ) async throws -> Mailer.SendMessageResponse {
     if let idempotency = order.idempotency {
-      let key = mail.acceptance.key
-      try? await store.noteAccepted(idempotency, of: UserKey(tenantID: key.tenantID, userID: key.userID))
+      try? await store.noteAccepted(idempotency, of: mail.acceptance.key.user)
     }
     var response = accepted(mail, order)
     response.status = status
@@ -481,14 +414,6 @@ private final class Hearing {
     heard = (outcome, time)
     waiter?.resume(returning: ())
   }
-}
-
-/// Carries a `Hearing` through another thread back to its loop.
-///
-/// Unchecked: it is looked at on its own loop alone, where `execute` runs.
-private struct HearingReference: @unchecked Sendable {
-  weak var hearing: Hearing?
-  init(_ hearing: Hearing) { self.hearing = hearing }
 }
 
 extension RPCError {

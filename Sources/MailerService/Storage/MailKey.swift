@@ -8,6 +8,7 @@ struct MailKey: Sendable {
   var id: UUIDv7
 
   var createdAt: Timestamp { id.time }
+  var user: UserKey { UserKey(tenantID: tenantID, userID: userID) }
 
   /// The first parameters of every function of the database that takes a mail.
   var parameters: [PostgresValue] {
