@@ -57,7 +57,7 @@ package final class HTTPSClient {
     _ request: HTTPRequest, body: RequestBody = .none, options: Options = Options()
   ) async throws(HTTPSClientError) -> Response {
     let transfer = try makeTransfer(request, body: body, options: options)
-    let hook = CancellationHook(client: self, loop: reactor.loop)
+    let client = LoopReference(self, on: reactor)
     let id = transfer.id
     let result = await withTaskCancellationHandler {
       await withCheckedContinuation { continuation in
@@ -65,7 +65,7 @@ package final class HTTPSClient {
         admit(transfer)
       }
     } onCancel: {
-      hook.cancel(id)
+      client.execute { $0.cancel(id) }
     }
     return try result.get()
   }
@@ -159,21 +159,9 @@ package final class HTTPSClient {
     transfer.finish(result)
   }
 
-  fileprivate func cancel(_ id: UInt64) {
+  private func cancel(_ id: UInt64) {
     guard let transfer = active[id] ?? waitingTransfers[id] else { return }
     end(transfer, .failure(Transfer.Failure(code: .cancelled, message: "the task was cancelled")))
     startWaiting()
-  }
-}
-
-/// Carries a cancellation, which may come from any thread, to the client's loop.
-///
-/// Unchecked: the client is only looked at on its own loop, where `execute` runs.
-private struct CancellationHook: @unchecked Sendable {
-  weak let client: HTTPSClient?
-  let loop: EventLoop
-
-  func cancel(_ id: UInt64) {
-    loop.execute { _ in client?.cancel(id) }
   }
 }

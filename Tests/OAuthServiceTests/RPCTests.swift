@@ -58,7 +58,7 @@ struct RPCTests {
         let address = try await server.listen(on: "127.0.0.1:0")
         let channel = RPCChannel(to: try ChannelTarget("ipv4:\(address)"), on: reactor, logger: .silent)
         try await body(Site(world: world, feed: feed, channel: channel))
-        await channel.close()
+        channel.close()
         await server.drain(within: .seconds(1))
       }
     } catch {

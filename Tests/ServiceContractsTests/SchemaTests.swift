@@ -23,7 +23,7 @@ struct SchemaTests {
     let output = FileManager.default.temporaryDirectory.appending(path: "schemas-\(UUID().uuidString)")
     defer { try? FileManager.default.removeItem(at: output) }
     let process = Process()
-    process.executableURL = try #require(WireJudge.interpreter, "run script/python first")
+    process.executableURL = try WireJudge.interpreter()
     process.arguments =
       ["-m", "grpc_tools.protoc", "-I\(root.path)", "--include_imports", "--descriptor_set_out=\(output.path)"]
       + names + ["google/protobuf/empty.proto"]

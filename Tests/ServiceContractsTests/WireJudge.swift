@@ -8,10 +8,11 @@ struct WireJudge {
     .deletingLastPathComponent()
 
   /// The Python that `script/python` makes.
-  static var interpreter: URL? {
+  static func interpreter() throws -> URL {
     let environment = ProcessInfo.processInfo.environment["EMAILMCP_TEST_PYTHON"]
     let candidates = [environment, repository.appending(path: ".build/venv/bin/python").path].compactMap { $0 }
-    return candidates.first(where: FileManager.default.isExecutableFile).map { URL(fileURLWithPath: $0) }
+    let path = try #require(candidates.first(where: FileManager.default.isExecutableFile), "run script/python first")
+    return URL(fileURLWithPath: path)
   }
 
   private struct Hello: Encodable {
@@ -41,7 +42,7 @@ struct WireJudge {
     messages: [any WireMessage.Type], methods: [String], inventory: Bool, count: Int, seed: UInt32
   ) throws -> [String] {
     let process = Process()
-    process.executableURL = try #require(interpreter, "run script/python first: it prepares the judge")
+    process.executableURL = try interpreter()
     process.arguments = [
       repository.appending(path: "Tests/Python/wire_judge.py").path, repository.appending(path: "Proto").path,
       "\(seed)", "\(count)",

@@ -14,7 +14,6 @@ final class MailboxTurns: Sendable {
 
   private struct Waiting {
     var id: UInt64
-    var loop: EventLoop
     var caller: LoopReference<Caller>
   }
 
@@ -56,7 +55,7 @@ final class MailboxTurns: Sendable {
 
   private func join(_ googleSub: String, on reactor: Reactor) -> Place {
     let caller = Caller()
-    let (loop, reference) = (reactor.loop, LoopReference(caller))
+    let reference = LoopReference(caller, on: reactor)
     let (isFull, id): (Bool, UInt64?) = state.withLock { state in
       guard let count = state.lines[googleSub]?.count else {
         state.lines[googleSub] = []
@@ -64,7 +63,7 @@ final class MailboxTurns: Sendable {
       }
       guard count < Self.capacity else { return (true, nil) }
       state.nextID += 1
-      state.lines[googleSub]?.append(Waiting(id: state.nextID, loop: loop, caller: reference))
+      state.lines[googleSub]?.append(Waiting(id: state.nextID, caller: reference))
       return (false, state.nextID)
     }
     if let id { return .behind(id: id, caller) }
@@ -89,8 +88,7 @@ final class MailboxTurns: Sendable {
       }
       return state.lines[googleSub]?.removeFirst()
     }
-    guard let next else { return }
-    next.loop.execute { _ in next.caller.object?.waiter?.resume(returning: ()) }
+    next?.caller.execute { $0.waiter?.resume(returning: ()) }
   }
 
   /// One who waits, on its own loop.

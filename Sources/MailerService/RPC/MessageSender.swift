@@ -305,10 +305,8 @@ final class MessageSender {
     defer { if let registration { board.remove(id, registration) } }
     try await reactor.wait(atMost: limit) { waiter in
       hearing.waiter = waiter
-      let listener = LoopReference(hearing)
-      registration = board.add(id) { [loop = reactor.loop] outcome, time in
-        loop.execute { _ in listener.object?.hear(outcome, time) }
-      }
+      let listener = LoopReference(hearing, on: reactor)
+      registration = board.add(id) { outcome, time in listener.execute { $0.hear(outcome, time) } }
     }
     return hearing.heard
   }
