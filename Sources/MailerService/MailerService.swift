@@ -21,6 +21,13 @@ enum MailerService: Service {
     MetricDescription(
       "emailmcp_queue_oldest_age_seconds", help: "Longest time that mail which may leave waits for a mailer."),
     MetricDescription("emailmcp_gmail_request_duration_seconds", help: "Time that a request to Gmail took."),
+    MetricDescription(
+      "emailmcp_project_pace_share", help: "Part of the project's quota that is used; 1 unless Gmail refused for speed."
+    ),
+    MetricDescription(
+      "emailmcp_project_paused_seconds", help: "How long the whole project still waits, as Gmail asked."),
+    MetricDescription("emailmcp_webhook_attempts_total", help: "Attempts to tell a webhook endpoint, by outcome."),
+    MetricDescription("emailmcp_webhooks_pending", help: "Webhooks that are still to be told."),
   ]
 
   struct Configuration: Sendable {

@@ -1,6 +1,5 @@
 import CoreMetrics
 import EventLoop
-import CoreMetrics
 
 /// What a pool tells of itself.
 final class PostgresFigures {

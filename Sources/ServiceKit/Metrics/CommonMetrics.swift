@@ -41,6 +41,14 @@ package enum CommonMetrics {
       "rpc_server_connections_ended_total", help: "Connections that the RPC server ended by itself, by reason."),
     MetricDescription(
       "rpc_server_calls_shed_total", help: "RPCs turned away because the server had too much to do, by method."),
+    MetricDescription("emailmcp_postgres_connections", help: "Connections to PostgreSQL, by loop."),
+    MetricDescription(
+      "emailmcp_postgres_connects_total", help: "Attempts to connect to PostgreSQL, by result."),
+    MetricDescription(
+      "emailmcp_postgres_transactions_open", help: "Connections lent to transactions that decide as they go, by loop."),
+    MetricDescription("emailmcp_postgres_waiting", help: "Statements and transactions without a connection, by loop."),
+    MetricDescription("emailmcp_postgres_query_duration_seconds", help: "Time that a statement or a batch took."),
+    MetricDescription("emailmcp_postgres_errors_total", help: "Statements that failed, by code."),
     MetricDescription("emailmcp_trace_spans_exported_total", help: "Spans that the collector of traces has taken."),
     MetricDescription(
       "emailmcp_trace_spans_dropped_total", help: "Spans that were lost: too many at one time, or not taken."),
