@@ -67,6 +67,7 @@ extension APIKey.Environment: ExpressibleByArgument {}
 /// A time span as people type it: a whole number and one of s, m, h, d.
 struct Lifetime: ExpressibleByArgument {
   let duration: Duration
+  let defaultValueDescription: String
 
   init?(argument: String) {
     let units: [Character: Int64] = ["s": 1, "m": 60, "h": 3600, "d": 86_400]
@@ -74,5 +75,6 @@ struct Lifetime: ExpressibleByArgument {
       count >= 0, count <= 3_650 * 86_400 / unit
     else { return nil }
     duration = .seconds(count * unit)
+    defaultValueDescription = argument
   }
 }
