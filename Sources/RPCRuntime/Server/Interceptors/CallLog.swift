@@ -9,7 +9,8 @@ import TLSSession
 /// ```
 ///
 /// "a call failed" is a warning where the server is at fault and a debugging line where its caller is, or has gone; "a call
-/// was slow" is for information, and "a call was refused" for debugging: it never came to its handler. Metadata: `grpc_method`, `grpc_status`, `duration_ms`, `peer`, `request_id`.
+/// was slow" is for information, and "a call was refused" for debugging: it never came to its handler. Metadata:
+/// `grpc_method`, `grpc_status`, `duration_ms`, `peer`, `request_id`.
 public struct CallLog: ServerInterceptor {
   private let logger: Logger
   private let slow: Duration
