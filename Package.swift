@@ -101,14 +101,14 @@ let package = Package(
 
     // Tests.
     .target(name: "TestSupport", dependencies: ["EventLoop", "PostgresClient"], path: "Tests/TestSupport", swiftSettings: settings),
-    tests("WireCodec"), tests("StrictJSON"), tests("CivilTime"), tests("MailSyntax"), tests("EventLoop"), tests("TLSSession"), tests("HTTP2Session", ["CNghttp2"]),
-    tests("Transport", ["EventLoop", "TLSSession"]),
-    tests("RPCRuntime", ["WireCodec", "EventLoop", "TLSSession", "HTTP2Session", "Transport", log, metrics]),
-    tests("HTTPServer", ["EventLoop", "HTTP2Session", "TLSSession", "Transport", httpTypes]),
-    tests("HTTPSClient", ["EventLoop", "CLibCurl", "TLSSession", httpTypes]),
+    tests("WireCodec", ["TestSupport"]), tests("StrictJSON"), tests("CivilTime"), tests("MailSyntax"), tests("EventLoop", ["TestSupport"]), tests("TLSSession", ["TestSupport"]), tests("HTTP2Session", ["TestSupport", "CNghttp2"]),
+    tests("Transport", ["TestSupport", "EventLoop", "TLSSession"]),
+    tests("RPCRuntime", ["TestSupport", "WireCodec", "EventLoop", "TLSSession", "HTTP2Session", "Transport", log, metrics]),
+    tests("HTTPServer", ["TestSupport", "EventLoop", "HTTP2Session", "TLSSession", "Transport", httpTypes]),
+    tests("HTTPSClient", ["TestSupport", "EventLoop", "CLibCurl", "TLSSession", httpTypes]),
     tests("PostgresClient", ["TestSupport", "EventLoop"]),
     tests("SecretVault", ["TestSupport", "EventLoop", "PostgresClient", "HTTPSClient", "TLSSession"]),
-    tests("ServiceKit", [httpTypes, "EventLoop", "WireCodec", "TLSSession", "ServiceContracts", "RPCRuntime", "CivilTime", "StrictJSON", log, metrics]),
+    tests("ServiceKit", ["TestSupport", httpTypes, "EventLoop", "WireCodec", "TLSSession", "ServiceContracts", "RPCRuntime", "CivilTime", "StrictJSON", log, metrics]),
     tests("ServiceContracts", ["CivilTime", "RPCRuntime", "WireCodec"]),
     tests("EdgeService", ["TestSupport", "PostgresClient", "CivilTime", "EventLoop", "HTTPServer", "RPCRuntime", "ServiceContracts", "ServiceKit", "StrictJSON", "TLSSession", "WireCodec", httpTypes, log]),
     tests("OAuthService", ["TestSupport", "CivilTime", "EventLoop", "HTTPServer", "HTTPSClient", "PostgresClient", "RPCRuntime", "SecretVault", "ServiceContracts", "ServiceKit", "StrictJSON", "TLSSession", httpTypes, log]),
@@ -118,7 +118,8 @@ let package = Package(
     tests("EmailMCPCLI", ["TestSupport", "MailSyntax"]),
     // The corpora of the fuzzers, replayed.
     .testTarget(
-      name: "FuzzTests", dependencies: fuzzed, path: "Tests/FuzzTests", exclude: ["Corpus", "Driver", "corpora.py"],
+      name: "FuzzTests", dependencies: fuzzed + ["TestSupport"], path: "Tests/FuzzTests",
+      exclude: ["Corpus", "Driver", "corpora.py"],
       swiftSettings: settings),
 
     // The other side of foreign gRPC programs: see Tests/Interop.

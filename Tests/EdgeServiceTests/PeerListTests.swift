@@ -1,6 +1,7 @@
 import EventLoop
 import ServiceContracts
 import TLSSession
+import TestSupport
 import Testing
 
 @testable import RPCRuntime
@@ -12,8 +13,7 @@ struct PeerListTests {
 
   @Test("Each method of each service names who may call it, and lets nobody else in")
   func lists() async throws {
-    let loop = try EventLoop.start(name: "test")
-    try await loop.run { reactor in
+    try await onLoop { reactor in
       let authority = try CertificateAuthority.make(commonName: "tests")
       let roots = PEMSource.bytes(authority.certificate.pem)
       func identity(_ name: String) throws -> TLSIdentity {
@@ -60,6 +60,5 @@ struct PeerListTests {
       #expect(try await answer(to: "edge", of: Mailer.sendMessage.descriptor) == .unauthenticated)
       await server.drain(within: .seconds(1))
     }
-    await loop.shutdown()
   }
 }

@@ -1,5 +1,6 @@
 import Glibc
 import Synchronization
+import TestSupport
 import Testing
 
 @testable import EventLoop
@@ -22,8 +23,7 @@ import Testing
 
   @Test("timers fire in the order of their deadlines, and a cancelled one does not")
   func timers() async throws {
-    let loop = try EventLoop.start(name: "test")
-    let order = try await loop.run { reactor in
+    let order = try await onLoop { reactor in
       var fired: [Int] = []
       reactor.schedule(after: .milliseconds(20)) { fired.append(3) }
       reactor.schedule(after: .milliseconds(1)) { fired.append(1) }
@@ -33,7 +33,6 @@ import Testing
       return fired
     }
     #expect(order == [1, 3])
-    await loop.shutdown()
   }
 
   @Test("a cancelled sleep ends at once with CancellationError")
@@ -65,8 +64,7 @@ import Testing
 
   @Test("a waiter that is resumed before its task suspends keeps the first result")
   func resumedEarly() async throws {
-    let loop = try EventLoop.start(name: "test")
-    let (value, wasPending, isPending) = try await loop.run { reactor in
+    let (value, wasPending, isPending) = try await onLoop { reactor in
       var states: [Bool] = []
       let value: Int = try await reactor.wait { waiter in
         states.append(waiter.isPending)
@@ -80,7 +78,6 @@ import Testing
     #expect(value == 1)
     #expect(wasPending)
     #expect(!isPending)
-    await loop.shutdown()
   }
 
   @Test("blocking work runs beside the loop, which goes on meanwhile")
@@ -108,10 +105,9 @@ import Testing
 
   @Test("work that hangs on a pool of its own holds up neither the shared one nor the resolver that uses that")
   func ownPool() async throws {
-    let loop = try EventLoop.start(name: "test")
     let own = BlockingPool(limit: 8)
     let gate = Mutex(false)
-    let (answer, addresses) = try await loop.run { reactor in
+    let (answer, addresses) = try await onLoop { reactor in
       let hanging = (0..<16).map { _ in
         reactor.spawn { try await reactor.offload(on: own) { while !gate.withLock({ $0 }) { usleep(1_000) } } }
       }
@@ -123,7 +119,6 @@ import Testing
       return (answer, addresses)
     }
     #expect(answer == 7 && !addresses.isEmpty)
-    await loop.shutdown()
   }
 
   @Test("what other threads execute arrives in their order, while the loop sleeps and while it works")
@@ -144,8 +139,7 @@ import Testing
       var flushes = 0
       func flush() { flushes += 1 }
     }
-    let loop = try EventLoop.start(name: "test")
-    let (during, after) = await loop.run { reactor in
+    let (during, after) = try await onLoop { reactor in
       let output = Output()
       for _ in 0..<10 { reactor.setNeedsFlush(output) }
       let during = output.flushes
@@ -154,7 +148,6 @@ import Testing
     }
     #expect(during == 0)
     #expect(after == 1)
-    await loop.shutdown()
   }
 
   @Test("a descriptor's readiness reaches its handler until it is deregistered")
@@ -170,8 +163,7 @@ import Testing
         waiter?.resume(returning: ())
       }
     }
-    let loop = try EventLoop.start(name: "test")
-    let received = try await loop.run { reactor in
+    let received = try await onLoop { reactor in
       var pipes: [Int32] = [0, 0]
       pipe(&pipes)
       let reader = Reader(fd: pipes[0])
@@ -186,7 +178,6 @@ import Testing
       return reader.received
     }
     #expect(received == 3)
-    await loop.shutdown()
   }
 
   /// Keepalive took each answer for older than its question: the time was that of the tick before the sleep.
@@ -202,8 +193,7 @@ import Testing
         waiter?.resume(returning: ())
       }
     }
-    let loop = try EventLoop.start(name: "test")
-    let (written, seen, after) = try await loop.run { reactor in
+    let (written, seen, after) = try await onLoop { reactor in
       var pipes: [Int32] = [0, 0]
       pipe(&pipes)
       let reader = Reader(reactor)
@@ -217,7 +207,6 @@ import Testing
       return (written, reader.seen!, Instant.current())
     }
     #expect(written <= seen && seen <= after)
-    await loop.shutdown()
   }
 
   @Test("memory for large output is lent again, four pieces of it, and none that is very large")
@@ -285,8 +274,7 @@ import Testing
 
   @Test("a thousand jobs that enqueue each other do not keep a timer from firing")
   func fairness() async throws {
-    let loop = try EventLoop.start(name: "test")
-    let fired = try await loop.run { reactor in
+    let fired = try await onLoop { reactor in
       var fired = false
       reactor.schedule(after: .milliseconds(1)) { fired = true }
       func again() { if !fired { reactor.spawn { again() } } }
@@ -295,6 +283,5 @@ import Testing
       return fired
     }
     #expect(fired)
-    await loop.shutdown()
   }
 }

@@ -1,4 +1,5 @@
 import Foundation
+import TestSupport
 import Testing
 
 /// The fuzzers' kept inputs, and some thousand mutations of them, without a sanitizer: what `script/fuzz` looks into for
@@ -54,11 +55,11 @@ func bytes(hex: some StringProtocol) -> [UInt8]? {
 
 /// Inputs near those of a corpus: some bytes changed, left out, repeated or taken from another one. The same every time.
 struct Mutator {
-  private var random: SplitMix
+  private var random: SeededRandom
   private let corpus: [[UInt8]]
 
   init(state: UInt64, corpus: [[UInt8]]) {
-    random = SplitMix(state: state)
+    random = SeededRandom(seed: state)
     self.corpus = corpus
   }
 
@@ -78,18 +79,6 @@ struct Mutator {
       }
     }
     return input
-  }
-
-  private struct SplitMix {
-    var state: UInt64
-
-    mutating func below(_ bound: Int) -> Int {
-      state &+= 0x9e37_79b9_7f4a_7c15
-      var z = state
-      z = (z ^ (z >> 30)) &* 0xbf58_476d_1ce4_e5b9
-      z = (z ^ (z >> 27)) &* 0x94d0_49bb_1331_11eb
-      return Int((z ^ (z >> 31)) % UInt64(bound))
-    }
   }
 }
 

@@ -1,26 +1,14 @@
+import TestSupport
 import Testing
 
 @testable import HTTP2Session
-
-/// A small generator with a seed, so that a failure can be had again.
-struct SeededGenerator: RandomNumberGenerator {
-  var state: UInt64
-
-  mutating func next() -> UInt64 {
-    state &+= 0x9e37_79b9_7f4a_7c15
-    var z = state
-    z = (z ^ (z >> 30)) &* 0xbf58_476d_1ce4_e5b9
-    z = (z ^ (z >> 27)) &* 0x94d0_49bb_1331_11eb
-    return z ^ (z >> 31)
-  }
-}
 
 @Suite("Random frames")
 struct RandomFramesTests {
   /// A peer that sends frames of every kind with random contents, in random pieces, at a session that answers.
   @Test("Whatever a peer sends, the session survives or says why not", arguments: 0..<40)
   func random(_ seed: Int) {
-    var random = SeededGenerator(state: UInt64(seed))
+    var random = SeededRandom(seed: UInt64(seed))
     for _ in 0..<20 {
       let server = HTTP2Session(role: .server, now: 0)
       var bytes = RawFrame.preface + RawFrame.settings
@@ -46,7 +34,7 @@ struct RandomFramesTests {
     }
   }
 
-  private func serve(_ server: HTTP2Session, _ random: inout SeededGenerator, _ held: inout [HTTP2Stream]) {
+  private func serve(_ server: HTTP2Session, _ random: inout SeededRandom, _ held: inout [HTTP2Stream]) {
     while let event = server.nextEvent() {
       switch event {
       case .headers(let stream, let block):
@@ -81,7 +69,7 @@ struct RandomFramesTests {
     }
   }
 
-  private func frame(_ random: inout SeededGenerator) -> [UInt8] {
+  private func frame(_ random: inout SeededRandom) -> [UInt8] {
     let stream = UInt32([0, 1, 1, 3, 5, 7, 9, 2, 0x7fff_ffff].randomElement(using: &random)!)
     let noise = (0..<Int.random(in: 0...40, using: &random)).map { _ in UInt8.random(in: 0...255, using: &random) }
     switch Int.random(in: 0...11, using: &random) {

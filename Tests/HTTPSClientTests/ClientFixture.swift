@@ -1,5 +1,6 @@
 import EventLoop
 import HTTPTypes
+import TestSupport
 import Testing
 
 @testable import HTTPSClient
@@ -8,18 +9,11 @@ import Testing
 func withClient<T: Sendable>(
   _ configuration: HTTPSClient.Configuration = .init(), _ body: @Sendable (HTTPSClient, Reactor) async throws -> T
 ) async throws -> T {
-  let loop = try EventLoop.start(name: "client")
-  let result: Result<T, any Error> = await loop.run { reactor in
-    do {
-      let client = try HTTPSClient(reactor: reactor, configuration: configuration)
-      defer { client.close() }
-      return .success(try await body(client, reactor))
-    } catch {
-      return .failure(error)
-    }
+  try await onLoop { reactor in
+    let client = try HTTPSClient(reactor: reactor, configuration: configuration)
+    defer { client.close() }
+    return try await body(client, reactor)
   }
-  await loop.shutdown()
-  return try result.get()
 }
 
 func request(_ method: HTTPRequest.Method, _ authority: String, _ path: String = "/", scheme: String = "http")

@@ -1,19 +1,11 @@
 import HTTPTypes
+import TestSupport
 import Testing
 
 @testable import HTTPServer
 
 @Suite("Random requests")
 struct RandomRequestsTests {
-  struct SeededGenerator: RandomNumberGenerator {
-    var state: UInt64
-
-    mutating func next() -> UInt64 {
-      state = state &* 6_364_136_223_846_793_005 &+ 1_442_695_040_888_963_407
-      return state ^ (state >> 29)
-    }
-  }
-
   /// What a parser made of some bytes: the messages, and whether it refused what followed.
   private struct Reading: Equatable {
     var messages: [String] = []
@@ -29,7 +21,7 @@ struct RandomRequestsTests {
 
   @Test("Broken requests read the same however the bytes are cut, and never crash", arguments: 0..<30)
   func cuts(_ seed: Int) {
-    var random = SeededGenerator(state: UInt64(seed) &* 7_919 &+ 1)
+    var random = SeededRandom(seed: UInt64(seed) &* 7_919 &+ 1)
     for _ in 0..<100 {
       var bytes = Array(Self.seeds.randomElement(using: &random)!.utf8)
       for _ in 0..<Int.random(in: 1...4, using: &random) {
@@ -48,13 +40,13 @@ struct RandomRequestsTests {
     }
   }
 
-  private func read(_ bytes: [UInt8], pieces: (inout SeededGenerator) -> Int) -> Reading {
-    var unused = SeededGenerator(state: 0)
+  private func read(_ bytes: [UInt8], pieces: (inout SeededRandom) -> Int) -> Reading {
+    var unused = SeededRandom(seed: 0)
     return read(bytes, pieces: pieces, &unused)
   }
 
   private func read(
-    _ bytes: [UInt8], pieces: (inout SeededGenerator) -> Int, _ random: inout SeededGenerator
+    _ bytes: [UInt8], pieces: (inout SeededRandom) -> Int, _ random: inout SeededRandom
   ) -> Reading {
     var reading = Reading()
     var parser = HTTP1RequestParser()

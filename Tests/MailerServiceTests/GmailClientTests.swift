@@ -1,5 +1,6 @@
 import EventLoop
 import HTTPSClient
+import TestSupport
 import Testing
 
 @testable import MailerService
@@ -9,23 +10,11 @@ struct GmailClientTests {
   private func withGmail(
     _ body: @escaping @Sendable (ScriptedGmail, GmailClient) async throws -> Void
   ) async throws {
-    let loop = try EventLoop.start(name: "test")
-    let result: Result<Void, any Error>
-    do {
-      try await loop.run { reactor in
-        let gmail = ScriptedGmail(reactor)
-        let client = GmailClient(http: try HTTPSClient(reactor: reactor), origin: try gmail.start())
-        let result: Result<Void, any Error>
-        do { result = .success(try await body(gmail, client)) } catch { result = .failure(error) }
-        gmail.stop()
-        try result.get()
-      }
-      result = .success(())
-    } catch {
-      result = .failure(error)
+    try await onLoop { reactor in
+      let gmail = ScriptedGmail(reactor)
+      defer { gmail.stop() }
+      try await body(gmail, GmailClient(http: try HTTPSClient(reactor: reactor), origin: try gmail.start()))
     }
-    await loop.shutdown()
-    try result.get()
   }
 
   private func request(_ change: (inout GmailClient.Request) -> Void = { _ in }) -> GmailClient.Request {

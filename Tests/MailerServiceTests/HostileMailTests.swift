@@ -3,6 +3,7 @@ import HTTPSClient
 import MailSyntax
 import StrictJSON
 import TLSSession
+import TestSupport
 import Testing
 
 @testable import MailerService
@@ -16,42 +17,17 @@ struct HostileMailTests {
   private static let count = environment["TEST_MIME_MAILS"].flatMap { Int($0) } ?? 500
   private static let seed = environment["TEST_SEED"].flatMap { UInt64($0) } ?? 1
 
-  private static let plain = [
+  fileprivate static let plain = [
     "Hello", "Grüße", "日本語", "👩‍👩‍👧‍👦", "a, b; c", "\"quoted\"", "back\\slash", "(comment)", "<x@y.example>", "=?utf-8?q?x?=",
     "=?utf-8?q?=0D=0ABcc:_evil@x.example?=", "Bcc: evil@x.example", "é\u{301}", "name*=utf-8''x", "; filename=\"evil\"",
     "a  b",
     "?=", "%0d%0aBcc:", "--=_boundary", String(repeating: "x", count: 90), "'", "*", "@", ":", "ü,ö;ä", "=",
   ]
-  private static let hostile = [
+  fileprivate static let hostile = [
     "\r\nBcc: evil@x.example", "\nX-Injected: 1", "\r\n\r\n<script>", "\rX-Injected: 1", "\0", "\u{7F}",
     "\u{85}X-Injected: 1",
     "\u{2028}X-Injected: 1", "\u{2029}", "\u{B}X-Injected: 1", "\u{C}", "\t", "\u{1B}[2J",
   ]
-
-  private struct Random: RandomNumberGenerator {
-    var state: UInt64
-    mutating func next() -> UInt64 {
-      state &+= 0x9E37_79B9_7F4A_7C15
-      var z = state
-      z = (z ^ (z >> 30)) &* 0xBF58_476D_1CE4_E5B9
-      z = (z ^ (z >> 27)) &* 0x94D0_49BB_1331_11EB
-      return z ^ (z >> 31)
-    }
-
-    /// Some pieces; with `hostility` one of them may be a hostile one.
-    mutating func text(_ hostility: Bool) -> String {
-      var pieces = (0..<Int.random(in: 1...4, using: &self)).map { _ in plain.randomElement(using: &self)! }
-      if hostility, Bool.random(using: &self) {
-        pieces.insert(hostile.randomElement(using: &self)!, at: Int.random(in: 0...pieces.count, using: &self))
-      }
-      return pieces.joined(separator: Bool.random(using: &self) ? " " : "")
-    }
-
-    /// What an identifier may be; with `hostility` it may be a hostile one.
-    mutating func name(_ hostility: Bool) -> String {
-      hostility && Bool.random(using: &self) ? text(true) : "id-\(Int.random(in: 0..<1000, using: &self))"
-    }
-  }
 
   private struct Reading: Decodable {
     var names: [String]
@@ -73,7 +49,7 @@ struct HostileMailTests {
 
   /// One field alone may be hostile: with several a mail would always be refused for another one's sake, and a field that
   /// lets something through never be seen.
-  private static func draft(_ random: inout Random) -> MessageDraft {
+  private static func draft(_ random: inout SeededRandom) -> MessageDraft {
     let hostileField = Int.random(in: 1...20, using: &random)
     var field = 0
     func isHostile() -> Bool {
@@ -125,7 +101,7 @@ struct HostileMailTests {
 
   /// So many mails that are not refused, as they are given to Gmail, and how many were.
   private static let corpus: Result<(built: [Built], refused: Int), any Error> = Result {
-    var random = Random(state: seed)
+    var random = SeededRandom(seed: seed)
     var (built, refused): ([Built], Int) = ([], 0)
     while built.count < count {
       let draft = draft(&random)
@@ -205,5 +181,24 @@ struct HostileMailTests {
       #expect(form["threadId"]?.stringValue == built.message.threadID)
       #expect(form.objectValue?.count == (built.message.threadID == nil ? 1 : 2))
     }
+  }
+}
+
+extension SeededRandom {
+  /// Some pieces; with `hostility` one of them may be a hostile one.
+  fileprivate mutating func text(_ hostility: Bool) -> String {
+    var pieces = (0..<Int.random(in: 1...4, using: &self)).map { _ in
+      HostileMailTests.plain.randomElement(using: &self)!
+    }
+    if hostility, Bool.random(using: &self) {
+      pieces.insert(
+        HostileMailTests.hostile.randomElement(using: &self)!, at: Int.random(in: 0...pieces.count, using: &self))
+    }
+    return pieces.joined(separator: Bool.random(using: &self) ? " " : "")
+  }
+
+  /// What an identifier may be; with `hostility` it may be a hostile one.
+  fileprivate mutating func name(_ hostility: Bool) -> String {
+    hostility && Bool.random(using: &self) ? text(true) : "id-\(Int.random(in: 0..<1000, using: &self))"
   }
 }

@@ -181,7 +181,7 @@ struct TurnTests {
     let terms = MailboxPace.Terms(unitsPerMinute: unitsPerMinute)
     let origin = Timestamp(seconds: 0)
     try await PostgresFixture.database().withPool { pool in
-      var random = SeededRandom(seed: UInt64(unitsPerMinute))
+      var random = SeededRandom(spread: UInt64(unitsPerMinute))
       for _ in 0..<20 {
         // A mailbox's first request is acquire_mailboxes'.
         var pace = MailboxPace()
@@ -192,7 +192,7 @@ struct TurnTests {
         var nextFree = credit > 0 ? nil : Optional(paceUntil)
         for _ in 0..<40 {
           // Bursts, a load about as fast as the pace, and rests.
-          now = now + .microseconds(random.pick([100, 2_000_000, 40_000_000][random.pick(3)]))
+          now = now + .microseconds(random.below([100, 2_000_000, 40_000_000][random.below(3)]))
           let isFree = nextFree.map { $0 <= now } ?? true
           guard pace.take(at: now - origin, terms) == .go else {
             #expect(!isFree && pace.nextFree == paceUntil - origin)

@@ -7,6 +7,7 @@ import Logging
 import StrictJSON
 import Synchronization
 import TLSSession
+import TestSupport
 import Testing
 
 @testable import OAuthService
@@ -41,8 +42,7 @@ struct GoogleHTTPTests {
   }
 
   private func withGoogle(_ body: @escaping @Sendable (GoogleHTTP, Stub, Lines) async throws -> Void) async throws {
-    let loop = try EventLoop.start(name: "test")
-    try await loop.run { reactor in
+    try await onLoop { reactor in
       let stub = Stub()
       let server = HTTPServer(on: reactor) { request in
         let body = try await request.body.collect(upTo: 65_536)
@@ -65,7 +65,6 @@ struct GoogleHTTPTests {
       http.close()
       server.close()
     }
-    await loop.shutdown()
   }
 
   private static func json(_ status: HTTPResponse.Status, _ text: String) -> HTTPServerResponse {

@@ -6,6 +6,7 @@ import ServiceContracts
 import ServiceKit
 import Synchronization
 import TLSSession
+import TestSupport
 import Testing
 
 @testable import OAuthService
@@ -43,29 +44,22 @@ struct RPCTests {
   }
 
   private func onSite(_ body: @escaping @Sendable (Site) async throws -> Void) async throws {
-    let loop = try EventLoop.start(name: "test")
-    do {
-      try await loop.run { reactor in
-        let world = try World()
-        let feed = ConnectionFeed(reactor: reactor)
-        feed.listeningBegan()
-        let server = RPCServer(on: reactor, logger: .silent)
-        server.use(CallContextInterceptor(keys: Self.keys, logger: .silent))
-        server.register(
-          OAuthRPC(
-            authorizer: world.authorizer(), keeper: world.keeper(reactor), disconnector: world.disconnector(),
-            accounts: world.accounts, feed: feed, logger: .silent))
-        let address = try await server.listen(on: "127.0.0.1:0")
-        let channel = RPCChannel(to: try ChannelTarget("ipv4:\(address)"), on: reactor, logger: .silent)
-        try await body(Site(world: world, feed: feed, channel: channel))
-        channel.close()
-        await server.drain(within: .seconds(1))
-      }
-    } catch {
-      await loop.shutdown()
-      throw error
+    try await onLoop { reactor in
+      let world = try World()
+      let feed = ConnectionFeed(reactor: reactor)
+      feed.listeningBegan()
+      let server = RPCServer(on: reactor, logger: .silent)
+      server.use(CallContextInterceptor(keys: Self.keys, logger: .silent))
+      server.register(
+        OAuthRPC(
+          authorizer: world.authorizer(), keeper: world.keeper(reactor), disconnector: world.disconnector(),
+          accounts: world.accounts, feed: feed, logger: .silent))
+      let address = try await server.listen(on: "127.0.0.1:0")
+      let channel = RPCChannel(to: try ChannelTarget("ipv4:\(address)"), on: reactor, logger: .silent)
+      try await body(Site(world: world, feed: feed, channel: channel))
+      channel.close()
+      await server.drain(within: .seconds(1))
     }
-    await loop.shutdown()
   }
 
   /// `CODE reason` of the failure of a call.

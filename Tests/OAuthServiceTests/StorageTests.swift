@@ -299,10 +299,8 @@ struct StorageTests {
 
 @Suite("Watching")
 struct ConnectionFeedTests {
-  private func onLoop(_ body: @escaping @Sendable (ConnectionFeed) async throws -> Void) async throws {
-    let loop = try EventLoop.start(name: "test")
-    try await loop.run { try await body(ConnectionFeed(reactor: $0)) }
-    await loop.shutdown()
+  private func withFeed(_ body: @escaping @Sendable (ConnectionFeed) async throws -> Void) async throws {
+    try await onLoop { try await body(ConnectionFeed(reactor: $0)) }
   }
 
   private var notice: ConnectionNotice {
@@ -312,7 +310,7 @@ struct ConnectionFeedTests {
   @Test("A watcher that does not read is dropped at the limit")
   func overflow() async throws {
     let notice = notice
-    try await onLoop { feed in
+    try await withFeed { feed in
       feed.listeningBegan()
       let watcher = try await feed.watch()
       for _ in 0..<ConnectionFeed.queueLimit { feed.publish(notice) }
@@ -325,7 +323,7 @@ struct ConnectionFeedTests {
 
   @Test("When notices may have been missed every watch ends")
   func missed() async throws {
-    try await onLoop { feed in
+    try await withFeed { feed in
       feed.listeningBegan()
       let watcher = try await feed.watch()
       feed.listeningBegan()

@@ -1,6 +1,7 @@
 import CivilTime
 import EventLoop
 import TLSSession
+import TestSupport
 import Testing
 
 @testable import OAuthService
@@ -8,19 +9,12 @@ import Testing
 @Suite("Access tokens")
 struct TokenKeeperTests {
   /// Runs a test on a loop with a connected account.
-  private func onLoop(_ body: @escaping @Sendable (World, TokenKeeper, Reactor) async throws -> Void) async throws {
-    let loop = try EventLoop.start(name: "test")
-    do {
-      try await loop.run { reactor in
-        let world = try World()
-        try await world.connect()
-        try await body(world, world.keeper(reactor), reactor)
-      }
-    } catch {
-      await loop.shutdown()
-      throw error
+  private func withKeeper(_ body: @escaping @Sendable (World, TokenKeeper, Reactor) async throws -> Void) async throws {
+    try await onLoop { reactor in
+      let world = try World()
+      try await world.connect()
+      try await body(world, world.keeper(reactor), reactor)
     }
-    await loop.shutdown()
   }
 
   private func expect(
@@ -33,7 +27,7 @@ struct TokenKeeperTests {
 
   @Test("A token that lives long enough is answered without asking Google")
   func cached() async throws {
-    try await onLoop { world, keeper, _ in
+    try await withKeeper { world, keeper, _ in
       let (token, account) = try await keeper.accessToken(of: world.user, TokenDemand())
       #expect(token == SecretBytes("access-1"))
       #expect(account.tokenVersion == 1)
@@ -43,7 +37,7 @@ struct TokenKeeperTests {
 
   @Test("A token that ends within the demanded time is refreshed; just beyond it, it is not")
   func lifetime() async throws {
-    try await onLoop { world, keeper, _ in
+    try await withKeeper { world, keeper, _ in
       world.google.answers = [grant()]
       var demand = TokenDemand()
       demand.minimumLifetime = .seconds(300)
@@ -60,7 +54,7 @@ struct TokenKeeperTests {
 
   @Test("A thousand callers on three keepers lead to one refresh")
   func singleFlight() async throws {
-    try await onLoop { world, first, reactor in
+    try await withKeeper { world, first, reactor in
       world.now = world.now + .seconds(4000)
       world.google.answers = [grant()]
       world.google.duringRequest = { try await reactor.sleep(for: .milliseconds(120)) }
@@ -84,7 +78,7 @@ struct TokenKeeperTests {
 
   @Test("A refused token is refreshed once; a report about an older one is old news")
   func refusal() async throws {
-    try await onLoop { world, keeper, _ in
+    try await withKeeper { world, keeper, _ in
       world.google.answers = [grant()]
       var demand = TokenDemand()
       demand.refused = (version: 1, how: .invalid)
@@ -96,7 +90,7 @@ struct TokenKeeperTests {
 
   @Test("A missing scope makes the account ask for consent again")
   func insufficientScope() async throws {
-    try await onLoop { world, keeper, _ in
+    try await withKeeper { world, keeper, _ in
       var demand = TokenDemand()
       demand.refused = (version: 1, how: .insufficientScope)
       await #expect(throws: OAuthFailure.reauthRequired) { try await keeper.accessToken(of: world.user, demand) }
@@ -107,7 +101,7 @@ struct TokenKeeperTests {
 
   @Test("A dead grant is remembered: Google is not asked again")
   func dead() async throws {
-    try await onLoop { world, keeper, _ in
+    try await withKeeper { world, keeper, _ in
       world.now = world.now + .seconds(4000)
       world.google.answers = [.dead(reason: "invalid_grant")]
       for _ in 0..<2 {
@@ -122,7 +116,7 @@ struct TokenKeeperTests {
 
   @Test("A grant is not called dead when a new consent came while Google was asked")
   func supersededGrant() async throws {
-    try await onLoop { world, keeper, _ in
+    try await withKeeper { world, keeper, _ in
       world.now = world.now + .seconds(4000)
       world.google.answers = [.dead(reason: "invalid_grant")]
       world.google.duringRequest = { try await world.connect(refreshToken: "refresh-2") }
@@ -134,7 +128,7 @@ struct TokenKeeperTests {
 
   @Test("A grant is not called dead when another process has written a newer secret meanwhile")
   func supersededSecret() async throws {
-    try await onLoop { world, keeper, _ in
+    try await withKeeper { world, keeper, _ in
       world.now = world.now + .seconds(4000)
       world.google.answers = [.dead(reason: "invalid_grant"), grant()]
       world.google.duringRequest = {
@@ -147,7 +141,7 @@ struct TokenKeeperTests {
 
   @Test("A refresh that comes back without the scope to send asks for consent again")
   func lostScope() async throws {
-    try await onLoop { world, keeper, _ in
+    try await withKeeper { world, keeper, _ in
       world.now = world.now + .seconds(4000)
       world.google.answers = [grant(scopes: ["openid", "email"])]
       await #expect(throws: OAuthFailure.reauthRequired) { try await keeper.accessToken(of: world.user, TokenDemand()) }
@@ -157,7 +151,7 @@ struct TokenKeeperTests {
 
   @Test("A row that moves under every refresh is given up after a few")
   func movingRow() async throws {
-    try await onLoop { world, keeper, _ in
+    try await withKeeper { world, keeper, _ in
       world.now = world.now + .seconds(4000)
       world.google.answers = (0..<20).map { _ in grant() }
       world.google.duringRequest = { world.accounts.rows[world.user]?.tokenVersion += 1 }
@@ -170,7 +164,7 @@ struct TokenKeeperTests {
 
   @Test("A refresh that ends after a disconnect writes nothing")
   func lateRefresh() async throws {
-    try await onLoop { world, keeper, _ in
+    try await withKeeper { world, keeper, _ in
       world.now = world.now + .seconds(4000)
       world.google.answers = [grant()]
       world.google.duringRequest = { try await world.disconnector().disconnect(world.user, actor: "test") }
@@ -181,7 +175,7 @@ struct TokenKeeperTests {
 
   @Test("Google's bad days and our own wrong set-up kill no account, and the lease is given back")
   func unavailable() async throws {
-    try await onLoop { world, keeper, _ in
+    try await withKeeper { world, keeper, _ in
       world.now = world.now + .seconds(4000)
       for answer in [TokenAnswer.unavailable, .misconfigured(error: "invalid_client")] {
         world.google.answers = [answer]
@@ -203,7 +197,7 @@ struct TokenKeeperTests {
 
   @Test("With the vault away a token that still lives goes on to be answered")
   func vaultAway() async throws {
-    try await onLoop { world, keeper, _ in
+    try await withKeeper { world, keeper, _ in
       world.vault.isAway = true
       try await expect(SecretBytes("access-1"), of: world.user, from: keeper, TokenDemand())
     }
@@ -211,7 +205,7 @@ struct TokenKeeperTests {
 
   @Test("A rotated refresh token is kept")
   func rotation() async throws {
-    try await onLoop { world, keeper, _ in
+    try await withKeeper { world, keeper, _ in
       world.now = world.now + .seconds(4000)
       world.google.answers = [grant(refresh: "refresh-2")]
       _ = try await keeper.accessToken(of: world.user, TokenDemand())
@@ -221,7 +215,7 @@ struct TokenKeeperTests {
 
   @Test("A secret of another Google account is never used")
   func foreignSecret() async throws {
-    try await onLoop { world, keeper, _ in
+    try await withKeeper { world, keeper, _ in
       world.now = world.now + .seconds(4000)
       _ = try await world.vault.put(
         StoredGrant(refreshToken: SecretBytes("of-another"), googleSub: "sub-2"), for: world.user)
@@ -233,7 +227,7 @@ struct TokenKeeperTests {
 
   @Test("A token sealed under a key that is gone is replaced by a fresh one")
   func lostKey() async throws {
-    try await onLoop { world, keeper, _ in
+    try await withKeeper { world, keeper, _ in
       let other = KeyringSealer(Keyring(generating: "other"))
       world.accounts.rows[world.user]?.sealedAccessToken = try other.seal(
         SecretBytes("x"), .accessToken, world.user)
@@ -244,7 +238,7 @@ struct TokenKeeperTests {
 
   @Test("A user who never connected has no token")
   func neverConnected() async throws {
-    try await onLoop { world, keeper, _ in
+    try await withKeeper { world, keeper, _ in
       await #expect(throws: OAuthFailure.notConnected) {
         try await keeper.accessToken(of: UserKey(tenant: "default", user: "nobody"), TokenDemand())
       }
@@ -253,7 +247,7 @@ struct TokenKeeperTests {
 
   @Test("A caller that is cancelled leaves; the refresh goes on for the others")
   func cancellation() async throws {
-    try await onLoop { world, keeper, reactor in
+    try await withKeeper { world, keeper, reactor in
       world.now = world.now + .seconds(4000)
       world.google.answers = [grant()]
       world.google.duringRequest = { try await reactor.sleep(for: .milliseconds(50)) }
@@ -272,7 +266,7 @@ struct TokenKeeperTests {
 
   @Test("A refresh whose only caller is gone goes on to its end, and is kept")
   func abandoned() async throws {
-    try await onLoop { world, keeper, reactor in
+    try await withKeeper { world, keeper, reactor in
       world.now = world.now + .seconds(4000)
       world.google.answers = [grant()]
       var gate: Waiter<Void>?
@@ -293,7 +287,7 @@ struct TokenKeeperTests {
 
   @Test("A refresh that is broken off is told to all who wait, gives its lease back, and the next caller's is another")
   func brokenOff() async throws {
-    try await onLoop { world, keeper, reactor in
+    try await withKeeper { world, keeper, reactor in
       world.now = world.now + .seconds(4000)
       world.google.answers = [grant()]
       world.google.duringRequest = {

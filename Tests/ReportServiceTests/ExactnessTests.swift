@@ -25,7 +25,7 @@ import WireCodec
     let (database, judge) = try await ReportDatabase.make()
     try await database.withPool { pool in
       let store = ReportStore(pool: pool, exportPool: pool)
-      var random = SeededRandom(7)
+      var random = SeededRandom(seed: 7)
       for _ in 0..<Self.checks {
         let (asked, range, zone) = RandomRange.make(&random, Self.zones)
         let user = ReportDatabase.users.randomElement(using: &random)!
@@ -74,7 +74,7 @@ import WireCodec
     let ever = judge.rows.count { $0.status == "success" }
     try await database.withPool { pool in
       let store = ReportStore(pool: pool, exportPool: pool)
-      var random = SeededRandom(8)
+      var random = SeededRandom(seed: 8)
       for _ in 0..<Self.checks / 3 {
         let (asked, range, zone) = RandomRange.make(&random, Self.zones)
         let report = try await store.summary(ReportDatabase.tenant, asked)
@@ -104,7 +104,7 @@ import WireCodec
     let (database, judge) = try await ReportDatabase.make()
     try await database.withPool { pool in
       let store = ReportStore(pool: pool, exportPool: pool)
-      var random = SeededRandom(9)
+      var random = SeededRandom(seed: 9)
       for _ in 0..<20 {
         let (asked, range, _) = RandomRange.make(&random, Self.zones)
         var exported: [ExportRow] = []
@@ -144,19 +144,5 @@ enum RandomRange {
       asked.end = .time(range.end)
     }
     return (asked, range, zone)
-  }
-}
-
-struct SeededRandom: RandomNumberGenerator {
-  private var state: UInt64
-
-  init(_ seed: UInt64) { state = seed }
-
-  mutating func next() -> UInt64 {
-    state &+= 0x9e37_79b9_7f4a_7c15
-    var z = state
-    z = (z ^ (z >> 30)) &* 0xbf58_476d_1ce4_e5b9
-    z = (z ^ (z >> 27)) &* 0x94d0_49bb_1331_11eb
-    return z ^ (z >> 31)
   }
 }

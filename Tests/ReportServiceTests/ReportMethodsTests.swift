@@ -35,27 +35,20 @@ import WireCodec
     _ body: @escaping @Sendable (RPCChannel) async throws -> Void
   ) async throws {
     let configuration = try PostgresConfiguration(url: databaseURL)
-    let loop = try EventLoop.start(name: "test")
-    let result: Result<Void, any Error> = await loop.run { reactor in
+    try await onLoop { reactor in
       let pool = PostgresPool(configuration, reactor: reactor)
       let server = RPCServer(on: reactor)
       server.use(Attach(context: context))
       server.register(ReportMethods(store: ReportStore(pool: pool, exportPool: pool), logger: Logger(label: "test")))
-      do {
-        let address = try await server.listen(on: "127.0.0.1:0")
-        let channel = RPCChannel(to: try ChannelTarget("ipv4:\(address)"), on: reactor)
-        let result: Result<Void, any Error>
-        do { result = .success(try await body(channel)) } catch { result = .failure(error) }
-        channel.close()
-        await server.drain(within: .seconds(1))
-        await pool.close()
-        return result
-      } catch {
-        return .failure(error)
-      }
+      let address = try await server.listen(on: "127.0.0.1:0")
+      let channel = RPCChannel(to: try ChannelTarget("ipv4:\(address)"), on: reactor)
+      let result: Result<Void, any Error>
+      do { result = .success(try await body(channel)) } catch { result = .failure(error) }
+      channel.close()
+      await server.drain(within: .seconds(1))
+      await pool.close()
+      try result.get()
     }
-    await loop.shutdown()
-    try result.get()
   }
 
   private func database() async throws -> TestDatabase {

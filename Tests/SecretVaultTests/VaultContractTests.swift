@@ -116,16 +116,9 @@ func withAWS(_ extra: [String: String], _ body: @Sendable (AWSVault) async throw
     "AWS_REGION": "eu-central-1", "AWS_ACCESS_KEY_ID": "AKIDEXAMPLE", "AWS_SECRET_ACCESS_KEY": "secret",
   ].merging(extra) { $1 }
   let settings = try AWSSettings { environment[$0] }
-  let loop = try EventLoop.start(name: "test")
-  do {
-    try await loop.run { reactor in
-      let client = try HTTPSClient(reactor: reactor)
-      defer { client.close() }
-      try await body(AWSVault(settings, client: client, reactor: reactor))
-    }
-    await loop.shutdown()
-  } catch {
-    await loop.shutdown()
-    throw error
+  try await onLoop { reactor in
+    let client = try HTTPSClient(reactor: reactor)
+    defer { client.close() }
+    try await body(AWSVault(settings, client: client, reactor: reactor))
   }
 }

@@ -2,6 +2,7 @@ import EventLoop
 import Logging
 import ServiceContracts
 import TLSSession
+import TestSupport
 import Testing
 
 @testable import RPCRuntime
@@ -99,8 +100,7 @@ struct ServiceChannelsTests {
 
   @Test("A replica that says it takes no calls gets none, and gets them again; its lack of a peer does not matter")
   func health() async throws {
-    let loop = try EventLoop.start(name: "test")
-    try await loop.run { reactor in
+    try await onLoop { reactor in
       func makeReplica(_ number: Int) async throws -> (readiness: Readiness, server: RPCServer, address: SocketAddress)
       {
         let readiness = Readiness()
@@ -144,7 +144,6 @@ struct ServiceChannelsTests {
       channel.close()
       for replica in replicas { await replica.server.drain(within: .seconds(1)) }
     }
-    await loop.shutdown()
   }
 }
 

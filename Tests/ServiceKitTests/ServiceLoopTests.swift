@@ -4,6 +4,7 @@ import RPCRuntime
 import ServiceContracts
 import ServiceKit
 import TLSSession
+import TestSupport
 import Testing
 import WireCodec
 
@@ -19,14 +20,12 @@ struct ServiceLoopTests {
   }
 
   private func withLoop(_ body: @Sendable (ServiceLoop) async throws -> Void) async throws {
-    let loop = try EventLoop.start(name: "test")
-    try await loop.run { reactor in
+    try await onLoop { reactor in
       try await body(
         ServiceLoop(
           reactor: reactor, index: 0, count: 1, logger: Logger(label: "test") { _ in SwiftLogNoOpLogHandler() },
           readiness: Readiness(), metrics: MetricsRegistry()))
     }
-    await loop.shutdown()
   }
 
   @Test("No connection stays for ever, called on or not, and an old one leaves an export its time")

@@ -1,3 +1,4 @@
+import TestSupport
 import Testing
 
 @testable import TLSSession
@@ -120,7 +121,7 @@ struct SessionTests {
     let identity = try site.identity("s", dns: ["localhost"])
     let server = try TLSServerContext(TLSServerSettings(identity: identity, protocols: ["h2"]))
     let client = try TLSClientContext(TLSClientSettings(roots: .pem(site.roots), protocols: ["h2"]))
-    var random = Sequence64(state: seed &+ 1)
+    var random = SeededRandom(seed: seed &+ 1)
     for _ in 0..<60 {
       let pair = Pair(try client.makeEngine(peer: .host("localhost")), server.makeEngine())
       try pair.client.start()
@@ -144,18 +145,5 @@ struct SessionTests {
       #expect(pair.server.pendingOutput <= TLSEngine.outputLimit)
       #expect(pair.serverReceived.isEmpty)
     }
-  }
-}
-
-/// A repeatable source (SplitMix64).
-private struct Sequence64: RandomNumberGenerator {
-  var state: UInt64
-
-  mutating func next() -> UInt64 {
-    state &+= 0x9E37_79B9_7F4A_7C15
-    var z = state
-    z = (z ^ (z >> 30)) &* 0xBF58_476D_1CE4_E5B9
-    z = (z ^ (z >> 27)) &* 0x94D0_49BB_1331_11EB
-    return z ^ (z >> 31)
   }
 }

@@ -35,24 +35,16 @@ package struct TestDatabase: Sendable {
     configuration.queryTimeout = .seconds(30)
     configure(&configuration)
     let fixed = configuration
-    let loop = try EventLoop.start(name: "test")
-    do {
-      let value = try await loop.run { reactor in
-        let pool = PostgresPool(fixed, reactor: reactor)
-        do {
-          let value = try await body(pool)
-          await pool.close()
-          return value
-        } catch {
-          await pool.close()
-          throw error
-        }
+    return try await onLoop { reactor in
+      let pool = PostgresPool(fixed, reactor: reactor)
+      do {
+        let value = try await body(pool)
+        await pool.close()
+        return value
+      } catch {
+        await pool.close()
+        throw error
       }
-      await loop.shutdown()
-      return value
-    } catch {
-      await loop.shutdown()
-      throw error
     }
   }
 

@@ -1,5 +1,6 @@
 import EventLoop
 import TLSSession
+import TestSupport
 import Testing
 
 @testable import Transport

@@ -1,6 +1,7 @@
 import EventLoop
 import Glibc
 import TLSSession
+import TestSupport
 import Testing
 
 @testable import Transport
@@ -82,18 +83,6 @@ struct Link {
     listener.close()
     client.connection?.close()
     server.connection?.close()
-  }
-}
-
-func onLoop<T: Sendable>(_ body: @Sendable (Reactor) async throws -> T) async throws -> T {
-  let loop = try EventLoop.start(name: "test")
-  do {
-    let value = try await loop.run(body)
-    await loop.shutdown()
-    return value
-  } catch {
-    await loop.shutdown()
-    throw error
   }
 }
 

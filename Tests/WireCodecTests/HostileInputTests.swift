@@ -1,3 +1,4 @@
+import TestSupport
 import Testing
 import WireCodec
 
@@ -90,7 +91,7 @@ func longVarint() throws {
 
 @Test("no mutation of a message's bytes crashes the reader")
 func mutations() {
-  var random = SplitMix(state: 42)
+  var random = SeededRandom(seed: 42)
   let original = Everything {
     $0.text = "text"
     $0.data = [1, 2, 3]
@@ -104,11 +105,11 @@ func mutations() {
   var refused = 0
   for _ in 0..<20_000 {
     var bytes = original
-    for _ in 0...random.next(below: 3) {
-      switch random.next(below: 3) {
-      case 0: bytes[random.next(below: bytes.count)] = UInt8(random.next(below: 256))
-      case 1: bytes.removeLast(min(bytes.count - 1, random.next(below: 4)))
-      default: bytes.insert(UInt8(random.next(below: 256)), at: random.next(below: bytes.count))
+    for _ in 0...random.below(3) {
+      switch random.below(3) {
+      case 0: bytes[random.below(bytes.count)] = UInt8(random.below(256))
+      case 1: bytes.removeLast(min(bytes.count - 1, random.below(4)))
+      default: bytes.insert(UInt8(random.below(256)), at: random.below(bytes.count))
       }
     }
     if let read = try? Everything(wire: bytes) {
@@ -118,19 +119,6 @@ func mutations() {
     }
   }
   #expect(refused > 1000)
-}
-
-/// A small seeded source of numbers.
-struct SplitMix {
-  var state: UInt64
-
-  mutating func next(below bound: Int) -> Int {
-    state &+= 0x9e37_79b9_7f4a_7c15
-    var z = state
-    z = (z ^ (z >> 30)) &* 0xbf58_476d_1ce4_e5b9
-    z = (z ^ (z >> 27)) &* 0x94d0_49bb_1331_11eb
-    return Int((z ^ (z >> 31)) % UInt64(bound))
-  }
 }
 
 @Test("a byte that is not UTF-8 is found wherever it stands, and a letter beyond ASCII is read there")

@@ -77,7 +77,7 @@ private final class DatabasePair {
 
   init(_ harness: MailerHarness, _ store: MailStore, seed: UInt64, flaw: Flaw?, dayLimit: Int) {
     (self.harness, self.store) = (harness, store)
-    random = SeededRandom(seed: seed)
+    random = SeededRandom(spread: seed)
     model = SimulatedDatabase(mailboxes: Self.mailboxes, flaw: flaw, dayLimit: dayLimit)
   }
 
@@ -95,7 +95,7 @@ private final class DatabasePair {
   }
 
   private func step() async throws -> (what: String, expected: String, actual: String) {
-    let choice = random.pick(13)
+    let choice = random.below(13)
     stepsSinceTick += 1
     if choice == 0 || stepsSinceTick > Self.stepsOfATick { return try await pass() }
     if choice <= 3 || mails.isEmpty { return try await accept() }
@@ -103,7 +103,7 @@ private final class DatabasePair {
     if choice == 12 { return try await free() }
     // A mail in some worker's hands, more often than not, and its epoch, or the one before.
     let open = mails.indices.filter { model.jobs[$0] != nil }
-    let id = open.isEmpty || random.chance(0.1) ? random.pick(mails.count) : open[random.pick(open.count)]
+    let id = open.isEmpty || random.chance(0.1) ? random.below(mails.count) : open[random.below(open.count)]
     let epoch = max(0, (model.jobs[id]?.epoch ?? 1) - (random.chance(0.3) ? 1 : 0))
     let leased = MailStore.Leased(key: keys[id], googleSub: "sub-user\(mails[id].mailbox)", epoch: epoch)
     switch choice {
@@ -133,11 +133,11 @@ private final class DatabasePair {
   // MARK: Steps
 
   private func accept() async throws -> (String, String, String) {
-    let mailbox = random.pick(Self.mailboxes)
+    let mailbox = random.below(Self.mailboxes)
     let policy: SendAttempt.AmbiguityPolicy = random.chance(0.5) ? .retry : .hold
     // A key is one user's.
-    let key = random.chance(0.5) ? mailbox * 2 + random.pick(2) : nil
-    let delay: Duration? = random.chance(0.2) ? Self.pause + Self.tick * random.pick(2) : nil
+    let key = random.chance(0.5) ? mailbox * 2 + random.below(2) : nil
+    let delay: Duration? = random.chance(0.2) ? Self.pause + Self.tick * random.below(2) : nil
     let mail = SimulatedMail(
       id: mails.count, mailbox: mailbox, policy: policy, isAwaited: true, key: key, isBulk: random.chance(0.3),
       recipients: random.chance(0.3) ? 6 : 1, sendAt: delay.map { now + $0.wholeNanoseconds })
@@ -189,7 +189,7 @@ private final class DatabasePair {
   }
 
   private func pass() async throws -> (String, String, String) {
-    let ticks = random.pick(3) + 1
+    let ticks = random.below(3) + 1
     now += (Self.tick * ticks).wholeNanoseconds
     let passed: PostgresValue = .seconds(Self.tick * ticks - lastTick.duration(to: .now))
     (lastTick, stepsSinceTick) = (.now, 0)
@@ -222,7 +222,7 @@ private final class DatabasePair {
       (.success, .success(messageID: "m", threadID: "t")), (.failed, .failed(.rejected)),
       (.unknown, .unknown(.outcomeUnknown)),
     ]
-    let (status, outcome) = ends[random.pick(3)]
+    let (status, outcome) = ends[random.below(3)]
     let expected = model.record(id, leased.epoch, status)
     let actual = try await store.record(
       .init(outcome: outcome, at: .now(), attempts: 1, recipients: []), of: leased, isAwaited: true)
@@ -231,9 +231,9 @@ private final class DatabasePair {
 
   private func requeue(_ id: Int, _ leased: MailStore.Leased) async throws -> (String, String, String) {
     let delay = random.chance(0.5) ? Self.pause : .zero
-    let reason: SendAttempt.Requeue.Reason = [.notSent, .notSent, .ambiguous, .reauthRequired][random.pick(4)]
+    let reason: SendAttempt.Requeue.Reason = [.notSent, .notSent, .ambiguous, .reauthRequired][random.below(4)]
     let pausesMailbox = delay > .zero && reason != .reauthRequired && random.chance(0.5)
-    let attempts = random.pick(3)
+    let attempts = random.below(3)
     let runAt = now + delay.wholeNanoseconds
     let expected = model.requeue(
       id, leased.epoch, runAt: runAt, attempts: attempts, freeAt: pausesMailbox ? runAt : nil,
@@ -248,7 +248,7 @@ private final class DatabasePair {
 
   /// The account is back, or one mail is to look whether it is.
   private func free() async throws -> (String, String, String) {
-    let mailbox = random.pick(Self.mailboxes)
+    let mailbox = random.below(Self.mailboxes)
     let connected = random.chance(0.3)
     if connected || random.chance(0.5) {
       let expected = model.lookAgain(connected: connected, now: now)

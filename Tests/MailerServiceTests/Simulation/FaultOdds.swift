@@ -1,4 +1,5 @@
 import EventLoop
+import TestSupport
 
 @testable import MailerService
 
@@ -26,7 +27,7 @@ struct FaultOdds {
 
   init(_ random: inout SeededRandom) {
     func some(_ most: Double) -> Double { random.chance(0.4) ? 0 : most * random.unit() }
-    func few(_ most: Int) -> Int { random.chance(0.4) ? 0 : random.pick(most + 1) }
+    func few(_ most: Int) -> Int { random.chance(0.4) ? 0 : random.below(most + 1) }
     database = some(0.2)
     gmail = some(0.8)
     token = some(0.3)
@@ -36,12 +37,12 @@ struct FaultOdds {
     cuts = few(3)
     outages = few(2)
     drains = few(2)
-    jumps = random.chance(0.8) ? 0 : random.pick(3)
+    jumps = random.chance(0.8) ? 0 : random.below(3)
   }
 
   func drawDatabase(_ simulation: Simulation) -> DatabaseFate {
     guard isFaulty(simulation, database) else { return .answered }
-    switch simulation.random.pick(5) {
+    switch simulation.random.below(5) {
     case 0, 1:
       simulation.disturb("lost question", until: simulation.now)
       return .neverArrives
@@ -82,7 +83,7 @@ struct FaultOdds {
       ("403 of a proxy", .refused(403, reason: nil, retryAfter: nil)),
       ("401", .refused(401, reason: nil, retryAfter: nil)), ("400", .refused(400, reason: nil, retryAfter: nil)),
     ]
-    let (name, fate) = fates[simulation.random.pick(fates.count)]
+    let (name, fate) = fates[simulation.random.below(fates.count)]
     simulation.disturb(name, until: simulation.now)
     return fate
   }
@@ -96,7 +97,7 @@ extension Simulation {
   func scheduleFaults() {
     func some(_ count: Int, _ fault: @escaping (SimulatedMailer) -> Void) {
       for _ in 0..<count {
-        let mailer = mailers[random.pick(mailers.count)]
+        let mailer = mailers[random.below(mailers.count)]
         after(random.seconds(0, 35), nil) { if mailer.isAlive { fault(mailer) } }
       }
     }

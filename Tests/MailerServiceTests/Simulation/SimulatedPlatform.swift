@@ -1,5 +1,6 @@
 import CivilTime
 import EventLoop
+import TestSupport
 
 @testable import MailerService
 
@@ -14,13 +15,13 @@ struct SimulatedPlatform {
   init(_ simulation: Simulation) { self.simulation = simulation }
 
   func start() {
-    let count = 4 + simulation.random.pick(9)
+    let count = 4 + simulation.random.below(9)
     for number in 0..<count {
-      let mailbox = simulation.random.pick(simulation.database.mailboxes.count)
+      let mailbox = simulation.random.below(simulation.database.mailboxes.count)
       let policy: SendAttempt.AmbiguityPolicy = simulation.random.chance(0.3) ? .retry : .hold
       let isAwaited = simulation.random.chance(0.6)
       let key = simulation.random.chance(0.3) ? number : nil
-      let copies = key == nil ? 1 : 1 + simulation.random.pick(3)
+      let copies = key == nil ? 1 : 1 + simulation.random.below(3)
       let begin = simulation.random.seconds(0, 30)
       for copy in 0..<copies {
         let delay = copy == 0 ? 0 : simulation.random.seconds(0, 2)
@@ -37,7 +38,7 @@ struct SimulatedPlatform {
   private func ask(_ mail: SimulatedMail, tries: Int = tries) {
     let mailers = simulation.mailers.filter { $0.isAlive && !$0.isDraining }
     guard !mailers.isEmpty else { return }
-    let mailer = mailers[simulation.random.pick(mailers.count)]
+    let mailer = mailers[simulation.random.below(mailers.count)]
     let hasToken = simulation.random.chance(0.9)
     simulation.note("mail \(mail.id) is asked for", 6, Int64(mail.id), Int64(mailer.number))
     // Over the replica's own loop: it may be asleep.

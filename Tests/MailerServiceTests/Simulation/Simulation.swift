@@ -1,5 +1,6 @@
 import CivilTime
 import EventLoop
+import TestSupport
 
 @testable import MailerService
 
@@ -59,12 +60,12 @@ final class Simulation {
   init(seed: UInt64, flaw: Flaw? = nil, log: ((String) -> Void)? = nil) {
     self.flaw = flaw
     self.log = log
-    random = SeededRandom(seed: seed)
+    random = SeededRandom(spread: seed)
     odds = FaultOdds(&random)
-    database = SimulatedDatabase(mailboxes: 2 + random.pick(3), flaw: flaw)
+    database = SimulatedDatabase(mailboxes: 2 + random.below(3), flaw: flaw)
     report = Report(seed: seed, trace: 0xCBF2_9CE4_8422_2325)
     let civil = Timestamp(seconds: 1_795_343_940)
-    for number in 0..<(2 + random.pick(2)) {
+    for number in 0..<(2 + random.below(2)) {
       mailers.append(SimulatedMailer(number, in: self, clock: random.seconds(0, 1e6), civil: civil))
     }
   }

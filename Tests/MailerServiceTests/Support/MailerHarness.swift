@@ -56,24 +56,15 @@ final class MailerHarness {
     let folder = NSTemporaryDirectory() + "mailer-\(UInt32.random(in: 0 ... .max))"
     try FileManager.default.createDirectory(atPath: folder, withIntermediateDirectories: true)
     defer { try? FileManager.default.removeItem(atPath: folder) }
-    let loop = try EventLoop.start(name: "mailer-test")
-    let result: Result<Void, any Error>
-    do {
-      try await loop.run { reactor in
-        let pace = MailboxPace.Terms(unitsPerMinute: unitsPerMinute, dailyRecipients: dailyRecipients)
-        let harness = try await MailerHarness(reactor, database, folder: folder, pace: pace)
-        for _ in 0..<mailers { try await harness.startMailer() }
-        let result: Result<Void, any Error>
-        do { result = .success(try await body(harness)) } catch { result = .failure(error) }
-        await harness.stop()
-        try result.get()
-      }
-      result = .success(())
-    } catch {
-      result = .failure(error)
+    try await onLoop { reactor in
+      let pace = MailboxPace.Terms(unitsPerMinute: unitsPerMinute, dailyRecipients: dailyRecipients)
+      let harness = try await MailerHarness(reactor, database, folder: folder, pace: pace)
+      for _ in 0..<mailers { try await harness.startMailer() }
+      let result: Result<Void, any Error>
+      do { result = .success(try await body(harness)) } catch { result = .failure(error) }
+      await harness.stop()
+      try result.get()
     }
-    await loop.shutdown()
-    try result.get()
   }
 
   private func stop() async {

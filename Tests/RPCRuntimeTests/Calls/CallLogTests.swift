@@ -1,6 +1,7 @@
 import EventLoop
 import HTTP2Session
 import Logging
+import TestSupport
 import Testing
 import Transport
 import WireCodec

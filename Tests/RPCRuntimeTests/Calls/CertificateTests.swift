@@ -2,6 +2,7 @@ import EventLoop
 import Foundation
 import RPCRuntime
 import TLSSession
+import TestSupport
 import Testing
 
 @Suite("Certificates that are renewed", .timeLimit(.minutes(1)))

@@ -3,6 +3,7 @@ import HTTP2Session
 import Transport
 import Logging
 import TLSSession
+import TestSupport
 import Testing
 
 @testable import RPCRuntime

@@ -1,6 +1,7 @@
 import EventLoop
 import HTTP2Session
 import TLSSession
+import TestSupport
 import Testing
 
 @testable import RPCRuntime

@@ -2,6 +2,7 @@ import EventLoop
 import Glibc
 import HTTP2Session
 import TLSSession
+import TestSupport
 import Testing
 import Transport
 

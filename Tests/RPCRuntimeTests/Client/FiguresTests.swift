@@ -1,6 +1,7 @@
 import EventLoop
 import Glibc
 import HTTP2Session
+import TestSupport
 import Testing
 
 @testable import RPCRuntime

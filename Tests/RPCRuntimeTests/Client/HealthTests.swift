@@ -1,5 +1,6 @@
 import EventLoop
 import HTTP2Session
+import TestSupport
 import Testing
 
 @testable import RPCRuntime

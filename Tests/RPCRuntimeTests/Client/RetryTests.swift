@@ -1,6 +1,7 @@
 import EventLoop
 import HTTP2Session
 import Synchronization
+import TestSupport
 import Testing
 import WireCodec
 

@@ -1,5 +1,6 @@
 import EventLoop
 import RPCRuntime
+import TestSupport
 import Testing
 
 @Suite("The official gRPC runtime on the other side", .timeLimit(.minutes(2)))

@@ -1,19 +1,6 @@
 import EventLoop
 import RPCRuntime
-
-/// Runs a test on a loop of its own.
-func onLoop(_ body: @Sendable (Reactor) async throws -> Void) async throws {
-  let loop = try EventLoop.start(name: "test")
-  let result: Result<Void, any Error>
-  do {
-    try await loop.run(body)
-    result = .success(())
-  } catch {
-    result = .failure(error)
-  }
-  await loop.shutdown()
-  try result.get()
-}
+import TestSupport
 
 /// A server and a channel to it on one loop, over a real socket; both end with the body.
 func withPair(

@@ -2,6 +2,7 @@ import EventLoop
 import HTTP2Session
 import Transport
 import WireCodec
+import TestSupport
 
 @testable import RPCRuntime
 
