@@ -74,6 +74,6 @@ struct LoggingTests {
       ("00-0af7651916cd43dd8448eb211c80319g-b7ad6b7169203331-01", false),
     ])
   func traceparents(text: String, valid: Bool) {
-    #expect((LogContext.traceID(of: text) != nil) == valid)
+    #expect((LogContext(traceparent: text).traceID != nil) == valid)
   }
 }

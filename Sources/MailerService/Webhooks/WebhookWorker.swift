@@ -58,8 +58,12 @@ final class WebhookWorker {
     tasks.append(
       reactor.spawn { [self] in
         while true {
-          if let count = try? await store.pending() { waiting.record(count) }
-          try? await store.purge()
+          do {
+            waiting.record(try await store.pending())
+            try await store.purge()
+          } catch {
+            logger.debug("webhooks could not be counted or purged", metadata: ["error": "\(error)"])
+          }
           try await reactor.sleep(for: .seconds(30))
         }
       })

@@ -2,7 +2,7 @@ import PostgresClient
 import ServiceContracts
 
 /// Whose report it is.
-struct Owner: Hashable, Sendable {
+struct Owner: Sendable {
   let tenant: String
   let user: String
 }
