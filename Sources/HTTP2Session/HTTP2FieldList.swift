@@ -1,7 +1,7 @@
 import CNghttp2
 
 /// A field section to send. Static names and values are handed to nghttp2 without copies; the rest lies in one arena.
-/// Pseudo fields come first, names are lower-case: the caller's duty. Reusable: `removeAll` keeps the memory.
+/// Pseudo fields come first, names are lower-case: the caller's duty.
 package struct HTTP2FieldList {
   /// In nghttp2's form. What lies in the arena has its offset there, plus one, in the place of the address.
   private var entries: [nghttp2_nv] = []
@@ -10,14 +10,8 @@ package struct HTTP2FieldList {
   package init() {}
 
   package var isEmpty: Bool { entries.isEmpty }
-  package var count: Int { entries.count }
   /// As peers limit it (RFC 9113 section 6.5.2), in bytes.
   package var sectionSize: Int { entries.reduce(0) { $0 + $1.namelen + $1.valuelen + 32 } }
-
-  package mutating func removeAll() {
-    entries.removeAll(keepingCapacity: true)
-    arena.removeAll(keepingCapacity: true)
-  }
 
   package mutating func append(_ name: StaticString, _ value: StaticString) {
     append(

@@ -80,11 +80,9 @@ package struct PostgresValue: Sendable, ExpressibleByStringLiteral, ExpressibleB
   }
 
   /// JSON text, as jsonb.
-  package static func json(_ value: String?) -> PostgresValue {
-    .init(.jsonb, value.map { .bytes([1] + $0.utf8) })  // 1: the version of jsonb's binary format
+  package static func json(_ value: [UInt8]?) -> PostgresValue {
+    .init(.jsonb, value.map { .bytes([1] + $0) })  // 1: the version of jsonb's binary format
   }
-
-  package static func json(_ value: [UInt8]?) -> PostgresValue { .init(.jsonb, value.map { .bytes([1] + $0) }) }
 
   package init(stringLiteral value: String) { self = .text(value) }
   package init(integerLiteral value: Int64) { self = .int8(value) }

@@ -22,10 +22,6 @@ public struct WireError: Error, Equatable, Sendable, CustomStringConvertible {
     public static let tooDeep = Code(rawValue: 6)
     /// More fields in all than ``WireLimits/fields``.
     public static let tooManyFields = Code(rawValue: 7)
-    /// A frame announces a message larger than allowed.
-    public static let messageTooLarge = Code(rawValue: 8)
-    /// A frame's first byte is neither 0 nor 1.
-    public static let invalidFrameFlag = Code(rawValue: 9)
   }
 
   public let code: Code
@@ -49,8 +45,6 @@ public struct WireError: Error, Equatable, Sendable, CustomStringConvertible {
       case .invalidUTF8: "a string is not UTF-8"
       case .tooDeep: "messages are nested too deeply"
       case .tooManyFields: "there are too many fields"
-      case .messageTooLarge: "the message is larger than allowed"
-      case .invalidFrameFlag: "a frame's flag is neither 0 nor 1"
       default: "fault \(code.rawValue)"
       }
     return "\(what) (at byte \(offset))"

@@ -102,9 +102,6 @@ struct GoogleAPIError: Error, Equatable {
     GoogleAPIError(code: 400, message: message, reason: "invalidArgument", status: "INVALID_ARGUMENT")
   }
 
-  static let badRequest = GoogleAPIError(
-    code: 400, message: "Bad Request", domain: "global", reason: "badRequest", status: "INVALID_ARGUMENT")
-
   static let parseError = GoogleAPIError(
     code: 400, message: "Parse Error", domain: "global", reason: "parseError", status: "INVALID_ARGUMENT")
 

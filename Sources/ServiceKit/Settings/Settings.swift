@@ -63,8 +63,6 @@ package final class Settings {
 
   package func optionalSecret(_ name: String) -> SecretBytes? { secretText(name).map { SecretBytes($0) } }
 
-  package func secret(_ name: String) -> SecretBytes { optionalSecret(name) ?? missing(name, SecretBytes([])) }
-
   /// A secret through a parser; what the parser throws must not hold the secret.
   package func optionalSecret<T>(_ name: String, _ parse: (String) throws -> T) -> T? {
     secretText(name).flatMap { text in

@@ -28,7 +28,6 @@ package struct SecretBytes: Sendable, Equatable {
   }
 
   package var count: Int { storage.buffer.count }
-  package var isEmpty: Bool { count == 0 }
 
   /// The pointer is valid during the call only.
   package func withUnsafeBytes<R, E>(_ body: (UnsafeRawBufferPointer) throws(E) -> R) throws(E) -> R {

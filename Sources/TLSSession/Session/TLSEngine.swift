@@ -252,12 +252,6 @@ public final class TLSEngine {
   /// `TLSv1.3` or `TLSv1.2`, for logs.
   public var version: String { String(cString: SSL_get_version(ssl)) }
 
-  /// The agreed cipher suite, for logs.
-  public var cipher: String? {
-    guard let cipher = SSL_get_current_cipher(ssl) else { return nil }
-    return String(cString: SSL_CIPHER_get_name(cipher))
-  }
-
   // MARK: Failure
 
   private func fail(_ doing: String) -> TLSError {
