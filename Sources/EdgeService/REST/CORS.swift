@@ -11,7 +11,7 @@ enum CORS {
   static let refusal = Problem(403, "origin_not_allowed", "Pages of this origin may not call.")
 
   /// A preflight carries no credential: any tenant's origin is answered.
-  static func preflight(origin: String, method: String, store: any EdgeStore) async throws -> HTTPServerResponse {
+  static func preflight(origin: String, store: any EdgeStore) async throws -> HTTPServerResponse {
     guard var fields = try await fields(origin: origin, tenant: nil, store: store) else {
       throw refusal
     }

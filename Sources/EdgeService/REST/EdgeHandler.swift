@@ -86,9 +86,9 @@ final class EdgeHandler {
     let fields = passage.request.head.headerFields
     let method = passage.request.head.method.rawValue
     let origin = fields.value(.origin)
-    if method == "OPTIONS", let origin, let wanted = fields[.accessControlRequestMethod] {
+    if method == "OPTIONS", let origin, fields[.accessControlRequestMethod] != nil {
       passage.label = "preflight"
-      return try await CORS.preflight(origin: origin, method: wanted, store: store)
+      return try await CORS.preflight(origin: origin, store: store)
     }
     let found = router.find(method: method, path: passage.path[...])
     if case .found(let route, _) = found { (passage.label, passage.route) = (route.operation.rawValue, route.path) }
