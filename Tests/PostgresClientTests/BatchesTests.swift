@@ -110,7 +110,7 @@ struct BatchesTests {
   @Test("Where the server refuses a transaction of several, each is tried for itself, and the one to blame fails")
   func oneToBlame() async throws {
     let course = try await transactions(of: [0, 0, 0]) { inputs in
-      if inputs.contains(1) { throw PostgresError(.checkViolation, "no") }
+      if inputs.contains(1) { throw PostgresError(.uniqueViolation, "no") }
       return inputs.map { $0 * 10 }
     }
     #expect(course.transactions == [[0, 1, 2], [0], [1], [2]] && course.results == [0, nil, 20])
