@@ -58,8 +58,8 @@ struct SettingsTests {
   @Test(
     "Rates likewise",
     arguments: [
-      ("3/s", 3), ("180/m", 3), ("10800/h", 3), ("0/s", nil), ("1000000000/s", 1e9), ("1000000001/s", nil), ("3/d", nil),
-      ("3", nil), ("3/s/s", nil),
+      ("3/s", 3), ("180/m", 3), ("10800/h", 3), ("0/s", nil), ("1000000000/s", 1e9), ("1000000001/s", nil),
+      ("3/d", nil), ("3", nil), ("3/s/s", nil),
     ] as [(String, Double?)])
   func rates(text: String, perSecond: Double?) {
     let settings = settings(["EMAILMCP_RATE_PER_KEY": text])
