@@ -105,6 +105,11 @@ struct SettingsTests {
     #expect(error?.description == "EMAILMCP_LISTN is not a setting; did you mean EMAILMCP_LISTEN?")
   }
 
+  @Test("A file of more than 64 KiB is refused, and not cut")
+  func largeFile() {
+    #expect(throws: SettingProblem.self) { try readSettingFile("/dev/zero") }
+  }
+
   @Test("A secret comes from a file as well, but not from both places")
   func secretFiles() throws {
     let file = settings(["EMAILMCP_KEY_PEPPER_FILE": "/run/key"])

@@ -78,11 +78,14 @@ private func isIPv4Loopback(_ host: Substring) -> Bool {
   return inet_pton(AF_INET, String(host), &address) == 1 && UInt32(bigEndian: address.s_addr) >> 24 == 127
 }
 
-/// Reads a small file such as a mounted secret; at most 64 KiB.
+/// Reads a small file such as a mounted secret.
+///
+/// - Throws: `SettingProblem` when it has more than 64 KiB or is not UTF-8, `SystemError` when it cannot be read.
 package func readSettingFile(_ path: String) throws -> String {
+  let limit = 64 << 10
   let fd = try systemCall("open", { open(path, O_RDONLY | O_CLOEXEC) })
   defer { close(fd) }
-  var bytes = [UInt8](repeating: 0, count: 64 << 10)
+  var bytes = [UInt8](repeating: 0, count: limit + 1)
   var count = 0
   while count < bytes.count {
     let got = try bytes.withUnsafeMutableBytes { buffer in
@@ -91,6 +94,7 @@ package func readSettingFile(_ path: String) throws -> String {
     if got == 0 { break }
     count += got
   }
+  guard count <= limit else { throw SettingProblem("it has more than 64 KiB") }
   guard let text = String(validating: bytes[..<count], as: UTF8.self) else { throw SettingProblem("it is not UTF-8") }
   return text
 }

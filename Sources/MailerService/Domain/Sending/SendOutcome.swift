@@ -35,7 +35,7 @@ struct SendError: Error, Sendable, Hashable {
   static let notConfigured = SendError(
     code: "gmail_not_configured", message: "The Gmail API is not enabled for this service's Google project.")
   static let reauthRequired = SendError(
-    code: "reauth_required", message: "Google no longer accepts this connection; connect the Gmail account again.")
+    code: "reauth_required", message: "The Gmail account is no longer connected; connect it again.")
   static let otherAccount = SendError(
     code: "from_not_allowed", message: "Another Gmail account has been connected since this mail was accepted.")
   static let outcomeUnknown = SendError(
