@@ -1,13 +1,15 @@
 """Peers that mean harm. While each of them works, an honest client's calls all succeed, the process grows by no more than
 64 MiB, and a metric names what the attacker ran into.
 
-`script/bench attacks` runs the same against a release build, alone on the machine, and holds the honest client's p99
-during each attack to three times that of the second before it (EMAILMCP_ATTACK_REPORT names the file of its table).
+`script/bench attacks` runs the same three times against a release build, alone on the machine, and holds the honest
+client's p99 during each attack to three times that of the second before it, in the median of the three
+(EMAILMCP_ATTACK_REPORT names the file of its table).
 """
 
 import gzip
 import os
 import pathlib
+import re
 import socket
 import struct
 import subprocess
@@ -30,8 +32,10 @@ ROUNDS = 3
 TIMEOUT = 1
 # Where the latencies are measured: the table's file. Otherwise they would say more about the machine than the server.
 REPORT = os.environ.get("EMAILMCP_ATTACK_REPORT")
-# With it, an attack takes so many seconds at least, and as many are measured before it.
+# With it, an attack takes so many seconds at least, and as many are measured before it; and comes so often, for once says
+# as much of the machine's moment.
 MEASURED = 1.5
+TIMES = ["1st", "2nd", "3rd"] if REPORT else ["once"]
 P99_GROWTH = 3
 
 
@@ -114,6 +118,9 @@ def honest(attacked):
 class Siege:
     """Measures around an attack."""
 
+    # Of each attack, for each time: how much the p99 grew, and its row of the table.
+    measured = {}
+
     def __init__(self, server, honest, name):
         self.server, self.honest, self.name = server, honest, name
 
@@ -151,9 +158,8 @@ class Siege:
                  for kind in ("rpc", "http")]
         worst = max(during / quiet for quiet, during in pairs)
         cells = " | ".join(f"{quiet:.1f} → {during:.1f}" for quiet, during in pairs)
-        with open(REPORT, "a") as file:
-            file.write(f"| {self.name} | {cells} | {worst:.1f} | {grown >> 10} |\n")
-        assert worst <= P99_GROWTH, f"the honest client's p99 grew {worst:.1f} times"
+        row = f"| {self.name} | {cells} | {worst:.1f} | {grown >> 10} |\n"
+        self.measured.setdefault(self.name, []).append((worst, row))
 
     def risen(self, *names, by=1):
         """These metrics have risen, within a while, by so much together."""
@@ -168,9 +174,10 @@ class Siege:
         raise AssertionError(f"{names} have not risen by {by}; what has: {counted}")
 
 
-@pytest.fixture
+@pytest.fixture(params=TIMES)
 def siege(attacked, honest, request):
-    return Siege(attacked, honest, request.node.name.removeprefix("test_"))
+    name = request.node.name.removeprefix("test_")
+    return Siege(attacked, honest, re.sub(f"-{request.param}|{request.param}-?", "", name))
 
 
 @pytest.fixture(params=["rpc", "http"])
@@ -674,3 +681,13 @@ def test_oversize_http1(head, limit, attacked, siege):
                     pass
                 assert answer.startswith((b"HTTP/1.1 400", b"HTTP/1.1 413", b"HTTP/1.1 414", b"HTTP/1.1 431")), answer[:80]
         siege.risen(f'http_limits_total{{limit="http1_{limit}"}}', by=ROUNDS)
+
+
+if REPORT:
+    def test_the_honest_clients_p99():
+        """In the median of the times of each attack."""
+        medians = [sorted(times)[len(times) // 2] for times in Siege.measured.values()]
+        pathlib.Path(REPORT).write_text("".join(row for _, row in medians))
+        assert medians
+        too_much = [row for growth, row in medians if growth > P99_GROWTH]
+        assert not too_much, "\n" + "".join(too_much)

@@ -14,14 +14,13 @@ final class HandlerWorkers {
   @exclusivity(unchecked) private var ready: Deque<ServerCall> = []
   /// A worker is woken that has not looked at `ready` yet.
   @exclusivity(unchecked) private var isWaking = false
-  /// How many calls have begun since the tick with this time began.
-  @exclusivity(unchecked) private var begun = (count: 0, tick: Instant(nanoseconds: 0))
+  /// The turn that began in the tick with this time.
+  @exclusivity(unchecked) private var turn = Turn()
+  @exclusivity(unchecked) private var tick = Instant(nanoseconds: 0)
   @exclusivity(unchecked) private var isDismissed = false
 
   /// Workers that wait for a call; beyond it they end. A waiting task holds about a kilobyte.
   static let maxIdle = 256
-  /// Handlers that begin in one tick, before sockets and timers get their turn; as many as the loop runs jobs.
-  static let callsPerTick = 1024
 
   init(on reactor: Reactor) { self.reactor = reactor }
 
@@ -61,12 +60,10 @@ final class HandlerWorkers {
     }
   }
 
-  /// Counts a call that is about to begin; true when too many have in this tick.
+  /// Of a call that is about to begin: the handlers of a tick have a turn together, since one job may run all of them.
   private func mustYield() -> Bool {
-    if begun.tick != reactor.now { begun = (0, reactor.now) }
-    guard begun.count < Self.callsPerTick else { return true }
-    begun.count += 1
-    return false
+    if tick != reactor.now { (turn, tick) = (Turn(), reactor.now) }
+    return !turn.goesOn(isLast: ready.isEmpty)
   }
 
   /// Ends the workers that wait, and the others after their call.

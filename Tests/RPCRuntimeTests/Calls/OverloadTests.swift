@@ -54,6 +54,27 @@ struct OverloadTests {
     }
   }
 
+  @Test("Between handlers that take long sockets and timers have their turn, though the calls came together")
+  func dearHandlers() async throws {
+    let (ran, before) = (Tally(), Tally())
+    try await withPair {
+      $0.handle(Notes.echo) { request, context in
+        if request.text.isEmpty { return request }
+        if ran.value == 0 { context.reactor.schedule(after: .zero) { before.add(ran.value) } }
+        ran.add(1)
+        let end = Instant.current() + .milliseconds(1)
+        while .current() < end {}
+        return request
+      }
+    } _: { channel, _ in
+      // The connection is there, so that they leave in one piece.
+      _ = try await channel.call(Notes.echo, Note(""))
+      let calls = (0..<4).map { _ in channel.reactor.spawn { try await channel.call(Notes.echo, Note("x")) } }
+      for call in calls { _ = try await call.value }
+    }
+    #expect(ran.value == 4 && before.value == 1)
+  }
+
   @Test("Answers above the connection's share all reach a client that takes them")
   func manyLargeAnswers() async throws {
     var configuration = ServerConfiguration()
