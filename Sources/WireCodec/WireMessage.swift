@@ -85,6 +85,18 @@ extension WireMessage {
     }
   }
 
+  /// The message's bytes behind their gRPC prefix, written where they stay as far as the hint suffices: for large messages,
+  /// whose fresh memory costs more than what is written to it.
+  public func frameBytes() -> [UInt8] {
+    var outgrown: [UInt8]?
+    let bytes = [UInt8](unsafeUninitializedCapacity: encodedSizeHint + 64) { memory, count in
+      var writer = WireWriter(lent: UnsafeMutableRawBufferPointer(memory))
+      writer.frame(self)
+      if writer.isLent { count = writer.count } else { outgrown = writer.bytes }
+    }
+    return outgrown ?? bytes
+  }
+
   /// Reads fields up to the reader's end over those that are there.
   @inlinable
   public mutating func merge(from r: inout WireReader) throws(WireError) {

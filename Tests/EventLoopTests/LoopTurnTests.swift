@@ -32,7 +32,9 @@ struct LoopTurnTests {
     }
     let first = turn.goesOn(isLast: true, now: unread())
     let second = Instant(nanoseconds: 1) + .seconds(1)
-    let later = [Duration.zero, .microseconds(499), .microseconds(500)].map { turn.goesOn(isLast: true, now: second + $0) }
+    let later = [Duration.zero, .microseconds(499), .microseconds(500)].map {
+      turn.goesOn(isLast: true, now: second + $0)
+    }
     #expect(first && later == [true, true, false])
   }
 

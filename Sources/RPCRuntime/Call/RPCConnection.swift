@@ -44,6 +44,12 @@ class RPCConnection: ConnectionDelegate, HTTP2DataSink {
   /// - Returns: its size with the prefix, in bytes.
   final func write(_ stream: HTTP2Stream, _ message: some WireMessage) -> Int {
     setNeedsFlush()
+    // With bytes before it, its own would be moved behind them.
+    if FrameWriter.isLarge(message), stream.pendingBytes == 0 {
+      let framed = message.frameBytes()
+      session.write(stream, framed)
+      return framed.count
+    }
     return frames.withFrame(message) { framed in
       session.write(stream, framed)
       return framed.count

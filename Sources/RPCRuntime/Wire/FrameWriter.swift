@@ -17,6 +17,11 @@ final class FrameWriter {
     return writer.withBytes(body)
   }
 
+  /// Whether a message is so large that it is written where it stays.
+  static func isLarge(_ message: some WireMessage) -> Bool { message.encodedSizeHint >= 256 << 10 }
+
   /// A message's bytes, with their prefix.
-  func frame(_ message: some WireMessage) -> [UInt8] { withFrame(message) { [UInt8]($0) } }
+  func frame(_ message: some WireMessage) -> [UInt8] {
+    Self.isLarge(message) ? message.frameBytes() : withFrame(message) { [UInt8]($0) }
+  }
 }

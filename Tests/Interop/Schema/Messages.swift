@@ -89,6 +89,8 @@ public struct SimpleRequest: WireMessage, Equatable {
   public var expectCompressed: BoolValue?
   public init() {}
 
+  public var encodedSizeHint: Int { (payload?.encodedSizeHint ?? 0) + 128 }
+
   public func encode(into w: inout WireWriter) {
     w.enum(1, responseType)
     w.int32(2, responseSize)
@@ -116,6 +118,8 @@ public struct SimpleResponse: WireMessage, Equatable {
   public var payload: Payload?
   public init() {}
 
+  public var encodedSizeHint: Int { (payload?.encodedSizeHint ?? 0) + 128 }
+
   public func encode(into w: inout WireWriter) { w.message(1, payload) }
 
   public mutating func decodeField(_ number: Int, from r: inout WireReader) throws(WireError) {
@@ -131,6 +135,8 @@ public struct StreamingInputCallRequest: WireMessage, Equatable {
   public var payload: Payload?
   public var expectCompressed: BoolValue?
   public init() {}
+
+  public var encodedSizeHint: Int { (payload?.encodedSizeHint ?? 0) + 128 }
 
   public func encode(into w: inout WireWriter) {
     w.message(1, payload)
@@ -198,6 +204,8 @@ public struct StreamingOutputCallRequest: WireMessage, Equatable {
   public var responseStatus: EchoStatus?
   public init() {}
 
+  public var encodedSizeHint: Int { (payload?.encodedSizeHint ?? 0) + 128 }
+
   public func encode(into w: inout WireWriter) {
     w.enum(1, responseType)
     w.messages(2, responseParameters)
@@ -220,6 +228,8 @@ public struct StreamingOutputCallResponse: WireMessage, Equatable {
   public static let wireName = "grpc.testing.StreamingOutputCallResponse"
   public var payload: Payload?
   public init() {}
+
+  public var encodedSizeHint: Int { (payload?.encodedSizeHint ?? 0) + 128 }
 
   public func encode(into w: inout WireWriter) { w.message(1, payload) }
 
