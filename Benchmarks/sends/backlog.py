@@ -28,21 +28,21 @@ class Caller:
     """One who sends a mail, waits for its answer, and sends the next from another mailbox: a bare socket, so that what is
     measured is not a client library."""
 
-    def __init__(self, system: System):
+    def __init__(self, system: System, first: int, count: int):
         api = urlsplit(system.api)
         self.socket = socket.create_connection((api.hostname, api.port))
         self.socket.setsockopt(socket.IPPROTO_TCP, socket.TCP_NODELAY, 1)
         body = json.dumps({"to": ["ada@example.com"], "subject": "Your code", "body": "Dear Ada, here it is. " * 20})
         self.requests = [
-            (f"POST /v1/users/bench-{MAILBOXES + index}/messages HTTP/1.1\r\nHost: {api.netloc}\r\n"
+            (f"POST /v1/users/bench-{index}/messages HTTP/1.1\r\nHost: {api.netloc}\r\n"
              f"Authorization: Bearer {system.key}\r\nContent-Type: application/json\r\n"
-             f"Content-Length: {len(body)}\r\n\r\n{body}").encode() for index in range(CALLERS)]
+             f"Content-Length: {len(body)}\r\n\r\n{body}").encode() for index in range(first, first + count)]
         self.sent = 0
 
     def send(self) -> float:
         """Milliseconds to the answer."""
         began = time.perf_counter()
-        self.socket.sendall(self.requests[self.sent % CALLERS])
+        self.socket.sendall(self.requests[self.sent % len(self.requests)])
         answer, wanted = b"", 0
         while b"\r\n\r\n" not in answer or len(answer) < wanted:
             chunk = self.socket.recv(65536)
@@ -126,7 +126,7 @@ def run(options: argparse.Namespace) -> None:
         each_once(system, MAILBOXES + CALLERS)
         fill(system, options.backlog)
         settle(system)
-        caller = Caller(system)
+        caller = Caller(system, MAILBOXES, CALLERS)
         in_real_time(os.getpid(), system.pids["google-sandbox"])
         idle = [caller.send() for _ in range(IDLE_SENDS)][CALLERS:]
         mails = release(system)

@@ -3,6 +3,7 @@
 
     script/bench sends [--seconds 10] [--connections 64] [--users 256] [--loops 1] [--no-peers]
     script/bench sends --slow                        memory of the mailer while Gmail takes a second for each of 1,000 mails at once
+    script/bench sends --large                       latency of a small mail while mails of 24.6 MiB come
     script/bench sends --backlog [100000]            latency of an interactive mail while so many bulk mails drain
     script/bench sends --mailboxes [10,1000,100000]  what a send costs with so many mailboxes in use
     script/bench sends --log [0,1000000,10000000]    what a send costs with so many mails in the log
@@ -22,6 +23,7 @@ sys.path.insert(0, os.path.join(os.path.dirname(os.path.abspath(__file__)), "../
 import backlog  # noqa: E402
 import footprint  # noqa: E402
 import growth  # noqa: E402
+import large  # noqa: E402
 import peers  # noqa: E402
 import replicas  # noqa: E402
 from system import SERVICES, UNLIMITED, System, memory_mib  # noqa: E402
@@ -41,6 +43,7 @@ def parse() -> argparse.Namespace:
     parser.add_argument("--no-peers", action="store_true")
     what = parser.add_mutually_exclusive_group()
     what.add_argument("--slow", action="store_true")
+    what.add_argument("--large", action="store_true")
     what.add_argument("--backlog", type=int, nargs="?", const=100_000)
     what.add_argument("--mailboxes", type=sizes, nargs="?", const=[10, 1_000, 100_000])
     what.add_argument("--log", type=sizes, nargs="?", const=[0, 1_000_000, 10_000_000])
@@ -69,6 +72,8 @@ def main() -> None:
         UNLIMITED["EMAILMCP_LOOPS"] = options.loops
     if options.slow:
         footprint.slow_gmail(options)
+    elif options.large:
+        large.run(options)
     elif options.backlog:
         backlog.run(options)
     elif options.mailboxes:

@@ -23,10 +23,19 @@ struct EdgeCall {
   ///
   /// - Throws: `Problem` 415 for another type, 400 for bad JSON; `HTTPBodyError`.
   func json(upTo limit: Int = smallBody) async throws -> (value: JSONValue, bytes: [UInt8]) {
+    let bytes = try await jsonBytes(upTo: limit)
+    return (try Self.parse(bytes, upTo: limit), bytes)
+  }
+
+  /// The body, which says that it is JSON.
+  func jsonBytes(upTo limit: Int) async throws -> [UInt8] {
     guard contentType == "application/json" else { throw Self.unsupportedType }
-    let bytes = try await request.body.collect(upTo: limit)
+    return try await request.body.collect(upTo: limit)
+  }
+
+  static func parse(_ bytes: [UInt8], upTo limit: Int) throws(Problem) -> JSONValue {
     do throws(JSONParseError) {
-      return (try JSONValue(parsing: bytes, limits: JSONLimits(maximumBytes: limit)), bytes)
+      return try JSONValue(parsing: bytes, limits: JSONLimits(maximumBytes: limit))
     } catch {
       throw Problem.malformed("The body is not acceptable JSON: \(error).")
     }

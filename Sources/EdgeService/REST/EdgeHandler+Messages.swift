@@ -2,6 +2,7 @@ import HTTPServer
 import HTTPTypes
 import RPCRuntime
 import ServiceContracts
+import ServiceKit
 import StrictJSON
 import TLSSession
 
@@ -16,16 +17,9 @@ extension EdgeHandler {
     let asked = try call.wholeNumber("wait", in: Self.waits, of: " of seconds")
     let wait = prefersAsync ? 0 : asked ?? Self.defaultWait
 
-    let (json, bytes) = try await call.json(upTo: EdgeCall.mailBody)
-    var message = try SendBody.parse(json)
+    var message = try await mail(call, isKeyed: key != nil)
     message.wait = ProtobufDuration(.seconds(wait))
     message.idempotencyKey = key
-    if key != nil {
-      var hash = SHA256()
-      hash.update("POST \(call.path)\n".utf8)
-      hash.update(bytes)
-      message.idempotencyFingerprint = hash.finalize()
-    }
     // The mailer answers within the wait; the rest is for accepting and for the way.
     let answer = try await backends.mailer.call(
       Mailer.sendMessage, message, options: backends.options(for: call, timeout: .seconds(wait + 15)))
@@ -33,6 +27,23 @@ extension EdgeHandler {
     if prefersAsync { response.head.headerFields[.preferenceApplied] = "respond-async" }
     if answer.replayed { response.head.headerFields[.idempotencyReplayed] = "true" }
     return response
+  }
+
+  /// The mail of a body, with the fingerprint that goes with an idempotency key. A large body takes as long as many small
+  /// requests, and is read beside the loop.
+  private func mail(_ call: EdgeCall, isKeyed: Bool) async throws -> Mailer.SendMessageRequest {
+    let bytes = try await call.jsonBytes(upTo: EdgeCall.mailBody)
+    let path = call.path
+    return try await LargeMail.work(bytes: bytes.count, on: reactor) {
+      var message = try SendBody.parse(try EdgeCall.parse(bytes, upTo: EdgeCall.mailBody))
+      if isKeyed {
+        var hash = SHA256()
+        hash.update("POST \(path)\n".utf8)
+        hash.update(bytes)
+        message.idempotencyFingerprint = hash.finalize()
+      }
+      return message
+    }
   }
 
   private func idempotencyKey(_ call: EdgeCall) throws -> String? {

@@ -12,6 +12,7 @@ import TLSSession
 final class EdgeHandler {
   let backends: Backends
   let tokenKeys: Keyring
+  let reactor: Reactor
   private let store: any EdgeStore
   private let authenticator: Authenticator
   private let limiter: RequestLimiter
@@ -30,6 +31,7 @@ final class EdgeHandler {
     self.readiness = readiness
     self.tracer = tracer
     self.logger = logger
+    self.reactor = reactor
     tokenKeys = access.tokenKeys
     authenticator = Authenticator(store: store, pepper: access.keyPepper, tokenKeys: access.tokenKeys)
     limiter = RequestLimiter(

@@ -5,6 +5,7 @@ import MailSyntax
 import PostgresClient
 import RPCRuntime
 import ServiceContracts
+import ServiceKit
 import TLSSession
 import WireCodec
 
@@ -87,7 +88,7 @@ final class MessageSender {
       if let wanted = order.message.requestedFrom, wanted.key != account.address.key { throw RPCError.fromNotAllowed }
       let turn = try await turn(order, account, token)
       let asked = Courier.clock()
-      let mail = try build(order, account, user)
+      let mail = try await build(order, account, user)
       switch try await keep(mail, order, token, turn, askedAt: asked) {
       case .answered(let response): return response
       case .queued:
@@ -140,14 +141,16 @@ final class MessageSender {
     return try await turns.take(account.googleSub, on: reactor)
   }
 
-  private func build(_ order: Order, _ account: MailAccount, _ user: UserKey) throws -> Mail {
+  private func build(_ order: Order, _ account: MailAccount, _ user: UserKey) async throws -> Mail {
     // The id's time is the row's partition key: milliseconds.
     let now = Timestamp(milliseconds: Timestamp.now().milliseconds)
     let id = UUIDv7(at: now, random: SecureRandom.words())
     let from = try account.address.named(order.message.fromName)
     let builder = MIMEBuilder(
       from: from, messageID: id, date: order.message.sendAt ?? now, randomness: SecureRandom.words())
-    let bytes = builder.build(order.message)
+    let message = order.message
+    let size = message.attachments.reduce(0) { $0 + $1.content.count }
+    let bytes = try await LargeMail.work(bytes: size, on: reactor) { builder.build(message) }
     guard bytes.count <= MessageLimits.mime else { throw RPCError.messageTooLarge }
     let acceptance = MailStore.Acceptance(
       key: MailKey(tenantID: user.tenantID, userID: user.userID, id: id), account: account, message: order.message,
