@@ -72,14 +72,14 @@ public final class LoopExecutor: SerialExecutor, TaskExecutor, @unchecked Sendab
 
   var hasLocalJobs: Bool { !local.isEmpty }
 
-  /// Runs jobs until there are none or the turn is over, so that neither a chain of jobs that enqueue jobs nor some dear
-  /// ones keep sockets and timers waiting.
-  func runJobs() {
-    var turn = Turn()
+  /// Runs at most `limit` jobs, so that a chain of jobs that enqueue jobs cannot starve sockets and timers.
+  func runJobs(limit: Int) {
     let serial = asUnownedSerialExecutor()
     let task = asUnownedTaskExecutor()
-    while !local.isEmpty, turn.goesOn(isLast: local.count == 1), let job = local.popFirst() {
+    var count = 0
+    while count < limit, let job = local.popFirst() {
       job.runSynchronously(isolatedTo: serial, taskExecutor: task)
+      count += 1
     }
   }
 

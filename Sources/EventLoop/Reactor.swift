@@ -54,6 +54,9 @@ public final class Reactor {
     if spareBuffers.count < 4, buffer.capacity <= 1 << 20 { spareBuffers.append(buffer) }
   }
 
+  /// Jobs run in one tick before descriptors and timers get their turn.
+  static let jobsPerTick = 1024
+
   init(loop: EventLoop, poller: Poller) {
     self.loop = loop
     self.poller = poller
@@ -197,12 +200,12 @@ public final class Reactor {
     }
     while !isStopping { tick() }
     // What is already runnable gets its end; whoever awaits `shutdown` is among it.
-    for _ in 0..<256 where executor.hasLocalJobs { executor.runJobs() }
+    for _ in 0..<16 where executor.hasLocalJobs { executor.runJobs(limit: Self.jobsPerTick) }
   }
 
   private func tick() {
     for action in executor.collectRemote() { action(self) }
-    executor.runJobs()
+    executor.runJobs(limit: Self.jobsPerTick)
     flushDirty()
     let events = poller.wait(milliseconds: timeToSleep())
     // Before anything is told: what comes now did not come before the sleep.

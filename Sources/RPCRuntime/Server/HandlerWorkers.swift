@@ -15,7 +15,7 @@ final class HandlerWorkers {
   /// A worker is woken that has not looked at `ready` yet.
   @exclusivity(unchecked) private var isWaking = false
   /// The turn that began in the tick with this time.
-  @exclusivity(unchecked) private var turn = Turn()
+  @exclusivity(unchecked) private var turn = HandlerTurn()
   @exclusivity(unchecked) private var tick = Instant(nanoseconds: 0)
   @exclusivity(unchecked) private var isDismissed = false
 
@@ -62,7 +62,7 @@ final class HandlerWorkers {
 
   /// Of a call that is about to begin: the handlers of a tick have a turn together, since one job may run all of them.
   private func mustYield() -> Bool {
-    if tick != reactor.now { (turn, tick) = (Turn(), reactor.now) }
+    if tick != reactor.now { (turn, tick) = (HandlerTurn(), reactor.now) }
     return !turn.goesOn(isLast: ready.isEmpty)
   }
 

@@ -1,19 +1,22 @@
-/// How much is done in one tick before descriptors and timers get theirs, as a value: at least one thing.
-package struct Turn {
-  /// What begins after it waits for the next tick. A large answer may take longer than that alone; two must not go together.
+import EventLoop
+
+/// How many handlers begin in one tick before descriptors and timers get their turn, as a value: one at least.
+struct HandlerTurn {
+  /// Who comes after it waits for the next tick. A large answer may take longer than that alone; two must not go together.
   static let budget: Duration = .microseconds(500)
+  /// As many as the loop runs jobs.
   static let most = 1024
 
   private var count = 0
   private var began: Instant?
 
-  package init() {}
+  init() {}
 
   /// Whether one more may begin.
   ///
   /// - Parameter isLast: none waits behind it. The first that is also the last needs no look at the clock, which costs as
-  ///   much as a small thing does.
-  package mutating func goesOn(isLast: Bool, now: @autoclosure () -> Instant = .current()) -> Bool {
+  ///   much as a small handler does.
+  mutating func goesOn(isLast: Bool, now: @autoclosure () -> Instant = .current()) -> Bool {
     guard count > 0 else {
       count = 1
       if !isLast { began = now() }

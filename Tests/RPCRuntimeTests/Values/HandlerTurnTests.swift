@@ -1,12 +1,13 @@
 import EventLoop
-import TestSupport
 import Testing
 
-@Suite("A loop's turn")
-struct LoopTurnTests {
-  /// How many things a turn lets begin, each of which takes so long, of so many.
+@testable import RPCRuntime
+
+@Suite("A turn of handlers")
+struct HandlerTurnTests {
+  /// How many handlers a turn lets begin, each of which takes so long, of so many.
   private static func begun(of count: Int, each: Duration) -> Int {
-    var (turn, now, begun) = (Turn(), Instant(nanoseconds: 1), 0)
+    var (turn, now, begun) = (HandlerTurn(), Instant(nanoseconds: 1), 0)
     while begun < count, turn.goesOn(isLast: begun == count - 1, now: now) {
       now = now + each
       begun += 1
@@ -14,7 +15,7 @@ struct LoopTurnTests {
     return begun
   }
 
-  @Test("it goes on for half a millisecond, for a thousand things at most, and for one at least")
+  @Test("it goes on for half a millisecond, for a thousand handlers at most, and for one at least")
   func length() {
     #expect(Self.begun(of: 100, each: .microseconds(1)) == 100)
     #expect(Self.begun(of: 100, each: .microseconds(10)) == 50)
@@ -23,9 +24,9 @@ struct LoopTurnTests {
     #expect(Self.begun(of: 2000, each: .zero) == 1024)
   }
 
-  @Test("a thing alone is not looked at the clock, and the time begins with the second")
+  @Test("one alone is not looked at the clock, and the time begins with the second")
   func clock() {
-    var turn = Turn()
+    var turn = HandlerTurn()
     func unread() -> Instant {
       Issue.record("the clock was read")
       return Instant(nanoseconds: 1)
@@ -36,23 +37,5 @@ struct LoopTurnTests {
       turn.goesOn(isLast: true, now: second + $0)
     }
     #expect(first && later == [true, true, false])
-  }
-
-  @Test("timers have their turn between jobs that take long")
-  func dearJobs() async throws {
-    let order = try await onLoop { reactor in
-      var order: [String] = []
-      reactor.schedule(after: .zero) { order.append("timer") }
-      let jobs = (1...3).map { number in
-        reactor.spawn {
-          order.append("\(number)")
-          let end = Instant.current() + .milliseconds(1)
-          while .current() < end {}
-        }
-      }
-      for job in jobs { try await job.value }
-      return order
-    }
-    #expect(order == ["1", "timer", "2", "3"])
   }
 }
