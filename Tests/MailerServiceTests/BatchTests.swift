@@ -104,8 +104,8 @@ struct BatchTests {
         """)
       try await harness.withStore { store in
         try await harness.holding(mailbox: "sub-ann") {
-          let isMine = try await store.recordIntent(.init(key: keys[0], googleSub: "sub-ann", epoch: 1))
-          #expect(isMine)
+          let intent = try await store.recordIntent(.init(key: keys[0], googleSub: "sub-ann", epoch: 1))
+          #expect(intent == .recorded)
         }
       }
     }

@@ -10,13 +10,13 @@ struct FenceTests {
   enum Write: String, CaseIterable {
     case renewal = "renew_lease"
     case requeue = "requeue_job"
-    case intent = "record_intents"
+    case intent = "begin_requests"
     case outcome = "record_outcomes"
 
     func perform(_ leased: MailStore.Leased, _ store: MailStore) async throws -> Bool {
       switch self {
       case .renewal: return try await store.renewLease(leased.key, epoch: leased.epoch)
-      case .intent: return try await store.recordIntent(leased)
+      case .intent: return try await store.recordIntent(leased) == .recorded
       case .requeue:
         let requeue = SendAttempt.Requeue(
           reason: .rateLimited, at: .now() + .seconds(60), isFailure: true, pausesMailbox: true)

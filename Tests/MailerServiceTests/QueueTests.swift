@@ -343,7 +343,7 @@ struct QueueTests {
       try await harness.withStore { store in
         let again = try await store.recordIntent(MailStore.Leased(key: key, googleSub: "sub-ann", epoch: 1))
         let another = try await store.recordIntent(MailStore.Leased(key: key, googleSub: "sub-ann", epoch: 2))
-        #expect(again && !another)
+        #expect(again == .recorded && another == .lost)
       }
       #expect(try harness.value(log) == once)
     }
@@ -759,7 +759,7 @@ extension MailerHarness {
       let claimed = try await store.claim(worker: "dead", limit: 1, lapsed: true)
       #expect(claimed.map(\.epoch) == [1])
       let leased = MailStore.Leased(key: key, googleSub: "sub-\(key.userID)", epoch: 1)
-      if hasIntent { #expect(try await store.recordIntent(leased)) }
+      if hasIntent { #expect(try await store.recordIntent(leased) == .recorded) }
     }
   }
 }

@@ -49,7 +49,7 @@ struct SendAttemptTests {
     var attempt = Self.attempt()
     #expect(attempt.claimed() == .obtainToken)
     #expect(attempt.tokenObtained(now: .seconds(1)) == .recordIntent)
-    #expect(attempt.intentRecorded(now: .seconds(2)) == .send)
+    #expect(attempt.intentAnswered(.recorded, now: .seconds(2)) == .send)
   }
 
   @Test("With less than the reserve left the lease is renewed before anything leaves")
@@ -58,7 +58,7 @@ struct SendAttemptTests {
     _ = attempt.claimed()
     #expect(attempt.tokenObtained(now: .seconds(10) + .nanoseconds(1)) == .renewLease)
     #expect(attempt.leaseRenewed(until: .seconds(26), now: .seconds(11)) == .recordIntent)
-    #expect(attempt.intentRecorded(now: .seconds(22)) == .renewLease)
+    #expect(attempt.intentAnswered(.recorded, now: .seconds(22)) == .renewLease)
     #expect(attempt.leaseRenewed(until: .seconds(40), now: .seconds(23)) == .send)
     var exact = Self.attempt(until: .seconds(15))
     _ = exact.claimed()
@@ -309,7 +309,7 @@ struct SendAttemptTests {
     var again = Self.attempt(attempts: 1, ambiguous: 1, policy: .retry)
     _ = again.claimed()
     #expect(again.tokenObtained(now: .zero) == .recordIntent)
-    #expect(again.intentRecorded(now: .zero) == .send)
+    #expect(again.intentAnswered(.recorded, now: .zero) == .send)
     #expect(
       again.answered(Self.refusal(.invalidMail), now: .zero, time: Self.time, jitter: 0)
         == .finish(.unknown(.outcomeUnknown)))
@@ -367,6 +367,19 @@ struct SendAttemptTests {
     #expect(start.isOver(now: .seconds(40) + HeadStart.length))
   }
 
+  @Test("A mail to one who unsubscribed while it waited fails and is not sent; one that may have been sent is unknown")
+  func suppressed() {
+    for (tries, outcome) in [
+      (0, SendOutcome.failed(.recipientSuppressed)), (1, .unknown(.outcomeUnknown)),
+    ] {
+      var attempt = Self.attempt(ambiguous: tries, policy: .retry)
+      _ = attempt.claimed()
+      _ = attempt.tokenObtained(now: .zero)
+      #expect(attempt.intentAnswered(.suppressed, now: .zero) == .finish(outcome))
+      #expect(attempt.attempts == 0)
+    }
+  }
+
   @Test("An intent whose answer is lost is recorded again while the lease has its reserve, for no byte has left")
   func intentUnanswered() {
     func recording() -> SendAttempt {
@@ -383,7 +396,7 @@ struct SendAttemptTests {
     var late = attempt
     #expect(
       late.databaseFailed(isTransient: true, now: .seconds(10) + .nanoseconds(1), jitter: 0.5) == .abandon)
-    #expect(attempt.intentRecorded(now: .seconds(10)) == .send)
+    #expect(attempt.intentAnswered(.recorded, now: .seconds(10)) == .send)
     let ending = attempt.answered(Self.success, now: .seconds(70), time: Self.time, jitter: 0)
     #expect(attempt.databaseFailed(isTransient: true, now: .seconds(70), jitter: 0.5) == .wait(.milliseconds(50)))
     #expect(attempt.waited() == ending)
@@ -392,7 +405,7 @@ struct SendAttemptTests {
     var fenced = recording()
     _ = fenced.databaseFailed(isTransient: true, now: .zero, jitter: 0)
     _ = fenced.waited()
-    #expect(fenced.intentRecorded(isMine: false, now: .seconds(1)) == .abandon)
+    #expect(fenced.intentAnswered(.lost, now: .seconds(1)) == .abandon)
     var draining = recording()
     _ = draining.databaseFailed(isTransient: true, now: .zero, jitter: 0)
     #expect(

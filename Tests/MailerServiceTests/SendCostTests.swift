@@ -69,7 +69,7 @@ struct SendCostTests {
       for (wait, most, within, rows) in [(30, 2, 10, 11.5), (0, 3, 14, 16.0)] {
         let cost = try await Self.cost(harness, users: users) { $0.wait = ProtobufDuration(.seconds(wait)) }
         // One statement for each, or for several mails that came together.
-        let statements = ["accept_messages", "record_intents", "record_outcomes", "requeue_job", "renew_lease"]
+        let statements = ["accept_messages", "begin_requests", "record_outcomes", "requeue_job", "renew_lease"]
         // What these call. Looks into the queue, shares of the project's quota and upkeep go by time and not by mails.
         let parts = [
           "begin_batch", "lock_mailboxes", "acquire_mailboxes", "release_mailboxes", "roll_usage",

@@ -1,3 +1,4 @@
+import CivilTime
 import MailSyntax
 import RPCRuntime
 import ServiceContracts
@@ -53,6 +54,72 @@ struct SuppressionTests {
       #expect(
         try harness.value("SELECT string_agg(action, ',' ORDER BY at) FROM audit_events WHERE action LIKE 'supp%'")
           == "suppression.added,suppression.added,suppression.removed")
+    }
+  }
+
+  /// The list was looked at when a mail was accepted and not again.
+  @Test("Mail that waits when a recipient comes onto the list fails as it would have been refused, and is not sent")
+  func waiting() async throws {
+    try await MailerHarness.run { harness in
+      try harness.database.execute(
+        """
+        INSERT INTO webhook_endpoints (tenant_id, id, url, final_only, secret_sealed)
+        VALUES ('acme', 'we_0123456789abcdef', 'https://127.0.0.1:1/', true, 'x')
+        """)
+      var ids: [String] = []
+      for (to, bcc) in [
+        ("bob@example.com", []), ("cat@example.com", ["X@deep.blocked.example"]), ("dan@example.com", []),
+      ] as [(String, [String])] {
+        let accepted = try await harness.send {
+          $0.to = [Mailer.Address { $0.email = to }]
+          $0.bcc = bcc.map { address in Mailer.Address { $0.email = address } }
+          $0.sendAt = ProtobufTimestamp(.now() + .seconds(3600))
+        }
+        ids.append(accepted.id)
+      }
+      for entry in ["bob@example.com", "blocked.example"] {
+        _ = try await harness.call(Mailer.addSuppression, Self.entry(entry), scopes: ["admin"])
+      }
+      try harness.makeDue()
+      #expect(try await harness.eventually { try harness.value("SELECT count(*) FROM send_jobs") == "0" })
+      for id in ids.dropLast() {
+        let record = try await harness.get(id)
+        #expect(record.status == .failed && record.error?.code == "recipient_suppressed" && record.attempts == 0)
+        #expect(record.timeline.map(\.event) == [.accepted, .scheduled, .leased, .outcome])
+      }
+      #expect(try await harness.get(ids[2]).status == .success && harness.gmail.requests.count == 1)
+      #expect(try harness.value("SELECT sum(success) || ' ' || sum(failed) FROM email_stats_15m") == "1 2")
+      #expect(try harness.value("SELECT usage_now + usage_before FROM mailboxes") == "1", "the day's recipients")
+      #expect(
+        try harness.value("SELECT string_agg(type, ' ' ORDER BY type) FROM webhook_deliveries")
+          == "message.failed message.failed message.success")
+    }
+  }
+
+  @Test("Of mail that waits only what may have been sent already is not looked at again")
+  func ambiguous() async throws {
+    try await MailerHarness.run(mailers: 0) { harness in
+      try await harness.withStore { store in
+        for (number, reason) in [SendAttempt.Requeue.Reason.rateLimited, .ambiguous].enumerated() {
+          let now = Timestamp(milliseconds: Timestamp.now().milliseconds)
+          let key = MailKey(tenantID: "acme", userID: "ann", id: UUIDv7(at: now, random: (1, UInt64(number))))
+          try harness.database.execute("DELETE FROM suppressions")
+          try await harness.abandon(key, hasIntent: true, policy: .retry)
+          let isMine = try await store.requeue(
+            SendAttempt.Requeue(reason: reason, at: .now(), isFailure: false, pausesMailbox: false), of: key, epoch: 1,
+            googleSub: "sub-ann", attempts: 1, payload: nil)
+          #expect(isMine)
+          _ = try await store.suppress(
+            try SuppressionEntry("bob@example.com"), tenantID: "acme", reason: nil, source: .unsubscribe, actor: nil)
+          #expect(try await store.claim(worker: "w", limit: 1, lapsed: false).map(\.epoch) == [2])
+          let intent = try await store.recordIntent(.init(key: key, googleSub: "sub-ann", epoch: 2))
+          #expect(intent == (reason == .ambiguous ? .recorded : .suppressed))
+          #expect(try await store.recordIntent(.init(key: key, googleSub: "sub-ann", epoch: 1)) == .lost)
+          let leased = MailStore.Leased(key: key, googleSub: "sub-ann", epoch: 2)
+          let end = MailStore.Outcome(outcome: .failed(.rejected), at: .now(), attempts: 1, recipients: [])
+          #expect(try await store.record(end, of: leased, isAwaited: false))
+        }
+      }
     }
   }
 

@@ -80,7 +80,7 @@ struct Route: Sendable {
       summary: "The tenant's suppression list, by entry", query: ["limit", "cursor"]),
     Route(
       operation: .addSuppression, method: .post, path: "/v1/suppressions", scope: .admin,
-      summary: "Suppresses an address, or a domain with all that is below it"),
+      summary: "Suppresses an address, or a domain with all that is below it; mail that waits for it fails too"),
     Route(
       operation: .removeSuppression, method: .delete, path: "/v1/suppressions/{entry}", scope: .admin,
       summary: "Takes an entry off the suppression list"),

@@ -123,9 +123,9 @@ final class Courier {
       return .next(
         work.attempt.leaseRenewed(isMine: isMine, until: asked + Lease.duration, now: Self.clock()))
     case .recordIntent:
-      let isMine = try await store.recordIntent(work.leased)
-      work.story.intentRecorded()
-      return .next(work.attempt.intentRecorded(isMine: isMine, now: Self.clock()))
+      let intent = try await store.recordIntent(work.leased)
+      if intent == .recorded { work.story.intentRecorded() }
+      return .next(work.attempt.intentAnswered(intent, now: Self.clock()))
     case .send:
       work.story.sending(at: .now())
       let verdict = await send(work)

@@ -13,9 +13,9 @@ extension MailStore {
     }
   }
 
-  /// False when the lease is no longer the caller's; likewise below.
-  func recordIntent(_ leased: Leased) async throws -> Bool { try await intents.submit(leased) }
+  func recordIntent(_ leased: Leased) async throws -> SendAttempt.Intent { try await intents.submit(leased) }
 
+  /// False when the lease is no longer the caller's.
   func record(_ outcome: Outcome, of leased: Leased, isAwaited: Bool) async throws -> Bool {
     try await (isAwaited ? awaitedOutcomes : outcomes).submit((leased, outcome))
   }
@@ -58,9 +58,7 @@ extension MailStore {
   }
 
   private static func accepted(_ mails: [Acceptance], _ row: PostgresRow) throws -> [Accepted] {
-    let words: PostgresArray<String> = try row[0]
-    guard words.values.count == mails.count else { throw PostgresError(.decoding, "an answer too few") }
-    return words.values.map { word in
+    try words(row, count: mails.count).map { word in
       switch word {
       case "sending": .sending(epoch: 1)
       case "queued": .queued
@@ -92,18 +90,18 @@ extension MailStore {
 
   // MARK: Leased mail
 
-  static func recordIntents(_ mails: [Leased], _ pool: PostgresPool) async throws -> [Bool] {
+  static func recordIntents(_ mails: [Leased], _ pool: PostgresPool) async throws -> [SendAttempt.Intent] {
     let entry = TimelineText.json([.init("leased"), .init("attempt")], at: .now())
     return try await inOneTransaction(
       mails, pool, tenant: { $0.key.tenantID },
-      statement: "SELECT emailmcp.record_intents($1, $2, $3, $4, $5, $6)"
+      statement: "SELECT emailmcp.begin_requests($1, $2, $3, $4, $5, $6)"
     ) { tenant, mails in
       [
         .text(tenant), .json(entry), .textArray(mails.map(\.key.userID)), .uuidArray(mails.map { UniqueID($0.key.id) }),
         .timestampArray(mails.map(\.key.createdAt)), .int8Array(mails.map(\.epoch)),
       ]
     } answers: { mails, row in
-      try contains(row, mails.map(\.key.id))
+      try words(row, count: mails.count).map { SendAttempt.Intent(rawValue: $0) ?? .lost }
     }
   }
 
@@ -136,7 +134,9 @@ extension MailStore {
         .textArray(ends.flatMap(\.recipients)),
       ]
     } answers: { mails, row in
-      try contains(row, mails.map(\.leased.key.id))
+      let ended: PostgresArray<UniqueID> = try row[0]
+      let ids = Set(ended.values)
+      return mails.map { ids.contains(UniqueID($0.leased.key.id)) }
     }
   }
 
@@ -188,10 +188,10 @@ extension MailStore {
     return ordered.compactMap(\.self)
   }
 
-  private static func contains(_ row: PostgresRow, _ ids: [UUIDv7]) throws -> [Bool] {
-    let found: PostgresArray<UniqueID> = try row[0]
-    let set = Set(found.values)
-    return ids.map { set.contains(UniqueID($0)) }
+  private static func words(_ row: PostgresRow, count: Int) throws -> [String] {
+    let words: PostgresArray<String> = try row[0]
+    guard words.values.count == count else { throw PostgresError(.decoding, "an answer too few") }
+    return words.values
   }
 
   // MARK: JSON

@@ -11,7 +11,7 @@ final class MailStore {
   let searches: PostgresPool
   let pace: MailboxPace.Terms
   let acceptances: Batches<Acceptance, Accepted>
-  let intents: Batches<Leased, Bool>
+  let intents: Batches<Leased, SendAttempt.Intent>
   let outcomes: Batches<(leased: Leased, outcome: Outcome), Bool>
   /// Of mail whose sender waits: it does not wait for the queue's.
   let awaitedOutcomes: Batches<(leased: Leased, outcome: Outcome), Bool>

@@ -45,7 +45,8 @@ public enum Mailer {
   /// What the context's user may still send, and when the queue is expected to be empty.
   public static let getCapacity = UnaryMethod<GetCapacityRequest, GetCapacityResponse>(service, "GetCapacity")
 
-  /// Puts an address or a domain on the tenant's suppression list: mail to it is refused from now on. Already there: OK.
+  /// Puts an address or a domain on the tenant's suppression list: mail to it is refused from now on, and mail that waits
+  /// becomes FAILED with `recipient_suppressed` when its turn comes, unless it may have been sent already. Already there: OK.
   ///
   /// Errors: INVALID_ARGUMENT `invalid_request`.
   public static let addSuppression = UnaryMethod<AddSuppressionRequest, AddSuppressionResponse>(

@@ -32,6 +32,8 @@ enum Flaw: CaseIterable {
   case failedAfterUnknown
   /// A mail that may have been sent can be taken back.
   case cancelledAfterUnknown
+  /// Whether a recipient has unsubscribed is not looked at again after the acceptance.
+  case unsubscribedInVain
   /// Idempotency keys are not kept.
   case keyIsForgotten
   /// After the database was away whoever comes first takes the mail of those who cannot have told.

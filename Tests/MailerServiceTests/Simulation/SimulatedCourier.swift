@@ -38,8 +38,8 @@ final class SimulatedCourier {
     case .recordIntent:
       step { [simulation] in
         $0.recordIntent(id, epoch, now: simulation.databaseNow)
-      } then: { [self] isMine in
-        perform(attempt.intentRecorded(isMine: isMine, now: mailer.clock))
+      } then: { [self] intent in
+        perform(attempt.intentAnswered(intent, now: mailer.clock))
       }
     case .send: send()
     case .finish(let outcome):
@@ -66,9 +66,11 @@ final class SimulatedCourier {
     }
   }
 
-  private func step(_ transaction: @escaping (inout SimulatedDatabase) -> Bool, then: @escaping (Bool) -> Void) {
-    mailer.step(of: mail.id, transaction) { [self] isMine, _ in
-      if let isMine { return then(isMine) }
+  private func step<Answer>(
+    _ transaction: @escaping (inout SimulatedDatabase) -> Answer, then: @escaping (Answer) -> Void
+  ) {
+    mailer.step(of: mail.id, transaction) { [self] answer, _ in
+      if let answer { return then(answer) }
       perform(
         attempt.databaseFailed(isTransient: true, now: mailer.clock, jitter: simulation.random.unit()))
     }

@@ -43,6 +43,8 @@ struct SimulatedDatabase {
   var jobs: [Int: Job] = [:]
   var log: [Int: Status] = [:]
   var keys: [Int: Int] = [:]
+  /// Mails whose recipient is on the suppression list; each has one of its own.
+  var suppressed: Set<Int> = []
   var mailboxes: [Mailbox]
   /// How often a claim found a mail, and a mailbox, that its day had no room for.
   private(set) var putOffs = (mails: 0, mailboxes: 0)
@@ -56,6 +58,7 @@ struct SimulatedDatabase {
   // MARK: emailmcp.accept_messages
 
   mutating func accept(_ mail: SimulatedMail, atOnce: Bool, withPayload: Bool, now: Int64) -> MailStore.Accepted {
+    if suppressed.contains(mail.id) { return .suppressed }
     let box = mailboxes[mail.mailbox]
     // Bulk mail is no hindrance, unless its worker died with it.
     let isWaiting = jobs.values.contains {
@@ -198,12 +201,14 @@ struct SimulatedDatabase {
     return until > now
   }
 
-  mutating func recordIntent(_ id: Int, _ epoch: Int64, now: Int64) -> Bool {
-    guard var job = live(id, epoch, now) else { return false }
+  /// `emailmcp.begin_requests`.
+  mutating func recordIntent(_ id: Int, _ epoch: Int64, now: Int64) -> SendAttempt.Intent {
+    if mine(id, epoch)?.ambiguousTries == 0, suppressed.contains(id), flaw != .unsubscribedInVain { return .suppressed }
+    guard var job = live(id, epoch, now) else { return .lost }
     if flaw != .noIntent { job.intent = true }
     jobs[id] = job
     log[id] = .sending
-    return true
+    return .recorded
   }
 
   mutating func renewLease(_ id: Int, _ epoch: Int64, now: Int64) -> Bool {

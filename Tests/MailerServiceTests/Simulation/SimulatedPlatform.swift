@@ -5,7 +5,7 @@ import TestSupport
 @testable import MailerService
 
 /// Those who ask: mails over the first half minute, to any replica; some wait for the outcome, some ask twice with the same
-/// key or again after a 503, some take a mail back.
+/// key or again after a 503, some take a mail back, and some recipients unsubscribe.
 struct SimulatedPlatform {
   /// How often one asks again with a key, after 503.
   private static let tries = 4
@@ -58,6 +58,12 @@ struct SimulatedPlatform {
       }
     }
     if !mail.isAwaited, simulation.random.chance(0.3) { takeBackLater(mail) }
+    if simulation.random.chance(0.1) {
+      simulation.after(simulation.random.seconds(0, 20), nil) {
+        simulation.note("the recipient of mail \(mail.id) unsubscribes", 7, Int64(mail.id))
+        simulation.database.suppressed.insert(mail.id)
+      }
+    }
   }
 
   /// As `MessageSender` does.

@@ -204,6 +204,8 @@ final class Simulation {
     }
     let sent = ledger[id] ?? 0
     switch status {
+    case .sending where database.suppressed.contains(id) && database.jobs[id]?.ambiguousTries == 0:
+      violated("mail \(id) is about to be sent to one who has unsubscribed")
     case .success where sent == 0: violated("mail \(id) is called sent and was not")
     case .failed where sent > 0, .cancelled where sent > 0: violated("mail \(id) is called \(status) and was sent")
     case .unknown where !excused.contains(id): violated("mail \(id) is called unknown without a reason")

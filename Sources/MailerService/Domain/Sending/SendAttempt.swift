@@ -70,6 +70,15 @@ struct SendAttempt: Sendable, Equatable {
     case unavailable
   }
 
+  /// What the database says to an intent.
+  enum Intent: String, Sendable {
+    case recorded
+    /// Not recorded: a recipient has come onto the tenant's suppression list since the mail was accepted.
+    case suppressed
+    /// Refused by the epoch.
+    case lost
+  }
+
   /// What to do about a mail whose fate is unknown.
   enum AmbiguityPolicy: String, Sendable { case hold, retry }
 
@@ -178,13 +187,17 @@ struct SendAttempt: Sendable, Equatable {
     }
   }
 
-  /// - Parameter isMine: false: the epoch refused the write; likewise below.
-  mutating func intentRecorded(isMine: Bool = true, now: Duration) -> Action {
-    guard isMine else { return leaseLost() }
-    hasIntent = true
-    return sendOrRenew(now: now)
+  mutating func intentAnswered(_ intent: Intent, now: Duration) -> Action {
+    switch intent {
+    case .recorded:
+      hasIntent = true
+      return sendOrRenew(now: now)
+    case .suppressed: return finish(.failed(.recipientSuppressed))
+    case .lost: return leaseLost()
+    }
   }
 
+  /// - Parameter isMine: false: the epoch refused the write.
   mutating func leaseRenewed(isMine: Bool = true, until: Duration, now: Duration) -> Action {
     guard isMine else { return leaseLost() }
     lease.until = until

@@ -38,6 +38,9 @@ struct SendError: Error, Sendable, Hashable {
     code: "reauth_required", message: "The Gmail account is no longer connected; connect it again.")
   static let otherAccount = SendError(
     code: "from_not_allowed", message: "Another Gmail account has been connected since this mail was accepted.")
+  static let recipientSuppressed = SendError(
+    code: "recipient_suppressed",
+    message: "A recipient has come onto the suppression list since this mail was accepted; it was not sent.")
   static let outcomeUnknown = SendError(
     code: "outcome_unknown", message: "Gmail's answer was lost: the mail may or may not have been sent.")
   static let notAccepted = SendError(
