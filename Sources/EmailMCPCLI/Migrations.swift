@@ -37,6 +37,7 @@ enum Migrations {
     migration(32, "pauses", PackageResources._032_pauses_sql),
     migration(33, "bulk_turns", PackageResources._033_bulk_turns_sql),
     migration(34, "suppressed_since", PackageResources._034_suppressed_since_sql),
+    migration(35, "cancelled_day", PackageResources._035_cancelled_day_sql),
   ]
 
   private static func migration(_ version: Int, _ name: String, _ sql: [UInt8]) -> Migration {

@@ -405,6 +405,30 @@ struct QueueTests {
     }
   }
 
+  /// They were counted for 24 hours.
+  @Test("The recipients of a mail that is cancelled after its worker died are given back to its mailbox's day")
+  func cancelledLapsed() async throws {
+    try await MailerHarness.run(mailers: 0) { harness in
+      let now = Timestamp(milliseconds: Timestamp.now().milliseconds)
+      let keys = (1...3).map { MailKey(tenantID: "acme", userID: "ann", id: UUIDv7(at: now, random: (1, $0))) }
+      func day() throws -> String? { try harness.value("SELECT usage_now + usage_before FROM mailboxes") }
+      try await harness.abandon(keys[0], hasIntent: false)
+      try harness.expireLeases()
+      try await harness.withStore { store in
+        // Another mail has the mailbox by now, and a third one waits, which is not counted yet.
+        #expect(try await store.accept(harness.acceptance(of: keys[1])) == .queued)
+        #expect(try await store.claim(worker: "w", limit: 1, lapsed: false).map(\.key.id) == [keys[1].id])
+        #expect(try await store.accept(harness.acceptance(of: keys[2])) == .queued)
+        #expect(try day() == "2")
+        for key in [keys[0], keys[2], keys[0]] {
+          let answer = try await store.cancel(key)
+          #expect(answer == "cancelled")
+        }
+        #expect(try day() == "1")
+      }
+    }
+  }
+
   @Test("Two mailers share a queue and send each mail once, one at a time a mailbox")
   func twoMailers() async throws {
     let users = (0..<8).map { "user\($0)" }

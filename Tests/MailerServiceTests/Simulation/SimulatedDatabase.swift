@@ -292,6 +292,8 @@ struct SimulatedDatabase {
   mutating func cancel(_ id: Int, now: Int64) -> Bool {
     guard let job = jobs[id], !job.intent, (job.leaseUntil ?? 0) <= now else { return false }
     guard job.ambiguousTries == 0 || flaw == .cancelledAfterUnknown else { return false }
+    // Counted when the lease was taken.
+    if job.leaseUntil != nil { mailboxes[job.mailbox].used = max(0, mailboxes[job.mailbox].used - job.recipients) }
     jobs[id] = nil
     log[id] = .cancelled
     return true
