@@ -329,6 +329,13 @@ struct FakeServices: OAuth.Service, Mailer.Service, Reports.Service {
     return Mailer.ListWebhooksResponse { $0.webhooks = [webhook] }
   }
 
+  func getWebhook(_ request: Mailer.GetWebhookRequest, _ call: ServiceCall) async throws -> Mailer.GetWebhookResponse {
+    seen.note(call)
+    var webhook = try webhook(request.id)
+    webhook.pending = 1
+    return Mailer.GetWebhookResponse { [webhook] in $0.webhook = webhook }
+  }
+
   func updateWebhook(
     _ request: Mailer.UpdateWebhookRequest, _ call: ServiceCall
   ) async throws -> Mailer.UpdateWebhookResponse {

@@ -28,7 +28,7 @@ struct PeerListTests {
         on: "127.0.0.1:0",
         tls: try TLSServerContext(
           TLSServerSettings(identity: try identity("mailer"), clientRoots: roots, protocols: ["h2"])))
-      #expect(server.methods.methods.count == 29)
+      #expect(server.methods.methods.count == 30)
       for method in server.methods.methods {
         let caller = Self.ofMailer.contains(method.descriptor.fullName) ? "mailer" : "edge"
         #expect(method.options.allowedPeers == ["spiffe://emailmcp/\(caller)"], "\(method.descriptor)")

@@ -21,6 +21,7 @@ struct WebhookRouteTests {
     #expect(first?["previous_secret_until"] is NSNull)
     let one = await site.send("GET", Self.path + "/we_1")
     #expect(one.status == 200 && one.json["id"] as? String == "we_1" && one.json["secret"] == nil)
+    #expect(one.json["pending"] as? Int == 1, "not out of the list of all")
     let changed = await site.send("PATCH", Self.path + "/we_1", #"{"enabled":false,"url":"https://b.example"}"#)
     #expect(changed.json["enabled"] as? Bool == false && changed.json["url"] as? String == "https://b.example")
     for (body, secret) in [("{}", "whsec_default"), (#"{"overlap":60}"#, "whsec_60")] {

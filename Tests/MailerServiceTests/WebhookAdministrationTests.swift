@@ -57,6 +57,8 @@ struct WebhookAdministrationTests {
         })
       #expect(
         enabled.webhook?.enabled == true && enabled.webhook?.finalOnly == true && enabled.webhook?.url == url + "/")
+      let one = try await Self.call(harness, Mailer.getWebhook, .init { $0.id = id })
+      #expect(one.webhook == enabled.webhook && one.webhook?.dead == 1)
       let rotated = try await Self.call(harness, Mailer.rotateWebhookSecret, .init { $0.id = id })
       #expect(rotated.secret != made.secret && rotated.previousSecretUntil != nil)
       #expect(
@@ -147,6 +149,9 @@ struct WebhookAdministrationTests {
         VALUES ('other', 'we_0123456789abcdef', 'https://other.example/', '')
         """)
       for id in ["we_0123456789abcdef", "we_none", "", "a\u{0}b"] {
+        #expect(
+          await harness.reason { _ = try await Self.call(harness, Mailer.getWebhook, .init { $0.id = id }) }
+            == "not_found")
         #expect(
           await harness.reason { _ = try await Self.call(harness, Mailer.deleteWebhook, .init { $0.id = id }) }
             == "not_found")

@@ -32,13 +32,11 @@ extension EdgeHandler {
     }
   }
 
-  /// A tenant has so few that all of them may be read.
   func getWebhook(_ call: EdgeCall) async throws -> HTTPServerResponse {
-    let answer = try await backends.mailer.call(Mailer.listWebhooks, .init(), options: backends.options(for: call))
-    guard let webhook = answer.webhooks.first(where: { $0.id == call.parameters["webhook_id"] }) else {
-      throw Problem(404, "not_found", "There is no such webhook endpoint.")
-    }
-    return .json { $0.webhook(webhook) }
+    var message = Mailer.GetWebhookRequest()
+    message.id = call.parameters["webhook_id"] ?? ""
+    let answer = try await backends.mailer.call(Mailer.getWebhook, message, options: backends.options(for: call))
+    return .json { $0.webhook(answer.webhook ?? .init()) }
   }
 
   func updateWebhook(_ call: EdgeCall) async throws -> HTTPServerResponse {

@@ -35,6 +35,16 @@ extension MailerMethods {
     }
   }
 
+  func getWebhook(
+    _ request: Mailer.GetWebhookRequest, _ call: ServiceCall
+  ) async throws -> Mailer.GetWebhookResponse {
+    let id = try Self.webhookID(request.id)
+    return try await answering {
+      guard let webhook = try await webhooks.get(id, tenantID: call.tenantID) else { throw RPCError.noWebhook }
+      return Mailer.GetWebhookResponse { $0.webhook = webhook }
+    }
+  }
+
   func updateWebhook(
     _ request: Mailer.UpdateWebhookRequest, _ call: ServiceCall
   ) async throws -> Mailer.UpdateWebhookResponse {

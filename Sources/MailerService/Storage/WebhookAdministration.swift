@@ -64,8 +64,14 @@ final class WebhookAdministration {
     ).isEmpty
   }
 
-  /// All of a tenant's, the oldest first; or the one with this id. Deliveries are counted to 100,000.
-  func list(_ tenantID: String, id: String? = nil) async throws -> [Mailer.Webhook] {
+  /// All of a tenant's, the oldest first. Deliveries are counted to 100,000.
+  func list(_ tenantID: String) async throws -> [Mailer.Webhook] { try await endpoints(tenantID, id: nil) }
+
+  func get(_ id: String, tenantID: String) async throws -> Mailer.Webhook? {
+    try await endpoints(tenantID, id: id).first
+  }
+
+  private func endpoints(_ tenantID: String, id: String?) async throws -> [Mailer.Webhook] {
     try await pool.queryApart(
       """
       SELECT e.id, e.url, e.final_only, e.disabled_at IS NULL, e.created_at,
@@ -94,7 +100,7 @@ final class WebhookAdministration {
     let isThere = try await change(
       "webhook.updated", id, by: actor, "emailmcp.update_webhook($1, $2, $4, $5, $6)",
       [.text(url?.description), .bool(finalOnly), .bool(enabled)])
-    return isThere ? try await list(actor.tenantID, id: id).first : nil
+    return isThere ? try await get(id, tenantID: actor.tenantID) : nil
   }
 
   /// Nil: there is no such endpoint.

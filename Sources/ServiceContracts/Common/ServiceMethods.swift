@@ -10,9 +10,9 @@ package enum ServiceMethods {
     Mailer.listMessages.descriptor, Mailer.cancelMessage.descriptor, Mailer.watchMessages.descriptor,
     Mailer.getCapacity.descriptor, Mailer.addSuppression.descriptor, Mailer.listSuppressions.descriptor,
     Mailer.removeSuppression.descriptor, Mailer.unsubscribe.descriptor, Mailer.createWebhook.descriptor,
-    Mailer.listWebhooks.descriptor, Mailer.updateWebhook.descriptor, Mailer.rotateWebhookSecret.descriptor,
-    Mailer.deleteWebhook.descriptor, Mailer.testWebhook.descriptor, Mailer.listWebhookDeliveries.descriptor,
-    Mailer.replayWebhookDeliveries.descriptor,
+    Mailer.listWebhooks.descriptor, Mailer.getWebhook.descriptor, Mailer.updateWebhook.descriptor,
+    Mailer.rotateWebhookSecret.descriptor, Mailer.deleteWebhook.descriptor, Mailer.testWebhook.descriptor,
+    Mailer.listWebhookDeliveries.descriptor, Mailer.replayWebhookDeliveries.descriptor,
     Reports.getUserReport.descriptor, Reports.getSummary.descriptor, Reports.exportMessages.descriptor,
   ]
 }

@@ -29,6 +29,7 @@ extension Mailer {
     func unsubscribe(_ request: UnsubscribeRequest, _ call: ServiceCall) async throws -> UnsubscribeResponse
     func createWebhook(_ request: CreateWebhookRequest, _ call: ServiceCall) async throws -> CreateWebhookResponse
     func listWebhooks(_ request: ListWebhooksRequest, _ call: ServiceCall) async throws -> ListWebhooksResponse
+    func getWebhook(_ request: GetWebhookRequest, _ call: ServiceCall) async throws -> GetWebhookResponse
     func updateWebhook(_ request: UpdateWebhookRequest, _ call: ServiceCall) async throws -> UpdateWebhookResponse
     func rotateWebhookSecret(_ request: RotateWebhookSecretRequest, _ call: ServiceCall) async throws
       -> RotateWebhookSecretResponse
@@ -71,6 +72,7 @@ extension RPCServer {
     registrar.unary(Mailer.removeSuppression, admin) { try await service.removeSuppression($0, $1) }
     registrar.unary(Mailer.createWebhook, admin) { try await service.createWebhook($0, $1) }
     registrar.unary(Mailer.listWebhooks, admin) { try await service.listWebhooks($0, $1) }
+    registrar.unary(Mailer.getWebhook, admin) { try await service.getWebhook($0, $1) }
     registrar.unary(Mailer.updateWebhook, admin) { try await service.updateWebhook($0, $1) }
     registrar.unary(Mailer.rotateWebhookSecret, admin) { try await service.rotateWebhookSecret($0, $1) }
     registrar.unary(Mailer.deleteWebhook, admin) { try await service.deleteWebhook($0, $1) }

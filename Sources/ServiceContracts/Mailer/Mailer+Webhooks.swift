@@ -144,6 +144,48 @@ extension Mailer {
     }
   }
 
+  /// Asks for one endpoint.
+  public struct GetWebhookRequest: WireMessage, Hashable {
+    public static let wireName = "emailmcp.mailer.v1.GetWebhookRequest"
+
+    /// Which endpoint.
+    public var id = ""
+
+    public init() {}
+
+    public func encode(into w: inout WireWriter) {
+      w.string(1, id)
+    }
+
+    public mutating func decodeField(_ number: Int, from r: inout WireReader) throws(WireError) {
+      switch number {
+      case 1: try r.string(&id)
+      default: try r.skip()
+      }
+    }
+  }
+
+  /// There it is.
+  public struct GetWebhookResponse: WireMessage, Hashable {
+    public static let wireName = "emailmcp.mailer.v1.GetWebhookResponse"
+
+    /// As it stands.
+    public var webhook: Webhook?
+
+    public init() {}
+
+    public func encode(into w: inout WireWriter) {
+      w.message(1, webhook)
+    }
+
+    public mutating func decodeField(_ number: Int, from r: inout WireReader) throws(WireError) {
+      switch number {
+      case 1: try r.message(&webhook)
+      default: try r.skip()
+      }
+    }
+  }
+
   /// What shall be otherwise.
   public struct UpdateWebhookRequest: WireMessage, Hashable {
     public static let wireName = "emailmcp.mailer.v1.UpdateWebhookRequest"

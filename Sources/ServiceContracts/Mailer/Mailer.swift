@@ -78,6 +78,11 @@ public enum Mailer {
   /// The tenant's endpoints.
   public static let listWebhooks = UnaryMethod<ListWebhooksRequest, ListWebhooksResponse>(service, "ListWebhooks")
 
+  /// One endpoint of the tenant.
+  ///
+  /// Errors: NOT_FOUND `not_found`.
+  public static let getWebhook = UnaryMethod<GetWebhookRequest, GetWebhookResponse>(service, "GetWebhook")
+
   /// Changes an endpoint; also what lets one that answered 410 be told again.
   ///
   /// Errors: INVALID_ARGUMENT `invalid_request`; NOT_FOUND `not_found`.
