@@ -389,18 +389,28 @@ struct QueueTests {
     }
   }
 
-  @Test("A claim can leave lapsed leases alone")
+  @Test("A look at the queue takes lapsed leases within a time, by the database's clock")
   func lapsedLeft() async throws {
-    try await MailerHarness.run(mailers: 0) { harness in
+    try await MailerHarness.run(mailers: 0, users: ["ann", "bea"]) { harness in
       let now = Timestamp(milliseconds: Timestamp.now().milliseconds)
-      let key = MailKey(tenantID: "acme", userID: "ann", id: UUIDv7(at: now, random: (1, 1)))
-      try await harness.abandon(key, hasIntent: false)
+      for (user, hasIntent) in [("ann", false), ("bea", true)] {
+        let key = MailKey(tenantID: "acme", userID: user, id: UUIDv7(at: now, random: (1, 1)))
+        try await harness.abandon(key, hasIntent: hasIntent)
+      }
       try harness.expireLeases()
       try harness.makeDue()
       try await harness.withStore { store in
-        let left = try await store.claim(worker: "w", limit: 8, lapsed: false)
-        let taken = try await store.claim(worker: "w", limit: 8, lapsed: true)
-        #expect(left.isEmpty && taken.map(\.epoch) == [2])
+        let time = Timestamp.now()
+        // The second is of a process that was stopped between its decision and its question.
+        for (window, epochs) in [
+          (nil, []), (time - .seconds(9)..<time, []), (time + .seconds(60)..<time + .seconds(69), []),
+          (time..<time + .seconds(60), [2]),
+        ] as [(Range<Timestamp>?, [Int64])] {
+          let due = try await store.claim(worker: "w", limit: 8, lapsed: window)
+          let lost = try await store.claimLost(worker: "w", limit: 8, lapsed: window)
+          #expect(due.mails.map(\.epoch) == epochs && lost.mails.map(\.epoch) == epochs)
+          #expect(time < due.at && due.at < lost.at)
+        }
       }
     }
   }

@@ -344,14 +344,13 @@ struct SendAttemptTests {
   @Test("While the database is away, and a moment longer, lapsed leases are left to who had them")
   func headStart() {
     var start = HeadStart()
-    #expect(!start.isOver(now: .seconds(1000)))
-    for second in [0, 6] { start.looked(isAnswered: true, now: .seconds(second)) }
-    #expect(start.isOver(now: HeadStart.length))
-    for second in [10, 19] { start.looked(isAnswered: false, now: .seconds(second)) }
-    #expect(!start.isOver(now: .seconds(20)))
-    for second in [1000, 1006] { start.looked(isAnswered: true, now: .seconds(second)) }
-    #expect(!start.isOver(now: .seconds(1000) + HeadStart.length - .nanoseconds(1)))
-    #expect(start.isOver(now: .seconds(1000) + HeadStart.length))
+    #expect(start.whenOver == nil)
+    for second in [0, 6] { start.looked(at: Self.second(second)) }
+    #expect(start.whenOver == Self.second(7)..<Self.second(13))
+    start.looked(at: nil)
+    #expect(start.whenOver == nil)
+    for second in [8, 14] { start.looked(at: Self.second(second)) }
+    #expect(start.whenOver == Self.second(15)..<Self.second(21))
   }
 
   /// Found by seed 612983 of the simulation: the first look after a pause told a mail as unknown that its worker knew to be
@@ -359,13 +358,16 @@ struct SendAttemptTests {
   @Test("One who slept through the database's absence leaves lapsed leases alone for as long as who saw it")
   func headStartAfterSleep() {
     var start = HeadStart()
-    for second in [0, 5, 10] { start.looked(isAnswered: true, now: .seconds(second)) }
-    #expect(start.isOver(now: .seconds(11)))
-    #expect(!start.isOver(now: .seconds(40)))
-    for second in [40, 46] { start.looked(isAnswered: true, now: .seconds(second)) }
-    #expect(!start.isOver(now: .seconds(40) + HeadStart.length - .nanoseconds(1)))
-    #expect(start.isOver(now: .seconds(40) + HeadStart.length))
+    for second in [0, 5, 10] { start.looked(at: Self.second(second)) }
+    #expect(start.whenOver == Self.second(7)..<Self.second(17))
+    start.looked(at: Self.second(17))
+    #expect(start.whenOver?.isEmpty == true)
+    // A clock that was set back tells as little.
+    for second in [23, 16] { start.looked(at: Self.second(second)) }
+    #expect(start.whenOver?.isEmpty == true)
   }
+
+  private static func second(_ number: Int) -> Timestamp { time + .seconds(number) }
 
   @Test("A mail to one who unsubscribed while it waited fails and is not sent; one that may have been sent is unknown")
   func suppressed() {

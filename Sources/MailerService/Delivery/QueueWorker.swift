@@ -117,13 +117,13 @@ final class QueueWorker {
     guard places > 0 else { return false }
     let asked = Courier.clock()
     do {
-      let claimed = try await store.claim(worker: name, limit: places, lapsed: headStart.isOver(now: asked))
-      headStart.looked(isAnswered: true, now: Courier.clock())
-      for mail in claimed { take(mail, askedAt: asked) }
-      if !claimed.isEmpty { lastWork = .current() }
-      return claimed.count == places
+      let look = try await store.claim(worker: name, limit: places, lapsed: headStart.whenOver)
+      headStart.looked(at: look.at)
+      for mail in look.mails { take(mail, askedAt: asked) }
+      if !look.mails.isEmpty { lastWork = .current() }
+      return look.mails.count == places
     } catch {
-      headStart.looked(isAnswered: false, now: Courier.clock())
+      headStart.looked(at: nil)
       logger.debug("the queue could not be looked at", metadata: ["error": "\(error)"])
       return false
     }
@@ -134,11 +134,10 @@ final class QueueWorker {
     guard looksForLost, reactor.now - lookedForLostAt >= Upkeep.lapsedInterval else { return }
     lookedForLostAt = reactor.now
     let asked = Courier.clock()
-    // Without a head start's end none is taken, but asked all the same: a queue that has no room makes no other look.
-    let limit = headStart.isOver(now: asked) ? Self.batch : 0
-    let lost = try? await store.claimLost(worker: name, limit: limit)
-    headStart.looked(isAnswered: lost != nil, now: Courier.clock())
-    for mail in lost ?? [] { take(mail, askedAt: asked) }
+    // Before a head start's end none is taken, but asked all the same: a queue that has no room makes no other look.
+    let look = try? await store.claimLost(worker: name, limit: Self.batch, lapsed: headStart.whenOver)
+    headStart.looked(at: look?.at)
+    for mail in look?.mails ?? [] { take(mail, askedAt: asked) }
   }
 
   private func take(_ mail: MailStore.ClaimedMail, askedAt: Duration) {

@@ -171,35 +171,55 @@ final class MailStore {
     var looksForAccount = false
   }
 
+  /// What a look at the queue leased, and when that was by the database's clock.
+  struct Look: Sendable {
+    var at: Timestamp
+    var mails: [ClaimedMail]
+  }
+
   /// Leases due mail, at most one a mailbox, tenants taking turns.
-  /// - Parameter lapsed: also what another worker's lease has lapsed of.
-  func claim(worker: String, limit: Int, lapsed: Bool) async throws -> [ClaimedMail] {
-    let rows = try await pool.query(
-      """
-      SELECT tenant_id, user_id, id, mailbox, attempts, on_ambiguous, epoch, intent, payload, coalesce(payload_bytes, 0),
-        failing_since, ambiguous_tries, parked = 'reauth_required'
-      FROM emailmcp.claim_jobs($1, $2, make_interval(secs => $3), $4, $5, $6, p_lapsed => $7)
-      """,
-      [
-        .text(worker), .int4(Int32(limit)), .seconds(Lease.duration), .seconds(pace.interval), .int4(Int32(pace.burst)),
-        .int4(pace.dailyRecipients), .bool(lapsed),
-      ])
-    return try rows.map(Self.claimed)
+  /// - Parameter lapsed: when, also what another worker's lease has lapsed of.
+  func claim(worker: String, limit: Int, lapsed: Range<Timestamp>?) async throws -> Look {
+    try await Self.look(
+      pool.query(
+        """
+        SELECT tenant_id, user_id, id, mailbox, attempts, on_ambiguous, epoch, intent, payload,
+          coalesce(payload_bytes, 0), failing_since, ambiguous_tries, parked = 'reauth_required', moment
+        FROM clock_timestamp() AS moment LEFT JOIN emailmcp.claim_jobs(
+          $1, $2, make_interval(secs => $3), $4, $5, $6, p_lapsed => coalesce(moment >= $7 AND moment < $8, false)) ON true
+        """,
+        [
+          .text(worker), .int4(Int32(limit)), .seconds(Lease.duration), .seconds(pace.interval),
+          .int4(Int32(pace.burst)), .int4(pace.dailyRecipients), .timestamp(lapsed?.lowerBound),
+          .timestamp(lapsed?.upperBound),
+        ]))
   }
 
   /// Leases mail whose worker died with it, and of which nothing but that can be said: at whatever pace.
-  func claimLost(worker: String, limit: Int) async throws -> [ClaimedMail] {
-    try await pool.query(
-      """
-      SELECT tenant_id, user_id, id, mailbox, attempts, on_ambiguous, epoch, intent, NULL::bytea, 0, failing_since,
-        ambiguous_tries, false
-      FROM emailmcp.claim_lost($1, $2, make_interval(secs => $3))
-      """, [.text(worker), .int4(Int32(limit)), .seconds(Lease.duration)]
-    ).map(Self.claimed)
+  /// - Parameter lapsed: when it may be leased.
+  func claimLost(worker: String, limit: Int, lapsed: Range<Timestamp>?) async throws -> Look {
+    try await Self.look(
+      pool.query(
+        """
+        SELECT tenant_id, user_id, id, mailbox, attempts, on_ambiguous, epoch, intent, NULL::bytea, 0, failing_since,
+          ambiguous_tries, false, moment
+        FROM clock_timestamp() AS moment LEFT JOIN emailmcp.claim_lost(
+          $1, CASE WHEN moment >= $4 AND moment < $5 THEN $2 ELSE 0 END, make_interval(secs => $3)) ON true
+        """,
+        [
+          .text(worker), .int4(Int32(limit)), .seconds(Lease.duration), .timestamp(lapsed?.lowerBound),
+          .timestamp(lapsed?.upperBound),
+        ]))
   }
 
-  private static func claimed(_ row: PostgresRow) throws -> ClaimedMail {
-    let id: UniqueID = try row[2]
+  /// One row at least, which without a mail has the time alone.
+  private static func look(_ rows: PostgresRows) throws -> Look {
+    guard let first = rows.first else { throw PostgresError(.decoding, "an answer without a time") }
+    return Look(at: try first[13], mails: try rows.compactMap(claimed))
+  }
+
+  private static func claimed(_ row: PostgresRow) throws -> ClaimedMail? {
+    guard let id: UniqueID = try row[2] else { return nil }
     return ClaimedMail(
       key: MailKey(tenantID: try row[0], userID: try row[1], id: UUIDv7(id)), googleSub: try row[3],
       attempts: try row[4], ambiguousTries: try row[11],

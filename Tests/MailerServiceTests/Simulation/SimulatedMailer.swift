@@ -70,16 +70,17 @@ final class SimulatedMailer {
       guard !isLooking, !isDraining else { return }
       (isLooking, isHinted) = (true, false)
       let asked = clock
-      let lapsed = headStart.isOver(now: asked) || simulation.flaw == .noHeadStart
+      let whenOver = headStart.whenOver
       step(of: nil) { [simulation] in
-        let now = simulation.databaseNow
+        let (now, time) = (simulation.databaseNow, simulation.databaseTime)
+        let lapsed = whenOver?.contains(time) == true || simulation.flaw == .noHeadStart
         let lost = lapsed ? $0.claimLost(limit: QueueWorker.batch, now: now) : []
-        return lost + $0.claim(limit: QueueWorker.batch, lapsed: lapsed, now: now)
-      } then: { [self] claimed, _ in
+        return (at: time, mails: lost + $0.claim(limit: QueueWorker.batch, lapsed: lapsed, now: now))
+      } then: { [self] seen, _ in
         isLooking = false
-        headStart.looked(isAnswered: claimed != nil, now: clock)
-        for mail in claimed ?? [] { take(mail, askedAt: asked) }
-        if claimed?.isEmpty == false || isHinted {
+        headStart.looked(at: seen?.at)
+        for mail in seen?.mails ?? [] { take(mail, askedAt: asked) }
+        if seen?.mails.isEmpty == false || isHinted {
           hint()
         } else {
           look(after: Int64(Double(QueueWorker.idleInterval.wholeNanoseconds) * (0.9 + 0.2 * simulation.random.unit())))

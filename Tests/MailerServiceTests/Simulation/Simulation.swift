@@ -110,6 +110,7 @@ final class Simulation {
 
   /// Of the database server's clock.
   var databaseNow: Int64 { now + databaseClock }
+  var databaseTime: Timestamp { Timestamp(microseconds: databaseNow / 1000) }
 
   /// A trip over the network, either way.
   func trip() -> Int64 { random.seconds(0.0001, 0.004) }

@@ -270,3 +270,16 @@ extension MailerHarness {
 
   static var logger: Logger { Logger(label: "test") { _ in SwiftLogNoOpLogHandler() } }
 }
+
+extension MailStore {
+  /// A claim that takes lapsed leases at whatever time, or leaves them.
+  func claim(worker: String, limit: Int, lapsed: Bool) async throws -> [ClaimedMail] {
+    try await claim(worker: worker, limit: limit, lapsed: lapsed ? Self.always : nil).mails
+  }
+
+  func claimLost(worker: String, limit: Int) async throws -> [ClaimedMail] {
+    try await claimLost(worker: worker, limit: limit, lapsed: Self.always).mails
+  }
+
+  private static let always = Timestamp.sayable.lowerBound..<Timestamp.sayable.upperBound
+}
