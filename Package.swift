@@ -91,7 +91,7 @@ let package = Package(
     module("ServiceContracts", ["CivilTime", "WireCodec", "RPCRuntime"], resources: [.embedInCode("Schemas")]),
 
     // Processes.
-    executable("EdgeService", ["CivilTime", "WireCodec", "ServiceContracts", "ServiceKit", "HTTPServer", "RPCRuntime", "PostgresClient", "StrictJSON", "TLSSession", "EventLoop", httpTypes, log, metrics]),
+    executable("EdgeService", ["CivilTime", "MailSyntax", "WireCodec", "ServiceContracts", "ServiceKit", "HTTPServer", "RPCRuntime", "PostgresClient", "StrictJSON", "TLSSession", "EventLoop", httpTypes, log, metrics]),
     executable("OAuthService", ["CivilTime", "ServiceContracts", "ServiceKit", "HTTPSClient", "RPCRuntime", "PostgresClient", "SecretVault", "StrictJSON", "TLSSession", "EventLoop", httpTypes, log, metrics]),
     executable("MailerService", ["CivilTime", "MailSyntax", "WireCodec", "ServiceContracts", "ServiceKit", "HTTPSClient", "RPCRuntime", "PostgresClient", "SecretVault", "StrictJSON", "TLSSession", "EventLoop", httpTypes, log, metrics]),
     executable("ReportService", ["CivilTime", "ServiceContracts", "ServiceKit", "RPCRuntime", "PostgresClient", "StrictJSON", "WireCodec", "EventLoop", log]),

@@ -3,6 +3,7 @@ import EventLoop
 import Glibc
 import HTTPSClient
 import Logging
+import MailSyntax
 import PostgresClient
 import RPCRuntime
 import SecretVault

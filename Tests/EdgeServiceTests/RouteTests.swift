@@ -211,6 +211,17 @@ struct RouteTests {
     await site.stop()
   }
 
+  @Test("100 attachments are taken, 101 are not")
+  func attachments() async throws {
+    let site = try await EdgeSite()
+    for (count, status) in [(100, 200), (101, 400)] {
+      let files = Array(repeating: #"{"filename":"f","content":""}"#, count: count).joined(separator: ",")
+      let body = #"{"to":["a@b.example"],"body":"x","attachments":[\#(files)]}"#
+      #expect(await site.send("POST", "/v1/users/u/messages", body).status == status)
+    }
+    await site.stop()
+  }
+
   @Test("A body that cannot be read: 400, 413, 415; a header or query that is wrong: 400; an answer nobody takes: 406")
   func badRequests() async throws {
     let site = try await EdgeSite()

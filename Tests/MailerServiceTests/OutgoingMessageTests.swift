@@ -126,6 +126,14 @@ struct OutgoingMessageTests {
     #expect(Self.violations { $0.to = many + many } == ["to"])
   }
 
+  /// Through the edge there were never more.
+  @Test("100 attachments are taken, 101 are not")
+  func attachments() {
+    let many = (0...100).map { MessageDraft.Attachment(filename: "\($0).txt") }
+    #expect(Self.violations { $0.attachments = Array(many.dropLast()) }.isEmpty)
+    #expect(Self.violations { $0.attachments = many } == ["attachments"])
+  }
+
   @Test("A subject of 998 scalars is taken, of 999 not")
   func subject() {
     #expect(Self.violations { $0.subject = String(repeating: "é", count: 998) }.isEmpty)

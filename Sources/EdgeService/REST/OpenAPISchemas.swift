@@ -1,3 +1,4 @@
+import MailSyntax
 import StrictJSON
 
 /// The shapes of bodies, answers and parameters for the OpenAPI document.
@@ -203,42 +204,46 @@ enum OpenAPISchemas {
         ]
       },
       "Addresses": {
-        "type": ["array", "null"], "maxItems": 500, "items": {"$ref": "#/components/schemas/Address"}
+        "type": ["array", "null"], "maxItems": \#(MessageLimits.recipients), "items": {"$ref": "#/components/schemas/Address"}
       },
       "SendRequest": {
         "type": "object", "additionalProperties": false,
         "properties": {
           "to": {"$ref": "#/components/schemas/Addresses"}, "cc": {"$ref": "#/components/schemas/Addresses"},
-          "bcc": {"$ref": "#/components/schemas/Addresses"}, "subject": {"type": ["string", "null"], "maxLength": 998},
+          "bcc": {"$ref": "#/components/schemas/Addresses"},
+          "subject": {"type": ["string", "null"], "maxLength": \#(MessageLimits.subject)},
           "body": {"type": ["string", "null"]}, "html": {"type": ["string", "null"]},
           "from_email": {"type": ["string", "null"]}, "from_name": {"type": ["string", "null"]},
           "reply_to": {
             "anyOf": [
               {"$ref": "#/components/schemas/Address"},
-              {"type": "array", "maxItems": 20, "items": {"$ref": "#/components/schemas/Address"}}, {"type": "null"}
+              {"type": "array", "maxItems": \#(MessageLimits.replyTo), "items": {"$ref": "#/components/schemas/Address"}}, {"type": "null"}
             ]
           },
           "attachments": {
-            "type": ["array", "null"], "maxItems": 100,
+            "type": ["array", "null"], "maxItems": \#(MessageLimits.attachments),
             "items": {
               "type": "object", "additionalProperties": false, "required": ["filename", "content"],
               "properties": {
-                "filename": {"type": "string", "maxLength": 255}, "content_type": {"type": ["string", "null"]},
+                "filename": {"type": "string", "maxLength": \#(MessageLimits.filename)},
+                "content_type": {"type": ["string", "null"]},
                 "content": {"type": "string", "contentEncoding": "base64"}, "content_id": {"type": ["string", "null"]},
                 "disposition": {"enum": ["attachment", "inline", null]}
               }
             }
           },
           "headers": {
-            "type": ["object", "null"], "maxProperties": 50, "propertyNames": {"maxLength": 76},
+            "type": ["object", "null"], "maxProperties": \#(MessageLimits.headers),
+            "propertyNames": {"maxLength": \#(MessageLimits.headerName)},
             "additionalProperties": {"type": "string"}
           },
           "thread_id": {"type": ["string", "null"]}, "provider": {"enum": ["gmail_api", null]},
           "send_at": {"$ref": "#/components/schemas/NullableTime"}, "on_ambiguous": {"enum": ["hold", "retry", null]},
           "one_click_unsubscribe": {"type": ["boolean", "null"]}, "priority": {"enum": ["interactive", "bulk", null]},
           "metadata": {
-            "type": ["object", "null"], "maxProperties": 16, "propertyNames": {"maxLength": 128},
-            "additionalProperties": {"type": "string", "maxLength": 1024}
+            "type": ["object", "null"], "maxProperties": \#(MessageLimits.metadata),
+            "propertyNames": {"maxLength": \#(MessageLimits.metadataKey)},
+            "additionalProperties": {"type": "string", "maxLength": \#(MessageLimits.metadataValue)}
           }
         }
       },

@@ -1,4 +1,5 @@
 import CivilTime
+import MailSyntax
 import ServiceContracts
 import StrictJSON
 import TLSSession
@@ -13,14 +14,16 @@ enum SendBody {
     message.to = addresses(body, "to")
     message.cc = addresses(body, "cc")
     message.bcc = addresses(body, "bcc")
-    message.subject = body.optionalString("subject", maximumScalars: 998) ?? ""
+    message.subject = body.optionalString("subject", maximumScalars: MessageLimits.subject) ?? ""
     message.body = body.optionalLargeString("body")
     message.html = body.optionalLargeString("html")
     message.fromEmail = body.optionalString("from_email", maximumScalars: 320)
     message.fromName = body.optionalString("from_name", maximumScalars: 998)
     message.replyTo = replyTo(body)
-    message.attachments = body.objects("attachments", maximumCount: 100) { attachment($0) }
-    message.headers = body.strings("headers", maximumCount: 50, maximumScalars: 8192).map { name, value in
+    message.attachments = body.objects("attachments", maximumCount: MessageLimits.attachments) { attachment($0) }
+    message.headers = body.strings(
+      "headers", maximumCount: MessageLimits.headers, maximumScalars: MessageLimits.headerValue
+    ).map { name, value in
       var header = Mailer.Header()
       header.name = name
       header.value = value
@@ -38,7 +41,8 @@ enum SendBody {
     message.oneClickUnsubscribe = body.optionalBool("one_click_unsubscribe") ?? false
     message.priority = word(body, "priority") ?? .unspecified
     message.metadata = WireMap(
-      body.strings("metadata", maximumCount: 16, maximumScalars: 1024).map { ($0.name, $0.value) })
+      body.strings("metadata", maximumCount: MessageLimits.metadata, maximumScalars: MessageLimits.metadataValue)
+        .map { ($0.name, $0.value) })
     try body.finish()
     return message
   }
@@ -53,7 +57,7 @@ enum SendBody {
   }
 
   private static func addresses(_ body: JSONFields, _ name: String) -> [Mailer.Address] {
-    body.elements(name, maximumCount: 500).compactMap { path, value in address(body, value, path) }
+    body.elements(name, maximumCount: MessageLimits.recipients).compactMap { path, value in address(body, value, path) }
   }
 
   /// A string, or an object with `email` and `name`.
@@ -77,8 +81,8 @@ enum SendBody {
   private static func replyTo(_ body: JSONFields) -> [Mailer.Address] {
     guard let value = body.optional("reply_to") else { return [] }
     if let elements = value.arrayValue {
-      guard elements.count <= 20 else {
-        body.fail("reply_to", "must have at most 20 addresses")
+      guard elements.count <= MessageLimits.replyTo else {
+        body.fail("reply_to", "must have at most \(MessageLimits.replyTo) addresses")
         return []
       }
       return elements.enumerated().compactMap { address(body, $1, "\(body.path(to: "reply_to"))[\($0)]") }
@@ -88,7 +92,7 @@ enum SendBody {
 
   private static func attachment(_ fields: JSONFields) -> Mailer.Attachment? {
     var attachment = Mailer.Attachment()
-    attachment.filename = fields.string("filename", maximumScalars: 255)
+    attachment.filename = fields.string("filename", maximumScalars: MessageLimits.filename)
     attachment.contentType = fields.optionalString("content_type", maximumScalars: 255) ?? ""
     if let text = fields.optionalLargeString("content") {
       if let content = Base64.decode(text) {

@@ -33,7 +33,7 @@ extension Mailer {
     /// Where answers go. Empty: to the sender.
     public var replyTo: [Address] = []
 
-    /// Files. The whole mail as built is at most 25 MiB.
+    /// Files, at most 100. The whole mail as built is at most 25 MiB.
     public var attachments: [Attachment] = []
 
     /// Extra headers, in this order.

@@ -69,31 +69,3 @@ struct OutgoingMessage: Sendable, Equatable {
     guard check.violations.isEmpty else { throw InvalidMessage(violations: check.violations) }
   }
 }
-
-/// The bounds of one message; each has its reason in the API's contract or in what Gmail takes.
-enum MessageLimits {
-  /// Gmail: 500 recipients a message.
-  static let recipients = 500
-  /// Unicode scalars.
-  static let subject = 998
-  static let replyTo = 20
-  static let attachments = 200
-  /// Unicode scalars, what common file systems take.
-  static let filename = 255
-  static let headers = 50
-  /// Octets.
-  static let headerName = 76
-  /// Octets; a long `References` chain fits.
-  static let headerValue = 8192
-  static let metadata = 16
-  /// Unicode scalars.
-  static let metadataKey = 128
-  static let metadataValue = 1024
-  /// The MIME that Gmail takes, in bytes.
-  static let mime = 25 * 1024 * 1024
-  /// A `send_at` this far back still means now: clocks differ.
-  static let pastTolerance: Duration = .seconds(60)
-  static let scheduleAhead: Duration = .seconds(365 * 86_400)
-  /// Violations named in one answer.
-  static let violations = 50
-}
