@@ -109,6 +109,9 @@ package final class HTTPServer {
     }
   }
 
+  /// For a connection without a request.
+  var idleTimeout: Duration { isDraining ? Connection.graceOfDrain : configuration.idleTimeout }
+
   func limitAnswers() { limitUnsentBytes(of: Array(connections.values), to: configuration.maxUnsentBytes) }
 
   // MARK: For the connections

@@ -37,13 +37,14 @@ final class ProtocolSniffer: ConnectionDelegate, ServedConnection {
   }
 
   func check(now: Instant, elapsed: Duration) {
-    let limit = prefix.isEmpty ? server.configuration.idleTimeout : server.configuration.headerTimeout
+    let limit = prefix.isEmpty ? server.idleTimeout : server.configuration.headerTimeout
     guard now - started > limit else { return }
     if !prefix.isEmpty { server.configuration.onLimit("header_timeout") }
     connection.close()
   }
 
-  func beginDrain() { if prefix.isEmpty { connection.close() } }
+  /// The client cannot be told anything yet.
+  func beginDrain() {}
 
   func abort() { connection.close() }
 
@@ -56,6 +57,7 @@ final class ProtocolSniffer: ConnectionDelegate, ServedConnection {
     server.add(next)
     connection.delegate = next
     server.remove(self)
+    if server.isDraining { next.beginDrain() }
     if !prefix.isEmpty { prefix.withUnsafeBytes { next.received($0) } }
   }
 }

@@ -41,6 +41,10 @@ package final class Connection {
     package init() {}
   }
 
+  /// When a server is about to stop, how long a client that has connected and asked for nothing yet may take: it is amid its
+  /// handshake or about to send its first request, and can be told nothing before.
+  package static let graceOfDrain = Duration.seconds(1)
+
   private init(socket: Socket, peer: SocketAddress, engine: TLSEngine?, phase: Phase, limits: Limits, reactor: Reactor)
   {
     self.socket = socket

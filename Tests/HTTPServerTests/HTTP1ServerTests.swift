@@ -256,6 +256,24 @@ extension ServerTests {
       await site.stop()
     }
 
+    @Test("Drain waits a moment, and no longer, for the first request of a client that has just connected")
+    func drainFresh() async throws {
+      let site = try await TestSite()
+      let (quick, silent) = (try RawClient(port: site.port), try RawClient(port: site.port))
+      try await eventually { await site.loop.run { _ in site.connectionCount == 2 } }
+      async let drained = site.loop.run { reactor in
+        let drained = reactor.spawn { await site.server?.drain(timeout: .seconds(60)) }
+        await reactor.yield()
+        quick.send("GET /hello HTTP/1.1\r\nHost: h\r\n\r\n")
+        return await drained.result
+      }
+      let text = quick.receiveAll()
+      #expect(text.contains("hello http11") && text.contains("Connection: close\r\n"))
+      #expect(silent.receive() == [])
+      _ = await drained
+      await site.stop()
+    }
+
     @Test("Drain does not wait longer than its limit")
     func drainLimit() async throws {
       let site = try await TestSite()

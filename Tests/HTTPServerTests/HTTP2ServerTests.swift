@@ -5,6 +5,7 @@ import HTTPTypes
 import Synchronization
 import TLSSession
 import Testing
+import Transport
 
 @testable import HTTPServer
 
@@ -71,6 +72,31 @@ extension ServerTests {
       try await Task.sleep(for: .milliseconds(30))
       await site.drain(timeout: .seconds(5))
       #expect(try await answer.output == "soon")
+      await site.stop()
+    }
+
+    /// It was cut off without a word, and its request failed.
+    @Test(
+      "A client amid its TLS handshake when a drain begins has its request answered", arguments: ["h2", "http/1.1"])
+    func handshakeMeetsDrain(offered: String) async throws {
+      let authority = try CertificateAuthority.make(commonName: "HTTP tests")
+      let identity = try authority.issue(.init(commonName: "server", uris: ["spiffe://test/server"], days: 1))
+        .identity()
+      let context = try TLSServerContext(TLSServerSettings(identity: identity, protocols: ["h2", "http/1.1"]))
+      let site = try await TestSite(tls: context)
+      let roots = authority.certificate.pem
+      try await site.loop.run { reactor in
+        let trusted = TLSClientSettings(roots: .pem(.bytes(roots)), protocols: [offered])
+        let client = OneRequest()
+        let connection = try Connection.connect(
+          to: SocketAddress(numericHost: "127.0.0.1", port: site.port),
+          tls: (try TLSClientContext(trusted), .uri("spiffe://test/server")), on: reactor, delegate: client)
+        client.connection = connection
+        while site.connectionCount == 0 { await reactor.yield() }
+        #expect(connection.isStarting)
+        await site.server?.drain(timeout: .seconds(20))
+        #expect(client.received.contains("hello http"))
+      }
       await site.stop()
     }
 
@@ -212,4 +238,28 @@ extension ServerTests {
       await site.stop()
     }
   }
+}
+
+/// Asks for `/hello` as soon as it is connected, and goes when it has the answer.
+private final class OneRequest: ConnectionDelegate {
+  weak var connection: Connection?
+  private(set) var received = ""
+
+  func connectionReady() {
+    let isHTTP2 = connection?.negotiatedProtocol == "h2"
+    let block: [UInt8] = [0x82, 0x87, 0x04, 0x06] + Array("/hello".utf8) + [0x41, 0x01, 0x61]
+    connection?.write(
+      isHTTP2
+        ? Array("PRI * HTTP/2.0\r\n\r\nSM\r\n\r\n".utf8) + [0, 0, 0, 4, 0, 0, 0, 0, 0]
+          + [0, 0, UInt8(block.count), 1, 5, 0, 0, 0, 1] + block
+        : Array("GET /hello HTTP/1.1\r\nHost: a\r\n\r\n".utf8))
+  }
+
+  func received(_ bytes: UnsafeRawBufferPointer) {
+    received += String(decoding: bytes, as: UTF8.self)
+    if received.contains("hello http") { connection?.close() }
+  }
+
+  func readClosed() { connection?.close() }
+  func closed(_ error: (any Error)?) {}
 }

@@ -52,7 +52,8 @@ final class TestSite: Sendable {
   }
 
   /// On the loop only.
-  var connectionCount: Int { holder.server?.connectionCount ?? 0 }
+  var server: HTTPServer? { holder.server }
+  var connectionCount: Int { server?.connectionCount ?? 0 }
 
   /// Bytes that wait for a reader, on all HTTP/1 connections.
   var waitingBytes: Int {
@@ -132,7 +133,7 @@ final class TestSite: Sendable {
 }
 
 /// A blocking client socket, for bytes that no HTTP library would send.
-final class RawClient {
+final class RawClient: Sendable {
   private let descriptor: Int32
 
   init(port: UInt16, timeout: Int = 5, receiveBuffer: Int32? = nil) throws {

@@ -34,6 +34,8 @@ final class HTTP1Connection: ConnectionDelegate, ServedConnection {
   private var pace = BodyPace()
   private var headStarted: Instant?
   private var idleSince: Instant
+  /// No request has come yet.
+  private var isFresh = true
   private var writable: Waiter<Void>?
   private var outputWatch = OutputWatch()
   private var answerWatch = OutputWatch()
@@ -92,6 +94,7 @@ final class HTTP1Connection: ConnectionDelegate, ServedConnection {
     let exchange = Exchange(head: head, body: body)
     if exchange.requestIsComplete { body.finish() }
     self.exchange = exchange
+    isFresh = false
     pace.restart()
     var request = head.request
     request.scheme = connection.isTLS ? "https" : "http"
@@ -283,8 +286,9 @@ final class HTTP1Connection: ConnectionDelegate, ServedConnection {
     server.remove(self)
   }
 
+  /// A client that has just connected is about to send its first request, which is answered still.
   func beginDrain() {
-    if exchange == nil { close() }
+    if exchange == nil, !isFresh { close() }
   }
 
   func abort() {
@@ -319,7 +323,7 @@ final class HTTP1Connection: ConnectionDelegate, ServedConnection {
           configuration.onLimit("header_timeout")
           answerWithoutRequest(.requestTimeout, "the request head did not come in time")
         }
-      } else if now - idleSince > configuration.idleTimeout {
+      } else if now - idleSince > server.idleTimeout {
         close()
       }
       return

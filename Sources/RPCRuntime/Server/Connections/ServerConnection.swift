@@ -53,8 +53,7 @@ final class ServerConnection: RPCConnection {
     check()
     guard !isClosed else { return }
     let (now, policy) = (reactor.now, server.configuration.connections)
-    // It has asked for nothing, and a drain does not wait for it as long as a handshake may take.
-    if isDraining, transport.isStarting, now - openedAt >= Self.handshakeWhileDraining { return transport.close() }
+    if isDraining, transport.isStarting, now - openedAt >= Connection.graceOfDrain { return transport.close() }
     switch age.check(now: now, openCalls: calls.count, allCalls: callCount, policy) {
     case .nothing: break
     case .drain(let reason):
@@ -81,9 +80,6 @@ final class ServerConnection: RPCConnection {
       transport.close()
     }
   }
-
-  /// What a handshake may take when the connection is to end.
-  private static let handshakeWhileDraining = Duration.seconds(1)
 
   /// What our pings carry: any eight bytes.
   private static let keepalivePing: UInt64 = 0x656d_6370_5f70_6e67
