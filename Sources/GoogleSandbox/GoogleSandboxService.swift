@@ -9,6 +9,7 @@ enum GoogleSandboxService: Service {
   static let defaultListen = "127.0.0.1:8090"
   /// All state is one loop's: another loop would be another Google.
   static let maximumLoops = 1
+  static let ownArgument: (name: String, help: String)? = ("--port N", "listens at this port of 127.0.0.1, not at 8090")
   /// Any free port: health is on the main one.
   static let defaultAdminListen = "127.0.0.1:0"
 

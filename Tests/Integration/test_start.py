@@ -60,6 +60,13 @@ def test_a_program_says_its_version(program):
     assert answer.returncode == 0 and answer.stdout.startswith(f"{program} ") and answer.stderr == ""
 
 
+@pytest.mark.parametrize("program", [*(f"{service}-service" for service in SERVICES), "google-sandbox"])
+def test_the_help_names_every_argument(program):
+    answer = subprocess.run([f"{BIN}/{program}", "--help"], env={}, capture_output=True, text=True)
+    assert answer.returncode == 0 and all(name in answer.stdout for name in ["--check-config ", "--probe ", "--version"])
+    assert ("--port N " in answer.stdout) == (program == "google-sandbox")
+
+
 @pytest.mark.parametrize("service", SERVICES)
 @pytest.mark.parametrize("setting", ["EMAILMCP_LISTEN", "EMAILMCP_ADMIN_LISTEN"])
 def test_a_port_of_a_running_process_is_not_shared(service, setting):

@@ -9,6 +9,8 @@ package protocol Service: SendableMetatype {
   static var defaultAdminListen: String { get }
   /// The most loops that the process may have; more than one unless all its state must be one loop's.
   static var maximumLoops: Int { get }
+  /// An argument that its executable alone takes, for the help.
+  static var ownArgument: (name: String, help: String)? { get }
   /// Help texts and buckets of the service's own metrics.
   static var metrics: [MetricDescription] { get }
 
@@ -22,6 +24,7 @@ package protocol Service: SendableMetatype {
 
 extension Service {
   package static var maximumLoops: Int { 256 }
+  package static var ownArgument: (name: String, help: String)? { nil }
   package static var metrics: [MetricDescription] { [] }
 }
 

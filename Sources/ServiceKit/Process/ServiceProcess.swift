@@ -53,12 +53,15 @@ package enum ServiceProcess<S: Service> {
   }
 
   private static func usage(_ arguments: [String]) -> String {
-    """
-    usage: \(program(arguments)) [--check-config | --probe | --version | --help]
-      --check-config  prints the settings that the process would use, and ends with 0 or 1
-      --probe         asks the running process's admin port whether it is ready, and ends with 0 or 1
-    Settings come from the environment; see docs/OPERATIONS.md.
-    """
+    let own = S.ownArgument.map { name, help in
+      (usage: "[\(name)] ", line: "\n  \(name)\(String(repeating: " ", count: max(1, 16 - name.count)))\(help)")
+    }
+    return """
+      usage: \(program(arguments)) \(own?.usage ?? "")[--check-config | --probe | --version | --help]
+        --check-config  prints the settings that the process would use, and ends with 0 or 1
+        --probe         asks the running process's admin port whether it is ready, and ends with 0 or 1\(own?.line ?? "")
+      Settings come from the environment; see docs/OPERATIONS.md.
+      """
   }
 
   private static func checkConfiguration(_ settings: Settings) -> Int32 {
