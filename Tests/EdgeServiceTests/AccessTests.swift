@@ -297,6 +297,20 @@ struct AccessTests {
     #expect(users[0] != users[1] && Set(users).count == 2)
   }
 
+  @Test("A loop's own buckets fill at their rate up to the burst, each by itself, and are bounded in number")
+  func ownBuckets() {
+    var buckets = OwnBuckets()
+    func take(_ want: Int32, _ bucket: String = "a", at seconds: Double) -> (Int, Duration) {
+      buckets.take(
+        TokenAsk(tenant: "t", bucket: bucket, perSecond: 2, burst: 4, want: want), now: UInt64(seconds * 1e9))
+    }
+    #expect(take(3, at: 10) == (3, .zero) && take(3, at: 10) == (1, .milliseconds(500)))
+    #expect(take(1, at: 10.25) == (0, .milliseconds(250)) && take(1, at: 10.5) == (1, .zero))
+    #expect(take(4, "b", at: 10.5) == (4, .zero) && take(4, at: 99) == (4, .zero))
+    for number in 0..<OwnBuckets.capacity { _ = take(1, "\(number)", at: 99) }
+    #expect(take(1, at: 99) == (1, .zero), "forgotten for room")
+  }
+
   @Test("A refusal's time is whole seconds, rounded up")
   func refusal() {
     let problem = RequestLimiter.refusal("key", Rate(count: 5, per: .seconds(1)), 1_000_000_001)

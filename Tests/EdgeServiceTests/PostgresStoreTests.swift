@@ -63,18 +63,38 @@ struct PostgresStoreTests {
     let database = try await PostgresFixture.database()
     try database.createTenant("acme")
     try await database.withPool { pool in
-      let (one, two) = (PostgresEdgeStore(pool), PostgresEdgeStore(pool))
-      func take(_ store: PostgresEdgeStore, _ want: Int32) async throws -> TokenGrant {
-        try await store.takeTokens([
-          TokenAsk(tenant: "acme", bucket: "key:x", perSecond: 0.01, burst: 20, want: want)
-        ])[0]
-      }
-      let first = try await take(one, 15)
-      let second = try await take(two, 15)
-      let third = try await take(one, 1)
-      #expect(first.granted == 15 && second.granted == 5 && third.granted == 0)
-      #expect(third.retryAfter > .seconds(50) && third.retryAfter <= .seconds(101))
+      try await Self.exhaust(PostgresEdgeStore(pool), PostgresEdgeStore(pool))
     }
+  }
+
+  /// Reads were answered with 503, for want of the one write that they need.
+  @Test("Of a database that can only be read a store counts by itself, as the database would")
+  func readOnly() async throws {
+    let database = try await PostgresFixture.database()
+    try database.createTenant("acme")
+    try database.execute(
+      """
+      DO $$ BEGIN
+        EXECUTE format('ALTER DATABASE %I SET default_transaction_read_only = on', current_database());
+      END $$
+      """)
+    try await database.withPool { pool in
+      for _ in 0..<2 {
+        let store = PostgresEdgeStore(pool)
+        try await Self.exhaust(store, store)
+      }
+    }
+  }
+
+  private static func exhaust(_ one: PostgresEdgeStore, _ two: PostgresEdgeStore) async throws {
+    func take(_ store: PostgresEdgeStore, _ want: Int32) async throws -> TokenGrant {
+      try await store.takeTokens([TokenAsk(tenant: "acme", bucket: "key:x", perSecond: 0.01, burst: 20, want: want)])[0]
+    }
+    let first = try await take(one, 15)
+    let second = try await take(two, 15)
+    let third = try await take(one, 1)
+    #expect(first.granted == 15 && second.granted == 5 && third.granted == 0)
+    #expect(third.retryAfter > .seconds(50) && third.retryAfter <= .seconds(101))
   }
 
   @Test("Asks that come together go together: each bucket grants its burst once, the first first, of whichever tenant")
