@@ -1,6 +1,5 @@
 public import EventLoop
 public import Logging
-import Synchronization
 public import TLSSession
 
 extension RPCServer {
@@ -27,7 +26,7 @@ extension RPCServer {
     build: @escaping @Sendable (RPCServer) async throws -> Void,
     until stop: (@Sendable () async -> Void)? = nil
   ) async throws {
-    let (stopped, signalled) = (StopGate(), StopGate())
+    let (stopped, signalled) = (Latch(), Latch())
     let loops = address.hasPrefix("unix:") ? Array(group.loops.prefix(1)) : group.loops
     try await withThrowingTaskGroup(of: Void.self) { tasks in
       let (addresses, listening) = AsyncThrowingStream.makeStream(of: SocketAddress.self)
@@ -67,40 +66,11 @@ extension RPCServer {
   }
 }
 
-/// Opens once; whoever waits goes on.
-private final class StopGate: Sendable {
-  private struct State {
-    var isOpen = false
-    var waiters: [CheckedContinuation<Void, Never>] = []
-  }
-
-  private let state = Mutex(State())
-
-  private var isOpen: Bool { state.withLock { $0.isOpen } }
-
+extension Latch {
   /// Opens when the process is told to end. Told so again, it ends: whoever does that has waited enough.
-  func openAtSignal(on reactor: Reactor) throws -> SignalWatch {
+  fileprivate func openAtSignal(on reactor: Reactor) throws -> SignalWatch {
     try SignalWatch(on: reactor) { number in
       if self.isOpen { SignalWatch.obey(number) } else { self.open() }
-    }
-  }
-
-  func open() {
-    let waiters = state.withLock { state in
-      state.isOpen = true
-      defer { state.waiters = [] }
-      return state.waiters
-    }
-    for waiter in waiters { waiter.resume() }
-  }
-
-  func wait() async {
-    await withCheckedContinuation { continuation in
-      let isOpen = state.withLock { state in
-        if !state.isOpen { state.waiters.append(continuation) }
-        return state.isOpen
-      }
-      if isOpen { continuation.resume() }
     }
   }
 }

@@ -1,4 +1,4 @@
-internal import Synchronization
+import Synchronization
 
 /// Opens once; everyone who waits goes on, on their own executor.
 package final class Latch: Sendable {
