@@ -306,6 +306,40 @@ struct QueueTests {
     }
   }
 
+  @Test("A mailer whose clock is days off puts mail off for as long as one whose clock is right", arguments: [-3, 3])
+  func clockOff(days: Int) async throws {
+    try await MailerHarness.run(mailers: 0) { harness in
+      let made = Timestamp(milliseconds: Timestamp.now().milliseconds)
+      let key = MailKey(tenantID: "acme", userID: "ann", id: UUIDv7(at: made, random: (1, 1)))
+      try await harness.abandon(key, hasIntent: false)
+      func makeClaimable() throws {
+        try harness.expireLeases()
+        try harness.makeDue()
+        try harness.database.execute("UPDATE mailboxes SET in_flight_until = '-infinity', next_free_at = '-infinity'")
+      }
+      func now() -> Timestamp { .now() + .seconds(days * 86_400) }
+      try await harness.withStore(now: now) { store in
+        try makeClaimable()
+        let mail = try #require(try await store.claim(worker: "w", limit: 1, lapsed: true).first)
+        let later = SendAttempt.Requeue(
+          reason: .notSent, at: now() + .seconds(600), isFailure: true, pausesMailbox: true,
+          failingSince: now() - .seconds(600))
+        #expect(
+          try await store.requeue(
+            later, of: key, epoch: mail.epoch, googleSub: mail.googleSub, attempts: 1, payload: nil))
+        for time in ["run_at - now()", "now() - failing_since"] {
+          #expect(try harness.value("SELECT \(time) BETWEEN '9 min' AND '11 min' FROM send_jobs") == "t", "\(time)")
+        }
+        #expect(
+          try harness.value("SELECT next_free_at - now() BETWEEN '9 min' AND '11 min' FROM mailboxes") == "t")
+        try makeClaimable()
+        let again = try #require(try await store.claim(worker: "w", limit: 1, lapsed: true).first)
+        let age = now() - (try #require(again.failingSince))
+        #expect(age > .seconds(540) && age < .seconds(660))
+      }
+    }
+  }
+
   @Test("A mail that does not open keeps no other mail of its mailbox waiting, and goes when its key is back")
   func unreadable() async throws {
     try await MailerHarness.run { harness in

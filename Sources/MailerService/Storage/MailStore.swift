@@ -10,13 +10,20 @@ final class MailStore {
   /// For what callers search in the log: it takes no connection from the work on the queue, however slow it is.
   let searches: PostgresPool
   let pace: MailboxPace.Terms
+  /// This machine's clock. The queue goes by the database's, and the two may be far apart: what is a wait here is told as
+  /// the same wait there.
+  private let now: () -> Timestamp
   let acceptances: Batches<Acceptance, Accepted>
   let intents: Batches<Leased, SendAttempt.Intent>
   let outcomes: Batches<(leased: Leased, outcome: Outcome), Bool>
   /// Of mail whose sender waits: it does not wait for the queue's.
   let awaitedOutcomes: Batches<(leased: Leased, outcome: Outcome), Bool>
 
-  init(pool: PostgresPool, searches: PostgresPool, reactor: Reactor, pace: MailboxPace.Terms) {
+  init(
+    pool: PostgresPool, searches: PostgresPool, reactor: Reactor, pace: MailboxPace.Terms,
+    now: @escaping () -> Timestamp = { .now() }
+  ) {
+    self.now = now
     self.pool = pool
     self.searches = searches
     self.pace = pace
@@ -131,18 +138,20 @@ final class MailStore {
     let isParked = [.reauthRequired, .unreadable].contains(requeue.reason)
     let error = requeue.reason == .reauthRequired ? SendError.reauthRequired : nil
     let detail = requeue.reason == .drained ? "given back" : requeue.reason.rawValue
-    let entry = TimelineText.json(story.ending("refused", detail), at: .now())
+    let now = now()
+    let entry = TimelineText.json(story.ending("refused", detail), at: now)
     let parameters =
       key.parameters + [
         .int8(epoch), .text(googleSub), .timestamp(requeue.at), .int4(Int32(attempts)),
         .text(isParked || requeue.pausesMailbox ? requeue.reason.rawValue : nil), .text(error?.code),
         .text(error?.message), .bytes(payload?.whole), .timestamp(requeue.pausesMailbox ? requeue.at : nil),
-        .bool(requeue.reason == .ambiguous), .json(entry), .timestamp(requeue.failingSince),
+        .bool(requeue.reason == .ambiguous), .json(entry), .timestamp(requeue.failingSince), .timestamp(now),
       ]
     let statement: Statement = """
       SELECT emailmcp.requeue_job(
-        $1, $2, $3, $4, $5, $6, $7, $8, $9, $10, $11, coalesce(lo_get($17::oid), $12), $13, $14, $15, $16),
-        lo_unlink($17::oid)
+        $1, $2, $3, $4, $5, $6, $7 + (clock_timestamp() - $17), $8, $9, $10, $11, coalesce(lo_get($18::oid), $12),
+        $13 + (clock_timestamp() - $17), $14, $15, $16 + (clock_timestamp() - $17)),
+        lo_unlink($18::oid)
       """
     guard case .large(let payload) = payload else {
       return try await pool.query(statement, parameters + [.int8(nil)]).only()[0]
@@ -165,7 +174,7 @@ final class MailStore {
     /// Sealed; nil when it is large (see `payload(of:)`), or was never stored.
     var payload: [UInt8]?
     var payloadBytes: Int
-    /// The first of the failures in a row until now.
+    /// The first of the failures in a row until now, by this machine's clock.
     var failingSince: Timestamp?
     /// The one of its user's mails that looks whether the account is back.
     var looksForAccount = false
@@ -184,14 +193,14 @@ final class MailStore {
       pool.query(
         """
         SELECT tenant_id, user_id, id, mailbox, attempts, on_ambiguous, epoch, intent, payload,
-          coalesce(payload_bytes, 0), failing_since, ambiguous_tries, parked = 'reauth_required', moment
+          coalesce(payload_bytes, 0), failing_since + ($9 - moment), ambiguous_tries, parked = 'reauth_required', moment
         FROM clock_timestamp() AS moment LEFT JOIN emailmcp.claim_jobs(
           $1, $2, make_interval(secs => $3), $4, $5, $6, p_lapsed => coalesce(moment >= $7 AND moment < $8, false)) ON true
         """,
         [
           .text(worker), .int4(Int32(limit)), .seconds(Lease.duration), .seconds(pace.interval),
           .int4(Int32(pace.burst)), .int4(pace.dailyRecipients), .timestamp(lapsed?.lowerBound),
-          .timestamp(lapsed?.upperBound),
+          .timestamp(lapsed?.upperBound), .timestamp(now()),
         ]))
   }
 
@@ -201,14 +210,14 @@ final class MailStore {
     try await Self.look(
       pool.query(
         """
-        SELECT tenant_id, user_id, id, mailbox, attempts, on_ambiguous, epoch, intent, NULL::bytea, 0, failing_since,
-          ambiguous_tries, false, moment
+        SELECT tenant_id, user_id, id, mailbox, attempts, on_ambiguous, epoch, intent, NULL::bytea, 0,
+          failing_since + ($6 - moment), ambiguous_tries, false, moment
         FROM clock_timestamp() AS moment LEFT JOIN emailmcp.claim_lost(
           $1, CASE WHEN moment >= $4 AND moment < $5 THEN $2 ELSE 0 END, make_interval(secs => $3)) ON true
         """,
         [
           .text(worker), .int4(Int32(limit)), .seconds(Lease.duration), .timestamp(lapsed?.lowerBound),
-          .timestamp(lapsed?.upperBound),
+          .timestamp(lapsed?.upperBound), .timestamp(now()),
         ]))
   }
 

@@ -236,10 +236,12 @@ extension MailerHarness {
   }
 
   /// The store alone, without a mailer around it.
-  func withStore(_ body: (MailStore) async throws -> Void) async throws {
+  func withStore(
+    now: @escaping () -> Timestamp = { .now() }, _ body: (MailStore) async throws -> Void
+  ) async throws {
     let pool = PostgresPool(try PostgresConfiguration(url: database.url()), reactor: reactor)
     do {
-      try await body(MailStore(pool: pool, searches: pool, reactor: reactor, pace: pace))
+      try await body(MailStore(pool: pool, searches: pool, reactor: reactor, pace: pace, now: now))
     } catch {
       await pool.close()
       throw error
