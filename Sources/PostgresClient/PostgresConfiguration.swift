@@ -18,6 +18,8 @@ package struct PostgresConfiguration: Sendable, CustomStringConvertible {
   /// How long a round trip may take when its caller does not say; it is then cancelled.
   package var queryTimeout: Duration = .seconds(5)
   package var connectTimeout: Duration = .seconds(5)
+  /// How long one of several servers may keep silent before another is asked.
+  package var silenceTimeout: Duration = .seconds(2)
   /// The server's own limits: they hold when this process is gone.
   package var statementTimeout: Duration = .seconds(30)
   package var idleInTransactionTimeout: Duration = .seconds(30)
@@ -27,10 +29,9 @@ package struct PostgresConfiguration: Sendable, CustomStringConvertible {
   package var maxLifetime: Duration = .seconds(3600)
   package var applicationName = "emailmcp"
 
-  let host: String?
-  let port: String?
+  /// Where the server may be, in the URL's order; none: where libpq looks by itself.
+  let servers: [ServerAddress]
   let options: String?
-  let needsResolving: Bool
   /// The parts that may be shown.
   let display: String
 
@@ -52,18 +53,11 @@ package struct PostgresConfiguration: Sendable, CustomStringConvertible {
     if let mode = values["sslmode"], !Self.sslModes.contains(mode) {
       throw PostgresError(.configuration, "sslmode is one of \(Self.sslModes.joined(separator: ", "))")
     }
-    let ports = values["port"]?.split(separator: ",") ?? []
-    guard ports.allSatisfy({ UInt16($0).map { $0 > 0 } ?? false }) else {
-      throw PostgresError(.configuration, "the database's port is a number from 1 to 65535")
-    }
+    servers = try Self.servers(values)
     self.url = url
-    host = values["host"]
-    port = values["port"]
     options = values["options"]
-    needsResolving =
-      host.map { !$0.hasPrefix("/") && !$0.hasPrefix("@") && !$0.contains(",") && !$0.isEmpty } ?? false
-      && values["hostaddr"] == nil
-    display = "\(values["user"] ?? "?")@\(host ?? "local"):\(port ?? "5432")/\(values["dbname"] ?? "?")"
+    display =
+      "\(values["user"] ?? "?")@\(values["host"] ?? "local"):\(values["port"] ?? "5432")/\(values["dbname"] ?? "?")"
   }
 
   package var description: String { display }

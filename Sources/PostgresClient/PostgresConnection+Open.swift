@@ -5,38 +5,29 @@ extension PostgresConnection {
   /// Connects without blocking the loop: names are resolved beside it, the rest is driven by readiness.
   ///
   /// - Throws: `PostgresError` of code `connection_lost`, or the server's SQLSTATE when it refused; `CancellationError`.
-  static func open(_ configuration: PostgresConfiguration, reactor: Reactor) async throws -> PostgresConnection {
-    var parameters: [(String, String)] = [
-      ("dbname", configuration.url), ("fallback_application_name", configuration.applicationName),
-      ("client_encoding", "UTF8"), ("options", configuration.sessionOptions), ("keepalives_idle", "30"),
-      ("keepalives_interval", "5"), ("keepalives_count", "3"),
-    ]
-    if configuration.needsResolving, let host = configuration.host {
-      do {
-        let addresses = try await reactor.resolve(host: host, port: 0)
-        // One host name stands for all addresses when libpq is given the list of both.
-        parameters.append(("hostaddr", addresses.map(\.host).joined(separator: ",")))
-        parameters.append(("host", addresses.map { _ in host }.joined(separator: ",")))
-        if let port = configuration.port {
-          parameters.append(("port", addresses.map { _ in port }.joined(separator: ",")))
-        }
-      } catch let error as SocketAddressError {
-        throw PostgresError(.connectionLost, error.message)
-      }
+  static func open(for pool: PostgresPool) async throws -> PostgresConnection {
+    let (configuration, reactor) = (pool.configuration, pool.reactor)
+    let addresses = pool.silentServers.order(try await configuration.addresses(on: reactor))
+    guard let handle = start(parameters(configuration, addresses)) else {
+      throw PostgresError(.connectionLost, "out of memory")
     }
-    guard let handle = start(parameters) else { throw PostgresError(.connectionLost, "out of memory") }
     let connection = PostgresConnection(handle: handle, configuration: configuration, reactor: reactor)
     guard PQstatus(handle) != CONNECTION_BAD else { throw connection.connectError() }
     PQsetNoticeProcessor(handle, { _, _ in }, nil)
-    let timer = reactor.schedule(after: configuration.connectTimeout) {
-      guard connection.state == .connecting else { return }
-      connection.fail(PostgresError(.connectionLost, "no connection within \(configuration.connectTimeout)"))
+    let attempt = ConnectAttempt(pool, addresses)
+    connection.attempt = attempt
+    let limit = reactor.schedule(after: configuration.connectTimeout) {
+      attempt.giveUp(connection, "no connection within \(configuration.connectTimeout)")
     }
-    defer { timer.cancel() }
+    defer {
+      limit.cancel()
+      attempt.end()
+      connection.attempt = nil
+    }
     do {
       try await reactor.wait { (waiter: Waiter<Void>) in
         connection.connectWaiter = waiter
-        connection.watch(.writable)  // as if PQconnectPoll had answered "writing"
+        connection.goOn(.writable)  // as if PQconnectPoll had answered "writing"
       }
     } catch {
       connection.close()
@@ -45,6 +36,22 @@ extension PostgresConnection {
     // It may have ended between its last step and this task's turn; whoever is given it learns only of later ends.
     guard connection.state == .ready else { throw connection.connectError() }
     return connection
+  }
+
+  private static func parameters(
+    _ configuration: PostgresConfiguration, _ addresses: [ServerAddress]
+  ) -> [(String, String)] {
+    var parameters: [(String, String)] = [
+      ("dbname", configuration.url), ("fallback_application_name", configuration.applicationName),
+      ("client_encoding", "UTF8"), ("options", configuration.sessionOptions), ("keepalives_idle", "30"),
+      ("keepalives_interval", "5"), ("keepalives_count", "3"),
+    ]
+    // One host name stands for all addresses when libpq is given the list of both. What is empty counts as not given.
+    for (keyword, part) in [("host", \ServerAddress.host), ("hostaddr", \.numeric), ("port", \.port)]
+    where addresses.contains(where: { !$0[keyPath: part].isEmpty }) {
+      parameters.append((keyword, addresses.map { $0[keyPath: part] }.joined(separator: ",")))
+    }
+    return parameters
   }
 
   private static func start(_ parameters: [(String, String)]) -> OpaquePointer? {
@@ -70,20 +77,26 @@ extension PostgresConnection {
 
   func continueConnecting() {
     switch PQconnectPoll(handle) {
-    case PGRES_POLLING_READING: watch(.readable)
-    case PGRES_POLLING_WRITING: watch(.writable)
+    case PGRES_POLLING_READING: goOn(.readable)
+    case PGRES_POLLING_WRITING: goOn(.writable)
     case PGRES_POLLING_OK:
       guard PQsetnonblocking(handle, 1) == 0, PQenterPipelineMode(handle) == 1 else {
         fail(connectError())
         return
       }
       state = .ready
+      attempt?.succeeded()
       lastReceivedAt = reactor.now
       watch(.readable)
       connectWaiter?.resume(returning: ())
       connectWaiter = nil
     default: fail(connectError())
     }
+  }
+
+  private func goOn(_ interest: Interest) {
+    watch(interest)
+    attempt?.look(at: self)
   }
 
   /// libpq may have closed one socket and opened another since the last call.
@@ -108,4 +121,48 @@ extension PostgresConnection {
   }
 
   private func connectError() -> PostgresError { .connection(handle, otherwise: "the connection failed") }
+}
+
+/// Where a session that is being opened has come to in the list of servers, and how long that one may keep silent.
+final class ConnectAttempt {
+  private let pool: PostgresPool
+  private let addresses: [ServerAddress]
+  private var asked: ServerAddress?
+  private var timer: Timer?
+
+  init(_ pool: PostgresPool, _ addresses: [ServerAddress]) {
+    self.pool = pool
+    self.addresses = addresses
+  }
+
+  /// After each step: libpq goes on to the next server by itself when one refuses. The last has all the time that is left.
+  func look(at connection: PostgresConnection) {
+    guard let server = addresses.first(where: connection.isAsking), server != asked else { return }
+    asked = server
+    timer?.cancel()
+    guard server != addresses.last else { return }
+    let silenceTimeout = pool.configuration.silenceTimeout
+    timer = pool.reactor.schedule(after: silenceTimeout) { [self] in
+      giveUp(connection, "\(server) kept silent for \(silenceTimeout)")
+    }
+  }
+
+  /// The next attempt begins with the servers that did not keep silent.
+  func giveUp(_ connection: PostgresConnection, _ reason: String) {
+    guard connection.state == .connecting else { return }
+    if let asked { pool.silentServers.keptSilent(asked) }
+    connection.fail(PostgresError(.connectionLost, reason))
+  }
+
+  func succeeded() { if let asked { pool.silentServers.answered(asked) } }
+
+  func end() { timer?.cancel() }
+}
+
+extension PostgresConnection {
+  fileprivate func isAsking(_ server: ServerAddress) -> Bool {
+    func text(_ value: UnsafeMutablePointer<CChar>?) -> String { value.map { String(cString: $0) } ?? "" }
+    guard server.port.isEmpty || server.port == text(PQport(handle)) else { return false }
+    return server.numeric.isEmpty ? server.host == text(PQhost(handle)) : server.numeric == text(PQhostaddr(handle))
+  }
 }

@@ -41,6 +41,8 @@ final class PostgresConnection: ReadinessHandler, Flushable {
   var lastReceivedAt: Instant
 
   var connectWaiter: Waiter<Void>?
+  /// While it connects.
+  var attempt: ConnectAttempt?
   /// The descriptor that is registered, and what for: libpq may change it while it connects.
   var watched: (fd: Int32, interest: Interest)?
 

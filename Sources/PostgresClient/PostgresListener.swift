@@ -32,7 +32,7 @@ package final class PostgresListener {
     var backoff = PostgresPool.reconnectBackoff
     while !Task.isCancelled {
       do {
-        let connection = try await PostgresConnection.open(pool.configuration, reactor: pool.reactor)
+        let connection = try await PostgresConnection.open(for: pool)
         defer { connection.close() }
         try await listen(on: connection) { backoff.reset() }
       } catch is CancellationError {

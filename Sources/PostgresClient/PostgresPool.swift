@@ -32,6 +32,7 @@ package final class PostgresPool {
   private var retryTimer: Timer?
   var maintenanceTimer: Timer?
   private(set) var lastFailure: PostgresError?
+  var silentServers = SilentServers()
 
   static var reconnectBackoff: Backoff {
     Backoff(initial: .milliseconds(50), multiplier: 2, limit: .seconds(1), jitter: 0.2)
@@ -330,7 +331,7 @@ package final class PostgresPool {
     openTasks[number] = reactor.spawn { [self] in
       defer { openTasks[number] = nil }
       do {
-        let connection = try await PostgresConnection.open(configuration, reactor: reactor)
+        let connection = try await PostgresConnection.open(for: self)
         backoff.reset()
         lastFailure = nil
         if isClosed {

@@ -50,7 +50,7 @@ import Testing
     let isReady = try await loop.run { reactor in
       var configuration = try PostgresConfiguration(url: "postgres://user@127.0.0.1:\(server.port)/x?sslmode=disable")
       configuration.connectTimeout = .milliseconds(300)
-      let connection = try await PostgresConnection.open(configuration, reactor: reactor)
+      let connection = try await PostgresConnection.open(for: PostgresPool(configuration, reactor: reactor))
       defer { connection.close() }
       return connection.state == .ready
     }
@@ -58,12 +58,35 @@ import Testing
     await loop.shutdown()
   }
 
+  @Test("of several servers one that keeps silent is given up for the next")
+  func silentServer() async throws {
+    let database = try await PostgresFixture.database(migrated: false)
+    // The system takes connections; nobody answers them.
+    let silent = try Socket.listening(on: try SocketAddress(numericHost: "127.0.0.1", port: 0))
+    defer { silent.close() }
+    let port = try #require(silent.localAddress()?.port)
+    let own = database.url(.owner)
+    let url =
+      own.contains("host=")
+      ? own.replacing("host=", with: "host=127.0.0.1,").replacing("port=", with: "port=\(port),")
+      : own.replacing("@", with: "@127.0.0.1:\(port),")
+    try await onLoop { reactor in
+      var configuration = try PostgresConfiguration(url: url)
+      configuration.silenceTimeout = .milliseconds(100)
+      configuration.connectTimeout = .seconds(20)
+      configuration.acquireTimeout = .seconds(20)
+      let pool = PostgresPool(configuration, reactor: reactor)
+      #expect(try await pool.query("SELECT 1").only().column(0, as: Int.self) == 1)
+      await pool.close()
+    }
+  }
+
   @Test(
     "a URL that cannot be read is refused without being repeated",
     arguments: [
       "postgres://user:hunter2@host:port:port/x?nonsense=1", "postgress://user:hunter2@127.0.0.1/x",
       "postgres://user:hunter2@127.0.0.1/x?sslmode=foo", "postgres://user:hunter2@127.0.0.1:99999/x",
-      "postgres://user:hunter2@127.0.0.1:5432,127.0.0.1:0/x",
+      "postgres://user:hunter2@127.0.0.1:5432,127.0.0.1:0/x", "postgres://user:hunter2@a,b,c/x?port=1,2",
     ])
   func badURL(url: String) {
     let errors = [

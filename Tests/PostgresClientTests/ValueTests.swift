@@ -39,15 +39,48 @@ struct ValueTests {
     #expect(!PostgresError(.uniqueViolation, "").isRetryable)
   }
 
-  @Test(
-    "A configuration shows where it leads and no password; a name is resolved, a path or an address in parts is not")
+  @Test("A configuration shows where it leads and no password, and has the URL's servers one by one")
   func configuration() throws {
     let url = "postgres://ann:hunter2@db.example:6000/mail?options=-c%20x%3D1"
     let named = try PostgresConfiguration(url: url)
-    #expect("\(named)" == "ann@db.example:6000/mail" && named.needsResolving)
+    #expect("\(named)" == "ann@db.example:6000/mail")
     #expect(named.sessionOptions.hasPrefix("-c x=1 -c statement_timeout=30000 "))
-    for other in ["host=/run/postgres dbname=mail", "host=a,b", "host=db.example hostaddr=127.0.0.1", "dbname=mail"] {
-      #expect(try !PostgresConfiguration(url: other).needsResolving, "\(other)")
-    }
+    let lists: [(String, [ServerAddress])] = [
+      (url, [ServerAddress(host: "db.example", numeric: "", port: "6000")]),
+      ("dbname=mail", []),
+      ("host=/run/postgres dbname=mail", [ServerAddress(host: "/run/postgres", numeric: "", port: "")]),
+      (
+        "postgres://a:1,b/mail?target_session_attrs=read-write",
+        [ServerAddress(host: "a", numeric: "", port: "1"), ServerAddress(host: "b", numeric: "", port: "")]
+      ),
+      (
+        "host=a,b hostaddr=10.0.0.1,10.0.0.2 port=7",
+        [
+          ServerAddress(host: "a", numeric: "10.0.0.1", port: "7"),
+          ServerAddress(host: "b", numeric: "10.0.0.2", port: "7"),
+        ]
+      ),
+    ]
+    for (url, servers) in lists { #expect(try PostgresConfiguration(url: url).servers == servers, "\(url)") }
+    #expect(lists.map { $0.1.map(\.needsResolving) } == [[true], [], [false], [true, true], [false, false]])
+  }
+
+  @Test("Servers that kept silent come behind the others, until they answer or are not among them any more")
+  func silentServers() {
+    let (a, b, c) = (Self.server("10.0.0.1"), Self.server("10.0.0.2"), Self.server("10.0.0.3"))
+    var silent = SilentServers()
+    #expect(silent.order([a, b, c]) == [a, b, c])
+    silent.keptSilent(a)
+    #expect(silent.order([a, b, c]) == [b, c, a])
+    silent.keptSilent(b)
+    #expect(silent.order([a, b, c]) == [c, a, b])
+    silent.answered(a)
+    #expect(silent.order([a, b, c]) == [a, c, b])
+    #expect(silent.order([a, c]) == [a, c])
+    #expect(silent.order([a, b, c]) == [a, b, c])
+  }
+
+  private static func server(_ address: String) -> ServerAddress {
+    ServerAddress(host: "db.example", numeric: address, port: "5432")
   }
 }
