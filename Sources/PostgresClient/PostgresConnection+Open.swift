@@ -44,7 +44,7 @@ extension PostgresConnection {
     var parameters: [(String, String)] = [
       ("dbname", configuration.url), ("fallback_application_name", configuration.applicationName),
       ("client_encoding", "UTF8"), ("options", configuration.sessionOptions), ("keepalives_idle", "30"),
-      ("keepalives_interval", "5"), ("keepalives_count", "3"),
+      ("keepalives_interval", "5"), ("keepalives_count", "3"), ("tcp_user_timeout", "10000"),
     ]
     // One host name stands for all addresses when libpq is given the list of both. What is empty counts as not given.
     for (keyword, part) in [("host", \ServerAddress.host), ("hostaddr", \.numeric), ("port", \.port)]

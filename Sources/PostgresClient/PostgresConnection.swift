@@ -138,13 +138,17 @@ final class PostgresConnection: ReadinessHandler, Flushable {
 
   // MARK: Cancel
 
+  /// Of their own, because a server that has died holds a thread until the system gives it up, and the shared ones look up
+  /// the name of the server that takes its place.
+  private static let cancelThreads = BlockingPool(limit: 4)
+
   func cancelRunningStatement() {
     guard state == .ready, cancelsUnderWay == 0, let request = PQgetCancel(handle) else { return }
     cancelsUnderWay += 1
     lastCancelAt = .current()
     let owner = CancelRequest(pointer: request)
     reactor.spawn { [self] in
-      try? await reactor.offload { owner.send() }
+      try? await reactor.offload(on: Self.cancelThreads) { owner.send() }
       cancelsUnderWay -= 1
       lastCancelAt = .current()
       onProgress?(self)

@@ -1,5 +1,6 @@
 import EventLoop
 import Foundation
+import Synchronization
 import TestSupport
 import Testing
 
@@ -81,6 +82,32 @@ import Testing
     }
   }
 
+  @Test("cancels that a dead server leaves unanswered do not hold up looking for another")
+  func unansweredCancels() async throws {
+    let server = try LateServer(connections: 10)
+    try await onLoop { reactor in
+      let pool = PostgresPool(
+        try PostgresConfiguration(url: "postgres://user@127.0.0.1:\(server.port)/x?sslmode=disable"), reactor: reactor)
+      var connections: [PostgresConnection] = []
+      for _ in 0..<5 {
+        let connection = try await PostgresConnection.open(for: pool)
+        connections.append(connection)
+        let exchange = Exchange([Exchange.Command(statement: "SELECT 1", parameters: [])], isAtomic: true)
+        connection.submit(exchange)
+        while exchange.phase == .queued { try await reactor.sleep(for: .milliseconds(1)) }
+        connection.abandon(exchange)
+      }
+      try await reactor.sleep(for: .milliseconds(10))
+      let (began, limit) = (Instant.current(), Duration.seconds(10))
+      reactor.schedule(after: limit) { server.close() }
+      #expect(try await !reactor.resolve(host: "localhost", port: 80).isEmpty)
+      #expect(.current() - began < limit)
+      for connection in connections { connection.close() }
+      await pool.close()
+    }
+    server.close()
+  }
+
   @Test(
     "a URL that cannot be read is refused without being repeated",
     arguments: [
@@ -117,29 +144,37 @@ import Testing
   }
 }
 
-/// Takes one connection and lets it in as a server that asks for no password does, a moment after `beforeAnswer`.
+/// Takes connections and lets each in as a server that asks for no password does, a moment after `beforeAnswer`. It answers
+/// nothing else, cancels included.
 private final class LateServer: Sendable {
   let port: UInt16
+  private let peers = Mutex<[Int32]>([])
 
-  init(beforeAnswer: @escaping @Sendable () -> Void) throws {
+  init(connections: Int = 1, beforeAnswer: @escaping @Sendable () -> Void = {}) throws {
     let listener = try Socket.listening(on: try SocketAddress(numericHost: "127.0.0.1", port: 0))
     port = listener.localAddress()?.port ?? 0
-    Thread.detachNewThread {
-      var pending = pollfd(fd: listener.descriptor, events: Int16(POLLIN), revents: 0)
-      poll(&pending, 1, 20_000)
-      let peer = accept(listener.descriptor, nil, nil)
-      var startup = [UInt8](repeating: 0, count: 1024)
-      _ = recv(peer, &startup, startup.count, 0)
-      beforeAnswer()
-      usleep(50_000)
-      // AuthenticationOk and ReadyForQuery.
-      let answer: [UInt8] = [0x52, 0, 0, 0, 8, 0, 0, 0, 0, 0x5A, 0, 0, 0, 5, 0x49]
-      _ = send(peer, answer, answer.count, Int32(MSG_NOSIGNAL))
-      _ = recv(peer, &startup, startup.count, 0)
-      close(peer)
+    Thread.detachNewThread { [self] in
+      for _ in 0..<connections {
+        var pending = pollfd(fd: listener.descriptor, events: Int16(POLLIN), revents: 0)
+        poll(&pending, 1, 20_000)
+        let peer = accept(listener.descriptor, nil, nil)
+        peers.withLock { $0.append(peer) }
+        var startup = [UInt8](repeating: 0, count: 1024)
+        // A cancel's are 16.
+        guard recv(peer, &startup, startup.count, 0) > 16 else { continue }
+        beforeAnswer()
+        usleep(50_000)
+        // AuthenticationOk and ReadyForQuery.
+        let answer: [UInt8] = [0x52, 0, 0, 0, 8, 0, 0, 0, 0, 0x5A, 0, 0, 0, 5, 0x49]
+        _ = send(peer, answer, answer.count, Int32(MSG_NOSIGNAL))
+      }
       listener.close()
     }
   }
+
+  func close() { for peer in peers.withLock({ $0 }) { shutdown(peer, Int32(SHUT_RDWR)) } }
+
+  deinit { for peer in peers.withLock({ $0 }) { Glibc.close(peer) } }
 }
 
 /// Collects a listener's events for a test that awaits them.
