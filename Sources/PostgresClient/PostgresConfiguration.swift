@@ -28,6 +28,8 @@ package struct PostgresConfiguration: Sendable, CustomStringConvertible {
   /// A connection is replaced after about this long (± 10 %), so that a moved database is found.
   package var maxLifetime: Duration = .seconds(3600)
   package var applicationName = "emailmcp"
+  /// Whether a server that takes no writes is of no use; false: a standby will do.
+  package var needsWrites = true
 
   /// Where the server may be, in the URL's order; none: where libpq looks by itself.
   let servers: [ServerAddress]

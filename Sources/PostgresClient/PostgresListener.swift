@@ -13,6 +13,7 @@ package final class PostgresListener {
   private let channel: String
   private let handler: (Event) -> Void
   private var task: Task<Void, any Error>?
+  private var connection: PostgresConnection?
 
   fileprivate init(_ pool: PostgresPool, _ channel: String, _ handler: @escaping (Event) -> Void) {
     self.pool = pool
@@ -20,9 +21,16 @@ package final class PostgresListener {
     self.handler = handler
   }
 
-  fileprivate func start() { task = pool.reactor.spawn { [self] in try await run() } }
+  fileprivate func start() {
+    pool.listeners[ObjectIdentifier(self)] = self
+    task = pool.reactor.spawn { [self] in try await run() }
+  }
+
+  /// On another session: the server of this one is not the one to listen to any more.
+  func listenAnew() { connection?.fail(PostgresError(.connectionLost, "its server is left")) }
 
   package func close() async {
+    pool.listeners[ObjectIdentifier(self)] = nil
     task?.cancel()
     _ = await task?.result
     task = nil
@@ -33,7 +41,11 @@ package final class PostgresListener {
     while !Task.isCancelled {
       do {
         let connection = try await PostgresConnection.open(for: pool)
-        defer { connection.close() }
+        self.connection = connection
+        defer {
+          connection.close()
+          self.connection = nil
+        }
         try await listen(on: connection) { backoff.reset() }
       } catch is CancellationError {
         throw CancellationError()

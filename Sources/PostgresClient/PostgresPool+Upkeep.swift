@@ -1,11 +1,13 @@
 import EventLoop
+import Logging
 
-// What a pool does of itself, every few seconds: sessions that are old or idle make way.
+// What a pool does of itself: sessions that are old, idle or of no use make way.
 extension PostgresPool {
   func scheduleMaintenance() {
     maintenanceTimer = reactor.schedule(after: .seconds(10)) { [weak self] in
       guard let self, !isClosed else { return }
       maintain()
+      lookForWrites()
       scheduleMaintenance()
     }
   }
@@ -27,6 +29,39 @@ extension PostgresPool {
       connection.isRetired = true
     }
     for connection in shared where connection.isRetired && connection.isIdle { connection.close() }
+  }
+
+  // MARK: A server that takes no writes
+
+  /// How often sessions are given up while no server takes writes.
+  static let leavingInterval: Duration = .seconds(1)
+
+  func leaveServer(after error: any Error) {
+    if (error as? PostgresError)?.code == .readOnlyTransaction { leaveReadOnlyServer() }
+  }
+
+  /// Who only reads would not notice, and read what is old.
+  func lookForWrites() {
+    guard configuration.needsWrites, look == nil, !shared.isEmpty || !idle.isEmpty else { return }
+    look = reactor.spawn { [self] in
+      defer { look = nil }
+      let statement: Statement = "SELECT current_setting('transaction_read_only') = 'on'"
+      let rows = try await shared.isEmpty ? queryApart(statement) : query(statement)
+      if try rows.only()[0] { leaveReadOnlyServer() }
+    }
+  }
+
+  /// A session stays with the server that it was opened with, also when that has become a standby. New ones find their
+  /// way to the server that takes writes; the old ones end with what they have in hand.
+  package func leaveReadOnlyServer() {
+    guard configuration.needsWrites else { return }
+    if let leftAt, reactor.now - leftAt < Self.leavingInterval { return }
+    leftAt = reactor.now
+    logger.warning("the database takes no writes; opening new sessions")
+    for connection in shared + idle + Array(lent.values) { connection.isRetired = true }
+    for connection in idle { connection.close() }
+    for listener in listeners.values { listener.listenAnew() }
+    pump()
   }
 }
 

@@ -21,7 +21,7 @@ package final class PostgresPool {
   private var sharedOpening = 0
   private var sharedQueue = Deque<Exchange>()
   var idle: [PostgresConnection] = []
-  private var lent: [ObjectIdentifier: PostgresConnection] = [:]
+  var lent: [ObjectIdentifier: PostgresConnection] = [:]
   private var exclusiveCount = 0  // idle, lent and opening
   private var exclusiveOpening = 0
   private var exclusiveWaiters = Deque<Waiter<Void>>()
@@ -33,6 +33,10 @@ package final class PostgresPool {
   var maintenanceTimer: Timer?
   private(set) var lastFailure: PostgresError?
   var silentServers = SilentServers()
+  /// When sessions were last given up because their server takes no writes.
+  var leftAt: Instant?
+  var look: Task<Void, any Error>?
+  var listeners: [ObjectIdentifier: PostgresListener] = [:]
 
   static var reconnectBackoff: Backoff {
     Backoff(initial: .milliseconds(50), multiplier: 2, limit: .seconds(1), jitter: 0.2)
@@ -111,6 +115,7 @@ package final class PostgresPool {
       exchange.timer?.cancel()
       abandon(exchange)
       figures.finished(.current() - start, failure: (error as? PostgresError)?.code)
+      leaveServer(after: error)
       throw error
     }
   }
@@ -173,6 +178,7 @@ package final class PostgresPool {
         return
       }
       connection.fail(PostgresError(.connectionLost, "the server is silent"))
+      for listener in listeners.values { listener.listenAnew() }
       pump()
     }
   }
@@ -208,6 +214,7 @@ package final class PostgresPool {
       release(connection)
       return value
     } catch {
+      leaveServer(after: error)
       transaction.rollBack { [self] in release(connection) }
       throw error
     }
@@ -372,7 +379,7 @@ package final class PostgresPool {
   }
 
   /// Moves waiting exchanges to connections with room.
-  private func pump() {
+  func pump() {
     while let next = sharedQueue.first {
       guard let connection = bestShared() else { break }
       sharedQueue.removeFirst()
@@ -397,8 +404,8 @@ package final class PostgresPool {
     for waiter in exclusiveWaiters { waiter.resume(throwing: error) }
     exclusiveWaiters.removeAll()
     for connection in shared + idle + Array(lent.values) { connection.close() }
-    let opening = openTasks.values
-    for task in opening { task.cancel() }
-    for task in opening { _ = await task.result }
+    let tasks = Array(openTasks.values) + [look].compactMap { $0 }
+    for task in tasks { task.cancel() }
+    for task in tasks { _ = await task.result }
   }
 }

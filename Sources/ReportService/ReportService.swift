@@ -41,7 +41,8 @@ final class ReportGraph: ServiceGraph {
   private let server: RPCServer
 
   init(_ loop: ServiceLoop, _ configuration: ReportService.Configuration) throws {
-    guard let database = configuration.database else { preconditionFailure("the settings were checked") }
+    guard var database = configuration.database else { preconditionFailure("the settings were checked") }
+    database.needsWrites = false
     self.configuration = configuration
     pool = PostgresPool(database, reactor: loop.reactor, logger: loop.logger)
     var exports = database

@@ -24,11 +24,27 @@ struct SchemaTests {
     }
   }
 
+  @Test("Where the database takes no writes, who needs them is not ready until it does; who only reads is")
+  func writes() async throws {
+    let database = try await PostgresFixture.database()
+    let login = "ROLE \(TestDatabase.Login.service.rawValue) IN DATABASE \(database.name)"
+    try database.execute("ALTER \(login) SET default_transaction_read_only = on")
+    try await Self.check(database, needsWrites: false) { #expect(await $0() == nil) }
+    try await Self.check(database) { reason in
+      #expect(await reason() == "takes no writes")
+      // Of sessions that begin from now on, as when another server takes over.
+      try database.execute("ALTER \(login) RESET default_transaction_read_only")
+      let deadline = ContinuousClock.now + .seconds(20)
+      while await reason() != nil { try #require(ContinuousClock.now < deadline) }
+    }
+  }
+
   /// Gives `body` what the readiness says of the database after the next check.
   private static func check(
-    _ database: TestDatabase, _ body: @Sendable (_ reason: () async -> String?) async throws -> Void
+    _ database: TestDatabase, needsWrites: Bool = true,
+    _ body: @Sendable (_ reason: () async -> String?) async throws -> Void
   ) async throws {
-    try await database.withPool { pool in
+    try await database.withPool({ $0.needsWrites = needsWrites }) { pool in
       let readiness = Readiness()
       try await body {
         let loop = ServiceLoop(

@@ -82,6 +82,44 @@ import Testing
     }
   }
 
+  @Test("a server that takes no writes any more is left at once by all sessions", arguments: [true, false])
+  func readOnlyServer(apart: Bool) async throws {
+    let database = try await PostgresFixture.database(migrated: false)
+    try await database.withPool(
+      as: .owner,
+      {
+        $0.sharedConnections = 1
+        $0.exclusiveConnections = 1
+      }
+    ) { pool in
+      try await pool.query("SET default_transaction_read_only = on")
+      try await pool.queryApart("SET default_transaction_read_only = on")
+      let error = await failure {
+        if apart { try await pool.queryApart("CREATE TABLE t ()") } else { try await pool.query("CREATE TABLE t ()") }
+      }
+      #expect(error?.code == .readOnlyTransaction)
+      try await pool.query("CREATE TABLE t ()")
+      try await pool.queryApart("CREATE TABLE u ()")
+    }
+  }
+
+  @Test("so is one whose sessions only read, and by who listens too")
+  func readOnlyServerUnnoticed() async throws {
+    let database = try await PostgresFixture.database(migrated: false)
+    try await database.withPool(as: .owner, { $0.sharedConnections = 1 }) { pool in
+      let events = Events(pool.reactor)
+      let listener = pool.listen("news") { events.append($0) }
+      #expect(try await events.next() == .listening)
+      try await pool.query("SET default_transaction_read_only = on")
+      pool.lookForWrites()
+      let late = pool.reactor.schedule(after: .seconds(20)) { events.append(.notification("nothing happened")) }
+      #expect(try await events.next() == .listening)
+      late.cancel()
+      try await pool.query("CREATE TABLE t ()")
+      await listener.close()
+    }
+  }
+
   @Test("cancels that a dead server leaves unanswered do not hold up looking for another")
   func unansweredCancels() async throws {
     let server = try LateServer(connections: 10)

@@ -63,7 +63,7 @@ package final class ServiceLoop {
             wait = interval
           } catch {
             if Task.isCancelled { return }
-            let reason = (error as? SchemaBehind)?.description ?? "is not to be reached"
+            let reason = (error as? DatabaseUnfit)?.description ?? "is not to be reached"
             if readiness.set(name, reason: reason) {
               logger.warning("dependency is away", metadata: ["dependency": "\(name)", "error": "\(error)"])
             }
