@@ -10,10 +10,13 @@ struct TokenCacheTests {
   private let ann = UserKey(tenantID: "acme", userID: "ann")
   private let cache = TokenCache()
 
-  private func keep(_ version: Int64, grant: Int64 = 1, for time: Duration = .seconds(3600)) throws {
+  private func keep(
+    _ version: Int64, grant: Int64 = 1, for time: Duration = .seconds(3600), since drops: UInt64? = nil
+  ) throws {
     let account = MailAccount(googleSub: "sub", grantVersion: grant, address: try MailAddress("ann@example.com"))
     cache.keep(
-      AccessToken(account: account, token: "secret", version: version, expiresAt: now + time), of: ann, now: now)
+      AccessToken(account: account, token: "secret", version: version, expiresAt: now + time), of: ann, now: now,
+      since: drops ?? cache.drops)
   }
 
   private var kept: Int64? { cache.token(of: ann, now: now)?.version }
@@ -43,5 +46,19 @@ struct TokenCacheTests {
     #expect(kept == 2)
     cache.drop(ann, version: 2)
     #expect(kept == nil)
+  }
+
+  @Test("What was on its way when its user was forgotten is not kept: he may have disconnected")
+  func forgottenMeanwhile() throws {
+    var asked = cache.drops
+    cache.drop(ann)
+    try keep(1, since: asked)
+    #expect(kept == nil)
+    asked = cache.drops
+    cache.dropAll()
+    try keep(1, since: asked)
+    #expect(kept == nil)
+    try keep(2)
+    #expect(kept == 2)
   }
 }

@@ -8,23 +8,33 @@ final class TokenCache: Sendable {
   /// A token with less than this left is not used: a request must end before it does.
   static let reserve: Duration = .seconds(60)
 
-  private let tokens = Mutex<[UserKey: AccessToken]>([:])
+  private struct State {
+    var tokens: [UserKey: AccessToken] = [:]
+    var drops: UInt64 = 0
+  }
+
+  private let state = Mutex(State())
 
   func token(of user: UserKey, now: Timestamp) -> AccessToken? {
-    guard let token = tokens.withLock({ $0[user] }), token.expiresAt > now + Self.reserve else { return nil }
+    guard let token = state.withLock({ $0.tokens[user] }), token.expiresAt > now + Self.reserve else { return nil }
     return token
   }
 
-  /// Keeps a token unless a newer one is there.
-  func keep(_ token: AccessToken, of user: UserKey, now: Timestamp) {
-    tokens.withLock { tokens in
-      if let known = tokens[user],
+  /// How often something was forgotten until now: read it before a token is asked for.
+  var drops: UInt64 { state.withLock { $0.drops } }
+
+  /// Keeps a token unless a newer one is there, or something was forgotten since `drops` was read: the token may be of a
+  /// connection that has ended on its way here, and nobody would say so again.
+  func keep(_ token: AccessToken, of user: UserKey, now: Timestamp, since drops: UInt64) {
+    state.withLock { state in
+      guard state.drops == drops else { return }
+      if let known = state.tokens[user],
         (known.account.grantVersion, known.version) > (token.account.grantVersion, token.version)
       {
         return
       }
-      if tokens.count >= Self.capacity, tokens[user] == nil { Self.makeRoom(in: &tokens, now: now) }
-      tokens[user] = token
+      if state.tokens.count >= Self.capacity, state.tokens[user] == nil { Self.makeRoom(in: &state.tokens, now: now) }
+      state.tokens[user] = token
     }
   }
 
@@ -36,11 +46,17 @@ final class TokenCache: Sendable {
 
   /// Forgets a user's token; with `version`, only that one.
   func drop(_ user: UserKey, version: Int64? = nil) {
-    tokens.withLock { tokens in
-      if let version, tokens[user]?.version != version { return }
-      tokens[user] = nil
+    state.withLock { state in
+      if let version, state.tokens[user]?.version != version { return }
+      state.tokens[user] = nil
+      state.drops += 1
     }
   }
 
-  func dropAll() { tokens.withLock { $0 = [:] } }
+  func dropAll() {
+    state.withLock { state in
+      state.tokens = [:]
+      state.drops += 1
+    }
+  }
 }

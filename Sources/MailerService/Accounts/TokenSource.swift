@@ -80,6 +80,7 @@ final class TokenSource {
   }
 
   private func fetch(_ user: UserKey, refused: OAuth.TokenRefusal?) async -> Result<AccessToken, AccountError> {
+    let drops = cache.drops
     do throws(RPCError) {
       let answer = try await request(user, refused: refused)
       guard let expiry = answer.expiresAt?.timestamp, let address = try? MailAddress(answer.emailAddress),
@@ -89,7 +90,7 @@ final class TokenSource {
         googleSub: answer.googleSub, grantVersion: answer.grantVersion, address: address)
       let token = AccessToken(
         account: account, token: answer.accessToken, version: answer.tokenVersion, expiresAt: expiry)
-      cache.keep(token, of: user, now: .now())
+      cache.keep(token, of: user, now: .now(), since: drops)
       return .success(token)
     } catch {
       switch error.errorInfo?.reason {
