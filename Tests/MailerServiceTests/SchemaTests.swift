@@ -2,6 +2,7 @@ import EventLoop
 import Logging
 import PostgresClient
 import ServiceKit
+import Synchronization
 import TestSupport
 import Testing
 
@@ -39,17 +40,33 @@ struct SchemaTests {
     }
   }
 
+  @Test("A login that row-level security does not bind is told of", arguments: [true, false])
+  func unboundLogin(isSuperuser: Bool) async throws {
+    let lines = Lines()
+    let logger = Logger(label: "mailer") {
+      ServiceLogHandler(label: $0, service: "mailer", level: .error, format: .text, write: lines.add)
+    }
+    let database = try await PostgresFixture.database()
+    try await Self.check(database, as: isSuperuser ? .superuser : .service, logger) { #expect(await $0() == nil) }
+    #expect(lines.all.withLock { $0.contains { $0.contains("bypasses row-level security") } } == isSuperuser)
+  }
+
+  private final class Lines: Sendable {
+    let all = Mutex<[String]>([])
+    func add(_ line: [UInt8]) { all.withLock { $0.append(String(decoding: line, as: UTF8.self)) } }
+  }
+
   /// Gives `body` what the readiness says of the database after the next check.
   private static func check(
-    _ database: TestDatabase, needsWrites: Bool = true,
+    _ database: TestDatabase, as login: TestDatabase.Login = .service, needsWrites: Bool = true,
+    _ logger: Logger = Logger(label: "test") { _ in SwiftLogNoOpLogHandler() },
     _ body: @Sendable (_ reason: () async -> String?) async throws -> Void
   ) async throws {
-    try await database.withPool({ $0.needsWrites = needsWrites }) { pool in
+    try await database.withPool(as: login, { $0.needsWrites = needsWrites }) { pool in
       let readiness = Readiness()
       try await body {
         let loop = ServiceLoop(
-          reactor: pool.reactor, index: 0, count: 1, logger: Logger(label: "test") { _ in SwiftLogNoOpLogHandler() },
-          readiness: readiness, metrics: MetricsRegistry())
+          reactor: pool.reactor, index: 0, count: 1, logger: logger, readiness: readiness, metrics: MetricsRegistry())
         loop.check(pool)
         while readiness.reasons["postgres"] == "has not been reached yet" {
           try? await pool.reactor.sleep(for: .milliseconds(5))

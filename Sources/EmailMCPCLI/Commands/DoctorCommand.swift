@@ -60,6 +60,9 @@ private struct Diagnosis {
       case ..<newest: bad("database", "schema \(version) of \(newest); run: emailmcp migrate")
       default: good("database", "reachable, schema \(version), newer than this program's \(newest)")
       }
+      if try BlockingSession(url: url).execute(PostgresLogin.isUnbound.sql) == [["t"]] {
+        bad("database", "the login bypasses row-level security, which keeps tenants apart; use one that does not")
+      }
     } catch {
       bad("database", "not to be used: \(error)")
     }

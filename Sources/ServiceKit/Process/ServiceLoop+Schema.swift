@@ -1,11 +1,13 @@
+internal import Logging
 package import PostgresClient
 
 extension ServiceLoop {
   /// Keeps the readiness of the database up to date: that it answers, and that its schema has the steps that this
   /// release's statements need, and that it takes writes where they are needed. Otherwise the process would take calls and
-  /// fail each of them.
+  /// fail each of them. Says once, loudly, where the login is one that row-level security does not bind.
   package func check(_ pool: PostgresPool) {
-    check("postgres") {
+    var isJudged = false
+    check("postgres") { [logger] in
       var (version, isReadOnly) = (0, "off")
       do {
         let row = try await pool.query(
@@ -18,6 +20,12 @@ extension ServiceLoop {
       if pool.configuration.needsWrites, isReadOnly == "on" {
         pool.leaveReadOnlyServer()
         throw DatabaseUnfit.readOnly
+      }
+      guard !isJudged else { return }
+      let isUnbound: Bool = try await pool.query(PostgresLogin.isUnbound, timeout: .seconds(1)).only()[0]
+      isJudged = true
+      if isUnbound {
+        logger.error("the database login bypasses row-level security: log in as a member of emailmcp_service")
       }
     }
   }
@@ -35,4 +43,10 @@ enum DatabaseUnfit: Error, CustomStringConvertible {
     case .readOnly: "takes no writes"
     }
   }
+}
+
+/// Whom the database takes us for.
+package enum PostgresLogin {
+  /// Whether row-level security, which keeps tenants apart even where a statement forgets to, does not bind the login.
+  package static let isUnbound: Statement = "SELECT rolsuper OR rolbypassrls FROM pg_roles WHERE rolname = current_user"
 }
