@@ -36,6 +36,20 @@ import Testing
     }
   }
 
+  @Test("what another has put in a secret's way is neither written into nor read by him")
+  func hostileFile() throws {
+    defer { for name in ["secret", "secret.new", "his"] { unlink("\(folder)/\(name)") }; rmdir(folder) }
+    try PrivateFile.makeFolder(folder)
+    try PrivateFile.write(Array("his".utf8), to: "\(folder)/his")
+    chmod("\(folder)/his", 0o666)
+    symlink("\(folder)/his", "\(folder)/secret.new")
+    try PrivateFile.write(Array("ours".utf8), to: "\(folder)/secret")
+    #expect(try PrivateFile.readText("\(folder)/his") == "his")
+    var information = stat()
+    #expect(lstat("\(folder)/secret", &information) == 0)
+    #expect(information.st_mode == S_IFREG | 0o600)
+  }
+
   @Test("a missing key is made again, the others stay")
   func missingKey() throws {
     defer { remove() }

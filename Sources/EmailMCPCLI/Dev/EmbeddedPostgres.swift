@@ -88,7 +88,8 @@ struct EmbeddedPostgres {
   /// Makes the folder's database cluster where there is none.
   func initialize(on reactor: Reactor, line: @escaping (String, String) -> Void) async throws {
     guard !PrivateFile.exists("\(folder)/PG_VERSION") else { return }
-    let passwordFile = "/tmp/emailmcp-initdb-\(getpid())"
+    // Beside the data, where its user may read and strangers may not make files.
+    let passwordFile = "\(folder).password"
     try PrivateFile.write(Array(password.utf8), to: passwordFile)
     defer { unlink(passwordFile) }
     if let user { try systemCall("chown \(passwordFile)") { chown(passwordFile, user.uid, user.gid) } }

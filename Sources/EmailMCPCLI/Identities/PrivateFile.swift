@@ -18,7 +18,9 @@ enum PrivateFile {
   static func write(_ bytes: some Collection<UInt8>, to path: String) throws(SystemError) {
     let temporary = "\(path).new"
     let bytes = Array(bytes)
-    let descriptor = try systemCall("open \(temporary)") { open(temporary, O_WRONLY | O_CREAT | O_TRUNC, 0o600) }
+    // What stands there already, a link perhaps, is not ours to write into: it has its own owner and rights.
+    unlink(temporary)
+    let descriptor = try systemCall("open \(temporary)") { open(temporary, O_WRONLY | O_CREAT | O_EXCL, 0o600) }
     defer { close(descriptor) }
     var written = 0
     while written < bytes.count {
