@@ -61,6 +61,21 @@ import Testing
     #expect(throws: (any Error).self) { try tenants.rotateKey(key.id, pepper: pepper) }
   }
 
+  @Test("a key that was to live for a while gives its successor as long, and no more")
+  func rotatedLifetime() async throws {
+    let database = try await PostgresFixture.database()
+    let tenants = try Tenants(url: database.url(.owner))
+    try tenants.create("acme")
+    let key = try tenants.createKey(
+      "acme", scopes: ["read"], environment: .live, expiresIn: .seconds(3600), pepper: pepper)
+    try database.execute(
+      "UPDATE api_keys SET created_at = created_at - interval '59 min', expires_at = expires_at - interval '59 min'")
+    let next = try tenants.rotateKey(key.id, pepper: pepper)
+    let left = try database.execute(
+      "SELECT round(extract(epoch FROM expires_at - now()) / 60) FROM api_keys WHERE id = '\(next.id)'")
+    #expect(left == [["60"]])
+  }
+
   @Test("what is registered for a tenant is shown and can be taken off, and only that")
   func registered() async throws {
     let database = try await PostgresFixture.database()

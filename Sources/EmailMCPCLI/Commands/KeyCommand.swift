@@ -46,7 +46,7 @@ struct KeyCommand: ParsableCommand {
 
   struct Rotate: ParsableCommand {
     static let configuration = CommandConfiguration(
-      abstract: "Makes a second key with the same rights and prints it; the old one lives until it is revoked.")
+      abstract: "Makes a second key with the same rights and as long a life, and prints it; the old one lives on.")
     @Argument(help: "The id of the key to follow.") var id: String
 
     func run() throws {

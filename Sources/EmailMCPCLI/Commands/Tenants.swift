@@ -128,6 +128,8 @@ struct Tenants {
   struct Key {
     let tenant, id, environment, scopes, createdAt: String
     let expiresAt, revokedAt: String?
+    /// From its beginning to its end; nil: it has none.
+    let lifetime: Duration?
   }
 
   func keys() throws -> [Key] {
@@ -135,24 +137,26 @@ struct Tenants {
       try session.execute(
         """
         SELECT tenant_id, id, env, array_to_string(scopes, ','), created_at::timestamptz(0)::text,
-               expires_at::timestamptz(0)::text, revoked_at::timestamptz(0)::text
+               expires_at::timestamptz(0)::text, revoked_at::timestamptz(0)::text,
+               extract(epoch FROM expires_at - created_at)::bigint
         FROM api_keys ORDER BY tenant_id, created_at, id
         """
       ).map {
         Key(
           tenant: $0[0]!, id: $0[1]!, environment: $0[2]!, scopes: $0[3]!, createdAt: $0[4]!, expiresAt: $0[5],
-          revokedAt: $0[6])
+          revokedAt: $0[6], lifetime: $0[7].flatMap { Int64($0) }.map { .seconds($0) })
       }
     }
   }
 
-  /// Makes a second key of the same rights. The old one lives on until it is revoked.
+  /// Makes a second key of the same rights and with as long a life. The old one lives on until it ends or is revoked.
   func rotateKey(_ id: String, pepper: SecretBytes) throws -> APIKey {
     let old = try requireKey(id)
     guard old.revokedAt == nil else { throw ValidationError("the key \(id) is revoked; create a new one") }
     return try createKey(
       old.tenant, scopes: old.scopes.split(separator: ",").map(String.init),
-      environment: APIKey.Environment(rawValue: old.environment)!, expiresIn: nil, pepper: pepper, rotatedFrom: id)
+      environment: APIKey.Environment(rawValue: old.environment)!, expiresIn: old.lifetime, pepper: pepper,
+      rotatedFrom: id)
   }
 
   func revokeKey(_ id: String) throws {
