@@ -73,6 +73,17 @@ struct RouteTests {
     await site.stop()
   }
 
+  @Test("A form is read by its bytes: an ampersand parts whatever follows it, and what is no UTF-8 is no user's name")
+  func formBytes() async throws {
+    let site = try await EdgeSite()
+    let reply = await site.send(
+      "POST", "/v1/oauth/callback", "code=c&state=good&user_id=u&\u{301}=x",
+      headers: ["Content-Type": "application/x-www-form-urlencoded"])
+    #expect(reply.status == 400 && reply.code == "invalid_request")
+    #expect(throws: Query.Problem.self) { try Query(parsing: Array("user_id=".utf8) + [0xFF], allowed: ["user_id"]) }
+    await site.stop()
+  }
+
   @Test("The profile has an ETag that saves sending it again")
   func profile() async throws {
     let site = try await EdgeSite()

@@ -13,9 +13,9 @@ struct Query: Sendable {
   init() {}
 
   /// - Parameter allowed: the names that may stand there.
-  init(parsing text: some StringProtocol, allowed: Set<String>) throws(Problem) {
-    for pair in text.split(separator: "&", omittingEmptySubsequences: true) {
-      let parts = pair.utf8.split(separator: UInt8(ascii: "="), maxSplits: 1, omittingEmptySubsequences: false)
+  init(parsing text: some Collection<UInt8>, allowed: Set<String>) throws(Problem) {
+    for pair in text.split(separator: UInt8(ascii: "&"), omittingEmptySubsequences: true) {
+      let parts = pair.split(separator: UInt8(ascii: "="), maxSplits: 1, omittingEmptySubsequences: false)
       guard let name = PercentText.decode(parts[0], plusIsBlank: true),
         let value = parts.count > 1 ? PercentText.decode(parts[1], plusIsBlank: true) : ""
       else { throw Problem(field: "", message: "the query is not percent-encoded UTF-8") }

@@ -101,7 +101,7 @@ extension EdgeHandler {
       try fields.finish()
     case "application/x-www-form-urlencoded":
       let bytes = try await call.request.body.collect(upTo: EdgeCall.smallBody)
-      let form = try Query(parsing: String(decoding: bytes, as: UTF8.self), allowed: Set(names + Route.googleExtras))
+      let form = try Query(parsing: bytes, allowed: Set(names + Route.googleExtras))
       body = form.items.filter { names.contains($0.name) }.map { ($0.name, $0.value) }
     case nil:
       guard try await call.request.body.collect(upTo: EdgeCall.smallBody).isEmpty else {

@@ -156,7 +156,7 @@ final class EdgeHandler {
     if let caller { try await limiter.admit(caller, user: call.user) }
     let encodings = passage.request.head.headerFields[values: .contentEncoding]
     guard encodings.allSatisfy({ $0.lowercased() == "identity" }) else { throw EdgeCall.encodedBody }
-    call.query = try Query(parsing: passage.queryText, allowed: Set(route.query))
+    call.query = try Query(parsing: passage.queryText.utf8, allowed: Set(route.query))
     return call
   }
 
