@@ -127,7 +127,8 @@ struct HTTP1RequestParserTests {
   @Test(
     "Malformed chunks are refused",
     arguments: [
-      "x\r\n", "\r\n", "-1\r\n", "0x1\r\n", "1\n", "1\r\nab\r\n", "1\r\na\n", "1 \r\na\r\n", "1;a\rb\r\na\r\n",
+      "x\r\n", "\r\n", "-1\r\n", "0x1\r\n", "1\n", "1\r\nab\r\n", "1\r\na\n", "1 \r\na\r\n", "1 x;y\r\na\r\n",
+      "1;a\rb\r\na\r\n",
       "1000000000000000\r\n", "0\r\nX : y\r\n\r\n", "0\r\nX: y\n\r\n", "1;\u{1}\r\na\r\n",
     ])
   func chunks(_ body: String) {

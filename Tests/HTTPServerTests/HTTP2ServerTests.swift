@@ -118,6 +118,26 @@ extension ServerTests {
       await site.stop()
     }
 
+    @Test(
+      "A request names one host, as it may stand in Host",
+      arguments: [("a", "A", 0x88), ("a", "b", 0x8C), ("u@a", nil, 0x8C), ("a", nil, 0x88)]
+        as [(String, String?, UInt8)])
+    func host(authority: String, host: String?, status: UInt8) async throws {
+      let site = try await TestSite()
+      let client = try RawClient(port: site.port)
+      client.send(Array("PRI * HTTP/2.0\r\n\r\nSM\r\n\r\n".utf8) + [0, 0, 0, 4, 0, 0, 0, 0, 0])
+      var block: [UInt8] = [0x82, 0x86, 0x04, 0x06] + Array("/hello".utf8) + [0x41, UInt8(authority.utf8.count)]
+      block += authority.utf8
+      if let host { block += [0x00, 0x04] + Array("host".utf8) + [UInt8(host.utf8.count)] + Array(host.utf8) }
+      client.send([0, 0, UInt8(block.count), 1, 5, 0, 0, 0, 1] + block)
+      // The answer's HEADERS begin with `:status`, from the static table.
+      var seen: [UInt8] = []
+      let head: [UInt8] = [1, 4, 0, 0, 0, 1]
+      while seen.firstRange(of: head + [status]) == nil, let more = client.receive(), !more.isEmpty { seen += more }
+      #expect(seen.firstRange(of: head).map { seen[$0.upperBound] } == status)
+      await site.stop()
+    }
+
     @Test("Rapid reset: the connection ends, others are served")
     func rapidReset() async throws {
       let site = try await TestSite()

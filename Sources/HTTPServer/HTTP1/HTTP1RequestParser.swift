@@ -180,11 +180,8 @@ package struct HTTP1RequestParser: Sendable {
     let rest = collected[digits...]
     extensionBytes += rest.count
     guard extensionBytes <= limits.chunkExtensions else { throw .malformed("too many chunk extensions") }
-    if let first = rest.first {
-      guard first == UInt8(ascii: ";") || first == UInt8(ascii: " ") || first == UInt8(ascii: "\t"),
-        rest.allSatisfy(isFieldByte), rest.contains(UInt8(ascii: ";"))
-      else { throw .malformed("a chunk line is malformed") }
-    }
+    guard rest.isEmpty || rest.first(where: { $0 != 32 && $0 != 9 }) == UInt8(ascii: ";"), rest.allSatisfy(isFieldByte)
+    else { throw .malformed("a chunk line is malformed") }
     return size
   }
 

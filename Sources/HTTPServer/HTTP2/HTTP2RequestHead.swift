@@ -53,8 +53,13 @@ struct HTTP2RequestHead {
     guard path.utf8.allSatisfy({ $0 > 32 && $0 < 127 && $0 != UInt8(ascii: "#") }) else {
       throw .malformed("the request target is malformed")
     }
+    // RFC 9113 section 8.3.1: of two hosts, somebody on the way may have read the other.
+    let named = authority ?? host
+    if let named, !isHost(named.utf8) || (host ?? named).lowercased() != named.lowercased() {
+      throw .malformed("the authority is malformed")
+    }
     head.request = HTTPRequest(
-      method: method, scheme: scheme, authority: authority ?? host, path: path, headerFields: fields)
+      method: method, scheme: scheme, authority: named, path: path, headerFields: fields)
     return head
   }
 
