@@ -9,7 +9,7 @@ struct EmailMCP: AsyncParsableCommand {
     version: "emailmcp \(Release.version)",
     subcommands: [
       DevCommand.self, InitCommand.self, MigrateCommand.self, TenantCommand.self, KeyCommand.self,
-      SuppressionCommand.self, WebhookCommand.self,
+      SuppressionCommand.self, WebhookCommand.self, VaultCommand.self,
       DoctorCommand.self, SendCommand.self, CapacityCommand.self, ReportCommand.self,
     ])
 }

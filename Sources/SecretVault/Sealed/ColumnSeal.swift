@@ -76,6 +76,12 @@ package struct ColumnSeal: Sendable {
     return opened
   }
 
+  /// The same secret under the newest key; nil when it is under that one already.
+  package func sealAgain(_ sealed: [UInt8], for place: [String]) throws -> [UInt8]? {
+    guard try key(of: sealed).id != keys.newest.id else { return nil }
+    return try seal(try open(sealed, for: place), for: place)
+  }
+
   /// Each part with its length before it, so that no two different lists give the same bytes.
   static func binding(_ parts: [String]) -> [UInt8] {
     var bytes: [UInt8] = []
