@@ -358,6 +358,16 @@ struct SendingTests {
     }
   }
 
+  @Test("A user who connects again and again while he sends is told to try again, and not to connect")
+  func accountThatKeepsChanging() async throws {
+    try await MailerHarness.run { harness in
+      harness.oauth.sub = { "before-\($0)" }
+      #expect(await harness.reason { _ = try await harness.send() } == "unavailable")
+      let kept = try harness.value("SELECT count(*) FROM email_logs")
+      #expect(kept == "0")
+    }
+  }
+
   @Test("A large mail goes by upload, with its thread in a part of its own")
   func upload() async throws {
     try await MailerHarness.run { harness in

@@ -109,7 +109,7 @@ final class MessageSender {
       case .accountChanged: tokens.forget(user)
       }
     }
-    throw RPCError.notConnected
+    throw RPCError.unavailable()
   }
 
   private struct Mail {
