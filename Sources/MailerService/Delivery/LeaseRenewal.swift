@@ -4,28 +4,31 @@ import EventLoop
 /// set and cancelled.
 final class LeaseRenewal {
   private let reactor: Reactor
-  private let store: MailStore
-  private let key: MailKey
-  private let epoch: Int64
+  private let renew: () async throws -> Bool
+  private let wait: (Bool?) -> Duration?
   private var timer: Timer?
   private var task: Task<Void, any Error>?
 
-  init(reactor: Reactor, store: MailStore, key: MailKey, epoch: Int64) {
+  /// - Parameter wait: how long until the next renewal, after one with this answer; nil: there is none.
+  init(
+    reactor: Reactor, wait: @escaping (_ isMine: Bool?) -> Duration? = Lease.wait(afterRenewal:),
+    renew: @escaping () async throws -> Bool
+  ) {
     self.reactor = reactor
-    self.store = store
-    self.key = key
-    self.epoch = epoch
+    self.wait = wait
+    self.renew = renew
+  }
+
+  convenience init(reactor: Reactor, store: MailStore, key: MailKey, epoch: Int64) {
+    self.init(reactor: reactor) { try await store.renewLease(key, epoch: epoch) }
   }
 
   func start() {
-    timer = reactor.schedule(after: Lease.renewal) { [self] in
+    guard let first = wait(true) else { return }
+    timer = reactor.schedule(after: first) { [self] in
       task = reactor.spawn { [self] in
         // A lease that cannot be renewed lapses; the outcome is then fenced off, and the mail is named unknown.
-        while true {
-          let isMine = try? await store.renewLease(key, epoch: epoch)
-          guard let wait = Lease.wait(afterRenewal: isMine) else { return }
-          try await reactor.sleep(for: wait)
-        }
+        while let next = wait(try? await renew()) { try await reactor.sleep(for: next) }
       }
     }
   }
