@@ -79,12 +79,67 @@ struct FaultTests {
     #expect(try send().status == 200)
   }
 
+  @Test("The first that matches happens, as often as it says, then the next")
+  func order() throws {
+    try fixture.addFault(#"{"route":"token","status":500}"#)
+    try fixture.addFault(#"{"route":"send","account":"ADA@example.com","status":503,"count":2}"#)
+    try fixture.addFault(#"{"status":429}"#)
+    let statuses = try (0..<4).map { _ in try send().status }
+    #expect(statuses == [503, 503, 429, 200])
+    let faults = try #require(try fixture.request(.get, "/sandbox/faults").value["faults"]?.arrayValue)
+    #expect(faults.map { $0["fired"]?.int64Value } == [0, 2, 1])
+    #expect(faults.map { $0["left"]?.int64Value } == [1, 0, 0])
+  }
+
+  @Test("A request that is refused before its account is known uses no fault up")
+  func unauthorized() throws {
+    try fixture.addFault(#"{"route":"send","status":503}"#)
+    #expect(try fixture.send(SandboxFixture.plainMail, token: "wrong").status == 401)
+    #expect(try send().status == 503)
+  }
+
+  @Test("One fault is taken away by its number, and the others stay")
+  func removal() throws {
+    for status in [500, 502] { try fixture.addFault("{\"route\":\"send\",\"status\":\(status),\"count\":0}") }
+    #expect(try fixture.request(.delete, "/sandbox/faults/2").status == 204)
+    #expect(try fixture.request(.delete, "/sandbox/faults/2").status == 404)
+    #expect(try send().status == 500)
+    let added = try fixture.request(.post, "/sandbox/faults", body: Array(#"{"route":"send","status":503}"#.utf8))
+    #expect(try added.value["id"]?.int64Value == 3, "numbers are given once")
+    #expect(try fixture.request(.delete, "/sandbox/faults/1").status == 204)
+    #expect(try send().status == 503)
+  }
+
+  @Test("A fault of any route happens to each", arguments: ["token", "revoke", "certs", "authorize"])
+  func everywhere(route: String) throws {
+    for name in ["any", route] {
+      try fixture.addFault("{\"route\":\"\(name)\",\"status\":418}")
+      let answer =
+        switch route {
+        case "token": try fixture.refresh("anything")
+        case "revoke": try fixture.post("/revoke", form: [("token", "anything")])
+        case "certs": try fixture.request(.get, "/oauth2/v3/certs")
+        default: try fixture.request(.get, SandboxFixture.authorization())
+        }
+      #expect(answer.status == 418)
+    }
+  }
+
+  @Test("The longest delay is ten minutes", arguments: [(600_000, 201), (600_001, 400)])
+  func longestDelay(_ milliseconds: Int, _ status: Int) throws {
+    #expect(
+      try fixture.request(.post, "/sandbox/faults", body: Array("{\"delay_ms\":\(milliseconds)}".utf8)).status == status
+    )
+  }
+
   @Test("A fault with a probability happens as the dice say")
   func probability() throws {
     var plan = FaultPlan()
     _ = plan.add(try Fault(json: ["status": 500, "count": 0, "probability": .number(JSONNumber(0.25)!)]))
     #expect(plan.fault(for: .send, account: nil, dice: { 0.24 }) != nil)
     #expect(plan.fault(for: .send, account: nil, dice: { 0.25 }) == nil)
+    _ = plan.add(try Fault(json: ["status": 503]))
+    #expect(plan.fault(for: .send, account: nil, dice: { 0.25 })?.status == 503, "the next may happen instead")
   }
 
   @Test(

@@ -92,11 +92,17 @@ struct GmailTests {
 
   @Test("An access token dies after its time, or when it is told to")
   func expiry() throws {
-    fixture.clock.now = fixture.clock.now + .seconds(3_599)
+    fixture.clock.now = fixture.clock.now + .seconds(3_598)
+    #expect(try fixture.send(SandboxFixture.plainMail, token: token).status == 200)
+    fixture.clock.now = fixture.clock.now + .seconds(1)
     #expect(try fixture.send(SandboxFixture.plainMail, token: token).status == 401)
     let fresh = try #require(try fixture.connect()["access_token"]?.stringValue)
-    _ = try fixture.request(.post, "/sandbox/expire-access-tokens?account=ada@example.com")
+    let bob = try #require(try fixture.connect("bob@example.com")["access_token"]?.stringValue)
+    _ = try fixture.request(.post, "/sandbox/expire-access-tokens?account=Ada@example.com")
     #expect(try fixture.send(SandboxFixture.plainMail, token: fresh).reason == "authError")
+    #expect(try fixture.send(SandboxFixture.plainMail, token: bob).status == 200)
+    _ = try fixture.request(.post, "/sandbox/expire-access-tokens")
+    #expect(try fixture.send(SandboxFixture.plainMail, token: bob).reason == "authError")
   }
 
   @Test("Methods beyond the scope are refused, other people's mailboxes too")
@@ -107,6 +113,26 @@ struct GmailTests {
     let other = try fixture.request(
       .post, "/gmail/v1/users/bob@example.com/messages/send", fields, body: Array("{}".utf8))
     #expect(other.status == 403)
+  }
+
+  @Test("The mailbox may be named by its own address; other methods and media types are no send")
+  func names() throws {
+    func status(
+      _ method: HTTPRequest.Method = .post, user: String = "me", scheme: String = "Bearer",
+      type: String = "application/json"
+    ) throws -> Int {
+      try fixture.request(
+        method, "/gmail/v1/users/\(user)/messages/send",
+        [.authorization: "\(scheme) \(token)", .contentType: type],
+        body: Array("{\"raw\":\"\(Base64.encode(SandboxFixture.plainMail, .urlSafe))\"}".utf8)
+      ).status
+    }
+    #expect(try status() == 200 && status(user: "ADA@example.com", scheme: "bearer") == 200)
+    #expect(try status(type: "application/json; charset=UTF-8") == 200)
+    #expect(try status(.get) == 404 && status(.put) == 404)
+    #expect(try status(type: "text/plain") == 400 && status(type: "message/rfc822") == 400)
+    #expect(try status(user: "eve@example.com") == 403 && status(scheme: "Basic") == 401)
+    #expect(fixture.sandbox.mailbox.acceptedCount == 3)
   }
 
   @Test(
@@ -146,6 +172,16 @@ struct GmailTests {
     #expect(try upload("media", "message/rfc822", mail).status == status)
   }
 
+  @Test("A JSON body of 5 MiB is taken, one byte more is not", arguments: [(0, 200), (1, 413)])
+  func jsonBound(_ excess: Int, _ status: Int) throws {
+    var body = Array("{\"raw\":\"\(Base64.encode(SandboxFixture.plainMail, .urlSafe))\"}".utf8)
+    body += [UInt8](repeating: 0x20, count: SendRequest.maxJSONBytes - body.count + excess)
+    let answer = try fixture.request(
+      .post, "/gmail/v1/users/me/messages/send", [.authorization: "Bearer \(token)", .contentType: "application/json"],
+      body: body)
+    #expect(answer.status == status)
+  }
+
   @Test("A JSON body over its bound is a 413")
   func jsonSize() throws {
     let answer = try fixture.send([UInt8](repeating: 0x61, count: 4 << 20), token: token)
@@ -163,6 +199,40 @@ struct GmailTests {
     #expect(try fixture.send(SandboxFixture.plainMail, token: token, thread: "123").reason == "notFound")
     let other = try multipart("{\"threadId\":\"\(thread)\"}", SandboxFixture.plainMail)
     #expect(try other.value["threadId"]?.stringValue == thread)
+  }
+
+  @Test("A thread is its account's, and named as a text")
+  func foreignThread() throws {
+    let thread = try #require(try fixture.send(SandboxFixture.plainMail, token: token).value["threadId"]?.stringValue)
+    let bob = try #require(try fixture.connect("bob@example.com")["access_token"]?.stringValue)
+    #expect(try fixture.send(SandboxFixture.plainMail, token: bob, thread: thread).reason == "notFound")
+    #expect(fixture.sandbox.mailbox.acceptedCount == 1)
+    for (value, status) in [("null", 200), ("\"\"", 400), ("7", 400), ("\"\(thread)\"", 200)] {
+      #expect(try multipart("{\"threadId\":\(value)}", SandboxFixture.plainMail).status == status)
+    }
+  }
+
+  @Test("What looks like a boundary inside a line, or goes on behind one, is the mail's own")
+  func boundaries() throws {
+    let mail = SandboxFixture.mail(
+      "From: ada@example.com", "To: a@b.example", "", "--b bx", " --b b", "x--b b--", "--b b-", "--b", "")
+    #expect(try stored(try multipart("{}", mail)).raw == mail)
+    #expect(try stored(try multipart("", mail)).raw == mail)
+    func wrapped(_ boundary: String, _ parts: [String], end: String = "--") throws -> Int {
+      let body = parts.map { "--\(boundary)\r\n\($0)\r\n" }.joined() + "--\(boundary)\(end)"
+      return try upload("multipart", "multipart/related; boundary=\(boundary)", Array(body.utf8)).status
+    }
+    let metadata = "Content-Type: application/json\r\n\r\n{}"
+    let message = "Content-Type: message/rfc822\r\n\r\nTo: a@b.example\r\n\r\nx"
+    let longest = String(repeating: "b", count: 70)
+    #expect(try wrapped(longest, [metadata, message]) == 200)
+    for (boundary, parts, end) in [
+      (longest + "b", [metadata, message], "--"), ("b", [metadata], "--"), ("b", [metadata, message, message], "--"),
+      ("b", [metadata, message], ""), ("b", [metadata, message.replacing("message/rfc822", with: "text/plain")], "--"),
+      ("b", ["\r\nx", message], "--"),
+    ] {
+      #expect(try wrapped(boundary, parts, end: end) == 400, "\(parts.count)")
+    }
   }
 
   @Test("Uploads of another kind or another type are refused")

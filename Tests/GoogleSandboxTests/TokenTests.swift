@@ -99,11 +99,14 @@ struct TokenTests {
     #expect(try fixture.connect("ada@example.com")["refresh_token"] != nil)
   }
 
-  @Test("A refresh brings a new access token and no refresh token")
+  @Test("A refresh brings a new access token and no refresh token, again and again, and ends no earlier one")
   func refresh() throws {
     let fixture = try SandboxFixture()
     let first = try fixture.connect()
+    #expect(try fixture.refresh(try #require(first["refresh_token"]?.stringValue)).status == 200)
     let second = try fixture.refresh(try #require(first["refresh_token"]?.stringValue)).value
+    let access = try #require(first["access_token"]?.stringValue)
+    #expect(try fixture.send(SandboxFixture.plainMail, token: access).status == 200)
     #expect(second["access_token"] != nil && second["access_token"] != first["access_token"])
     #expect(second["refresh_token"] == nil)
     #expect(second["scope"] == first["scope"])
@@ -129,6 +132,91 @@ struct TokenTests {
     let access = try #require(second["access_token"]?.stringValue)
     #expect(try fixture.send(SandboxFixture.plainMail, token: access).status == 401)
     #expect(try fixture.refresh(try #require(other["refresh_token"]?.stringValue)).status == 200)
+  }
+
+  @Test(
+    "An access token revokes too, and codes that were not redeemed yet die with the grant",
+    arguments: ["form", "query", "account"])
+  func revocationOfAll(how: String) throws {
+    let fixture = try SandboxFixture()
+    let tokens = try fixture.connect()
+    let code = try #require(try fixture.consent("ada@example.com")["code"])
+    let other = try #require(try fixture.consent("bob@example.com")["code"])
+    let access = try #require(tokens["access_token"]?.stringValue)
+    let answer =
+      switch how {
+      case "form": try fixture.post("/revoke", form: [("token", access)])
+      case "query": try fixture.request(.post, "/revoke?token=\(access)")
+      default: try fixture.request(.post, "/sandbox/revoke-account?account=Ada@example.com")
+      }
+    #expect(answer.status == (how == "account" ? 204 : 200))
+    #expect(error(try fixture.refresh(try #require(tokens["refresh_token"]?.stringValue))) == "invalid_grant")
+    #expect(error(try fixture.redeem(code)) == "invalid_grant")
+    #expect(try fixture.redeem(other).status == 200)
+    #expect(try fixture.send(SandboxFixture.plainMail, token: access).status == 401)
+  }
+
+  @Test("What is no token, or none any more, cannot be revoked")
+  func revocationOfNone() throws {
+    let fixture = try SandboxFixture()
+    let tokens = try fixture.connect()
+    #expect(error(try fixture.post("/revoke", form: [])) == "invalid_request")
+    fixture.clock.now = fixture.clock.now + .seconds(3_599)
+    for token in ["nonsense", try #require(tokens["access_token"]?.stringValue)] {
+      #expect(error(try fixture.post("/revoke", form: [("token", token)])) == "invalid_token")
+    }
+    #expect(try fixture.refresh(try #require(tokens["refresh_token"]?.stringValue)).status == 200)
+  }
+
+  @Test(
+    "A verifier is one by RFC 7636, whatever its hash, and none is taken where none was announced",
+    arguments: [(42, false), (43, true), (128, true), (129, false)])
+  func verifiers(length: Int, isTaken: Bool) throws {
+    let fixture = try SandboxFixture()
+    let verifier = String(repeating: "v", count: length)
+    let challenge = Base64.encode(SHA256.hash(verifier.utf8), .urlSafe)
+    let code = try #require(try fixture.consent("ada@example.com", ["code_challenge": challenge])["code"])
+    #expect(try fixture.redeem(code, ["code_verifier": verifier]).status == (isTaken ? 200 : 400))
+    let plain = ["code_challenge": nil, "code_challenge_method": nil] as [String: String?]
+    let bare = try #require(try fixture.consent("ada@example.com", plain)["code"])
+    #expect(error(try fixture.redeem(bare, ["code_verifier": verifier])) == "invalid_grant")
+    let again = try #require(try fixture.consent("ada@example.com", plain)["code"])
+    #expect(try fixture.redeem(again, ["code_verifier": nil]).status == 200)
+  }
+
+  @Test("A field that stands twice, and a client that is wrong by HTTP Basic, are refused and use no code up")
+  func malformed() throws {
+    let fixture = try SandboxFixture()
+    let code = try #require(try fixture.consent("ada@example.com")["code"])
+    let fields = [
+      ("grant_type", "authorization_code"), ("code", code), ("redirect_uri", SandboxFixture.redirectURI),
+      ("code_verifier", SandboxFixture.verifier), ("client_id", "the-client"), ("client_secret", "the-secret"),
+    ]
+    #expect(error(try fixture.post("/token", form: fields + [("extra", "1"), ("extra", "2")])) == "invalid_request")
+    let body = Array(URLEncodedForm(fields.map { (name: $0.0, value: $0.1) }).encoded.utf8)
+    for credentials in ["the-client:wrong", "other:the-secret", "the-client", ""] {
+      let answer = try fixture.request(
+        .post, "/token",
+        [
+          .contentType: "application/x-www-form-urlencoded",
+          .authorization: "Basic \(Base64.encode(Array(credentials.utf8)))",
+        ], body: body)
+      #expect(answer.status == 401 && error(answer) == "invalid_client")
+    }
+    #expect(try fixture.post("/token", form: fields).status == 200)
+  }
+
+  @Test("Codes and tokens are each their own, however many there are")
+  func unique() throws {
+    let fixture = try SandboxFixture()
+    var seen: Set<String> = []
+    for _ in 0..<20 {
+      let code = try #require(try fixture.consent("ada@example.com")["code"])
+      let tokens = try fixture.redeem(code).value
+      for text in [code, tokens["access_token"]?.stringValue, tokens["refresh_token"]?.stringValue] {
+        #expect(seen.insert(try #require(text)).inserted)
+      }
+    }
   }
 
   @Test("An unticked scope is missing from the answer, and sending is refused for it")

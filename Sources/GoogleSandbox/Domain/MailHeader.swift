@@ -70,7 +70,8 @@ struct MailHeader {
 }
 
 enum MailAddressList {
-  /// The addresses of `Name <a@b>, "Last, First" <c@d>, group: e@f;`, without names and comments.
+  /// The addresses of `Name <a@b>, "Last, First" <c@d>, group: e@f;`, without names and comments; what stands in the place
+  /// of one is among them, be it an address or not.
   static func addresses(_ text: String) -> [String] {
     var result: [String] = []
     var current = ""
@@ -84,7 +85,7 @@ enum MailAddressList {
     }
     func finish() {
       let address = (angle ?? current).trimmingSpaces.lowercased()
-      if address.contains("@") { result.append(address) }
+      if !address.isEmpty { result.append(address) }
       current = ""
       angle = nil
     }

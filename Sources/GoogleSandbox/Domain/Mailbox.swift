@@ -38,6 +38,8 @@ struct Mailbox {
   /// Ledger entries; past it the oldest go, and the count goes on.
   static let maxLedgerEntries = 1_000_000
 
+  private let maxMessageBytes: Int
+  private let maxLedgerEntries: Int
   private(set) var ledger: [LedgerEntry] = []
   private(set) var ledgerStart = 0
   private var messages: [String: StoredMessage] = [:]
@@ -49,7 +51,13 @@ struct Mailbox {
   private var lastID: UInt64
 
   /// - Parameter seed: where ids begin, so that they differ from run to run.
-  init(seed: UInt64) { lastID = (0x19 << 56) | (seed >> 8 & 0x00ff_ffff_ff00_0000) }
+  init(
+    seed: UInt64, maxMessageBytes: Int = Self.maxMessageBytes, maxLedgerEntries: Int = Self.maxLedgerEntries
+  ) {
+    lastID = (0x19 << 56) | (seed >> 8 & 0x00ff_ffff_ff00_0000)
+    self.maxMessageBytes = maxMessageBytes
+    self.maxLedgerEntries = maxLedgerEntries
+  }
 
   var acceptedCount: Int { ledgerStart + ledger.count }
 
@@ -65,8 +73,8 @@ struct Mailbox {
       LedgerEntry(
         id: message.id, threadID: message.threadID, account: message.account, messageID: message.messageID,
         recipientCount: message.recipients.count, accepted: message.received))
-    if ledger.count > Self.maxLedgerEntries {
-      let excess = Self.maxLedgerEntries / 10
+    if ledger.count > maxLedgerEntries {
+      let excess = maxLedgerEntries / 10
       ledger.removeFirst(excess)
       ledgerStart += excess
     }
@@ -74,7 +82,7 @@ struct Mailbox {
     messages[message.id] = message
     order.append(message.id)
     keptBytes += message.raw.count
-    while messages.count > Self.maxMessages || (keptBytes > Self.maxMessageBytes && messages.count > 1) {
+    while messages.count > Self.maxMessages || (keptBytes > maxMessageBytes && messages.count > 1) {
       if let old = messages.removeValue(forKey: order[firstKept]) { forget(old) }
       firstKept += 1
     }
