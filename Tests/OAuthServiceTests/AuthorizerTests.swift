@@ -80,6 +80,7 @@ struct AuthorizerTests {
     #expect(world.vault.grants[world.user]?.refreshToken == SecretBytes("refresh-1"))
     let sealed = try #require(account.sealedAccessToken)
     #expect(world.sealer.open(sealed, .accessToken, world.user) == SecretBytes("access-1"))
+    #expect(account.accessTokenExpiry == world.now + .seconds(3600))
     let exchanged = try #require(world.google.exchanged.first)
     #expect(exchanged.code == "google-code")
     #expect(Base64.encode(SHA256.hash(exchanged.verifier.utf8), .urlSafe) == query["code_challenge"])

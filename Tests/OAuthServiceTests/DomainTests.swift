@@ -161,5 +161,33 @@ struct DomainTests {
       try CallbackResult(state: "s", code: String(repeating: "c", count: 2049), error: "")
     }
     _ = try CallbackResult(state: "s", code: String(repeating: "c", count: 2048), error: "")
+    for (state, error, isTaken) in [(512, 1, true), (513, 1, false), (0, 1, false), (1, 256, true), (1, 257, false)] {
+      let result = try? CallbackResult(
+        state: String(repeating: "s", count: state), code: "", error: String(repeating: "e", count: error))
+      #expect((result != nil) == isTaken)
+    }
+  }
+
+  @Test("A state is one of 43 characters that say 32 bytes")
+  func states() {
+    let state = FlowState.random()
+    #expect(FlowState(state.text)?.hash == state.hash && state.hash == SHA256.hash(state.text.utf8))
+    for text in [
+      String(state.text.dropLast()), state.text + "A", "+" + state.text.dropFirst(), "=" + state.text.dropFirst(),
+    ] {
+      #expect(FlowState(text) == nil)
+    }
+  }
+
+  @Test("Keys are changed by adding one in front: it seals, and what was sealed before still opens")
+  func rotatedKeys() throws {
+    let (old, new) = (Keyring(generating: "old"), Keyring(generating: "new"))
+    let both = KeyringSealer(try Keyring(parsing: "\(new.revealedText),\(old.revealedText)"))
+    let user = UserKey(tenant: "t", user: "u")
+    let before = try KeyringSealer(old).seal(SecretBytes("secret"), .accessToken, user)
+    #expect(both.open(before, .accessToken, user) == SecretBytes("secret"))
+    let after = try both.seal(SecretBytes("secret"), .accessToken, user)
+    #expect(KeyringSealer(new).open(after, .accessToken, user) == SecretBytes("secret"))
+    #expect(KeyringSealer(old).open(after, .accessToken, user) == nil)
   }
 }

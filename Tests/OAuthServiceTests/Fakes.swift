@@ -146,9 +146,12 @@ func grant(
 final class FakeVault: GrantVault {
   var grants: [UserKey: StoredGrant] = [:]
   var isAway = false
+  /// How often a secret was written.
+  var writes = 0
 
   func put(_ grant: StoredGrant, for user: UserKey) async throws(OAuthFailure) -> String {
     if isAway { throw .vaultUnavailable }
+    writes += 1
     grants[user] = grant
     return "secret-of-\(user.user)"
   }

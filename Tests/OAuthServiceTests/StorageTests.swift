@@ -195,6 +195,69 @@ struct StorageTests {
     }
   }
 
+  @Test("What was decided on an older token, or on a connection that is no more, changes nothing")
+  func fences() async throws {
+    let (user, connection) = (user, connection())
+    try await withStores { _, accounts, _, database in
+      let token = RefreshedToken(sealed: [4], expiry: .now() + .seconds(3600), scopes: ["narrower"])
+      try await accounts.connect(user, connection)
+      let first = try #require(try await accounts.find(user))
+      _ = try await accounts.takeRefreshLease(user, of: first, owner: "a", lease: .seconds(20))
+      let isSaved = try await accounts.saveRefreshed(user, of: first, owner: "a", token)
+      #expect(isSaved)
+      // The token has moved, the grant has not.
+      let isDead = try await accounts.requireReauth(user, of: first, reason: "invalid_grant")
+      #expect(!isDead)
+      let second = try #require(try await accounts.find(user))
+      #expect(second.scopes == ["narrower"] && second.grantVersion == first.grantVersion)
+      // The grant has moved, the token has not: as if its version had been kept.
+      let isTaken = try await accounts.takeRefreshLease(user, of: second, owner: "b", lease: .seconds(20))
+      #expect(isTaken)
+      let isOld = try await accounts.saveRefreshed(user, of: first, owner: "b", token)
+      #expect(!isOld)
+      try database.execute(
+        "UPDATE user_email_accounts SET grant_version = grant_version + 1, refresh_lease_until = NULL")
+      for isWritten in [
+        try await accounts.takeRefreshLease(user, of: second, owner: "b", lease: .seconds(20)),
+        try await accounts.saveRefreshed(user, of: second, owner: "b", token),
+        try await accounts.requireReauth(user, of: second, reason: "invalid_grant"),
+      ] { #expect(!isWritten) }
+      // Neither has moved, but nobody is connected any more.
+      let third = try #require(try await accounts.find(user))
+      for status in ["disconnected", "reauth_required"] {
+        try database.execute("UPDATE user_email_accounts SET status = '\(status)', refresh_lease_until = NULL")
+        for isWritten in [
+          try await accounts.takeRefreshLease(user, of: third, owner: "b", lease: .seconds(20)),
+          try await accounts.saveRefreshed(user, of: third, owner: "b", token),
+          try await accounts.requireReauth(user, of: third, reason: "invalid_grant"),
+        ] { #expect(!isWritten) }
+      }
+      #expect(try database.execute("SELECT count(*) FROM audit_events")[0][0] == "1")
+    }
+  }
+
+  @Test("A new consent ends the refresh that is under way, and a late removal leaves its secret")
+  func reconnected() async throws {
+    let (user, connection) = (user, connection())
+    try await withStores { _, accounts, _, _ in
+      try await accounts.connect(user, connection)
+      let first = try #require(try await accounts.find(user))
+      _ = try await accounts.takeRefreshLease(user, of: first, owner: "a", lease: .seconds(20))
+      _ = try await accounts.disconnect(user, actor: "key-1")
+      let gone = try #require(try await accounts.find(user))
+      #expect(gone.sealedAccessToken == nil && gone.refreshLease == nil && gone.secretName == "secret-1")
+      try await accounts.connect(user, connection)
+      try await accounts.secretRemoved(user, revoked: nil, actor: "key-1")
+      let second = try #require(try await accounts.find(user))
+      #expect(second.status == .active && second.secretName == "secret-1" && second.refreshLease == nil)
+      #expect(second.grantVersion == first.grantVersion + 2)
+      _ = try await accounts.takeRefreshLease(user, of: second, owner: "a", lease: .seconds(20))
+      try await accounts.connect(user, connection)
+      let lease = try await accounts.find(user)?.refreshLease
+      #expect(lease == nil)
+    }
+  }
+
   @Test("Only the last link to a Google account is the last, over all tenants")
   func disconnect() async throws {
     let (user, other, connection) = (user, UserKey(tenant: "other", user: "u2"), connection())

@@ -52,6 +52,20 @@ struct TokenKeeperTests {
     }
   }
 
+  @Test("A refreshed token lives as long as Google says, and not a moment longer")
+  func refreshedLifetime() async throws {
+    try await withKeeper { world, keeper, _ in
+      world.now = world.now + .seconds(4000)
+      world.google.answers = [grant(), grant(access: "access-3")]
+      try await expect(SecretBytes("access-2"), of: world.user, from: keeper, TokenDemand())
+      world.now = world.now + .seconds(3539)
+      try await expect(SecretBytes("access-2"), of: world.user, from: keeper, TokenDemand())
+      world.now = world.now + .seconds(1)
+      try await expect(SecretBytes("access-3"), of: world.user, from: keeper, TokenDemand())
+      #expect(world.accounts.rows[world.user]?.accessTokenExpiry == world.now + .seconds(3600))
+    }
+  }
+
   @Test("A thousand callers on three keepers lead to one refresh")
   func singleFlight() async throws {
     try await withKeeper { world, first, reactor in
@@ -210,6 +224,70 @@ struct TokenKeeperTests {
       world.google.answers = [grant(refresh: "refresh-2")]
       _ = try await keeper.accessToken(of: world.user, TokenDemand())
       #expect(world.vault.grants[world.user]?.refreshToken == SecretBytes("refresh-2"))
+    }
+  }
+
+  @Test("A rotated refresh token is kept before the row is written, and so when the row has moved meanwhile")
+  func rotationOfMovedRow() async throws {
+    try await withKeeper { world, keeper, _ in
+      world.now = world.now + .seconds(4000)
+      world.google.answers = [grant(refresh: "refresh-2"), grant(access: "access-3")]
+      var hasMoved = false
+      world.google.duringRequest = {
+        if !hasMoved { world.accounts.rows[world.user]?.tokenVersion += 1 }
+        hasMoved = true
+      }
+      try await expect(SecretBytes("access-3"), of: world.user, from: keeper, TokenDemand())
+      #expect(world.google.refreshed == ["refresh-1", "refresh-2"])
+    }
+  }
+
+  @Test("A refresh token that comes again is not written again")
+  func sameRefreshToken() async throws {
+    try await withKeeper { world, keeper, _ in
+      world.now = world.now + .seconds(4000)
+      world.google.answers = [grant(refresh: "refresh-1")]
+      let writes = world.vault.writes
+      try await expect(SecretBytes("access-2"), of: world.user, from: keeper, TokenDemand())
+      #expect(world.vault.writes == writes)
+    }
+  }
+
+  @Test("A secret that names no Google account is its user's; one that is missing ends the connection")
+  func olderSecret() async throws {
+    try await withKeeper { world, keeper, _ in
+      world.now = world.now + .seconds(4000)
+      world.google.answers = [grant()]
+      world.vault.grants[world.user] = StoredGrant(refreshToken: SecretBytes("refresh-0"), googleSub: nil)
+      try await expect(SecretBytes("access-2"), of: world.user, from: keeper, TokenDemand())
+      #expect(world.google.refreshed == ["refresh-0"])
+      world.now = world.now + .seconds(4000)
+      world.vault.grants[world.user] = nil
+      await #expect(throws: OAuthFailure.reauthRequired) { try await keeper.accessToken(of: world.user, TokenDemand()) }
+      #expect(world.accounts.rows[world.user]?.reauthReason == "secret_missing")
+      #expect(world.google.refreshed.count == 1)
+    }
+  }
+
+  @Test("While another process refreshes its token is waited for; a lease that has lapsed is taken over")
+  func othersLease() async throws {
+    try await withKeeper { world, keeper, reactor in
+      world.now = world.now + .seconds(4000)
+      world.google.answers = [grant()]
+      let account = try #require(world.accounts.rows[world.user])
+      let isTaken = try await world.accounts.takeRefreshLease(
+        world.user, of: account, owner: "another", lease: TokenKeeper.lease)
+      #expect(isTaken)
+      let user = world.user
+      let looks = world.accounts.looks
+      let caller = reactor.spawn { try await keeper.accessToken(of: user, TokenDemand()).token }
+      while world.accounts.looks < looks + 2 { await reactor.yield() }
+      #expect(world.google.refreshed.isEmpty)
+      // The other one has died.
+      world.now = world.now + TokenKeeper.lease
+      let token = try await caller.value
+      #expect(token == SecretBytes("access-2"))
+      #expect(world.google.refreshed.count == 1)
     }
   }
 
