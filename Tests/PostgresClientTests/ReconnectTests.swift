@@ -1,3 +1,4 @@
+import Dispatch
 import EventLoop
 import Foundation
 import Synchronization
@@ -182,6 +183,79 @@ import Testing
   }
 }
 
+extension ReconnectTests {
+  @Test("a listener says that it listens when the server has said so, and not before", .timeLimit(.minutes(1)))
+  func listensWhenAnswered() async throws {
+    let server = try HeldServer()
+    try await onLoop { reactor in
+      let pool = PostgresPool(
+        try PostgresConfiguration(url: "postgres://user@127.0.0.1:\(server.port)/x?sslmode=disable"), reactor: reactor)
+      let events = Events(reactor)
+      let listener = pool.listen("news") { events.append($0) }
+      while !server.isAsked { await reactor.yield() }
+      #expect(events.isEmpty)
+      server.answer()
+      #expect(try await events.next() == .listening)
+      await listener.close()
+      await pool.close()
+    }
+  }
+
+  @Test("a session whose server has fallen silent, to cancels too, is given up", .timeLimit(.minutes(1)))
+  func silentSession() async throws {
+    let server = try HeldServer()
+    try await onLoop { reactor in
+      let pool = PostgresPool(
+        try PostgresConfiguration(url: "postgres://user@127.0.0.1:\(server.port)/x?sslmode=disable"), reactor: reactor)
+      pool.warmUp()
+      while pool.shared.isEmpty { await reactor.yield() }
+      let error = await failure { try await pool.query("SELECT 1", timeout: .milliseconds(50)) }
+      #expect(error?.code == .timeout && error?.mayHaveExecuted == true)
+      while !pool.shared.isEmpty { try await reactor.sleep(for: .milliseconds(10)) }
+      server.answer()
+      await pool.close()
+    }
+  }
+}
+
+/// A server that lets a session in, and does not answer what it is asked until it is told to: then as if it were LISTEN.
+private final class HeldServer: Sendable {
+  let port: UInt16
+  private let asked = DispatchSemaphore(value: 0)
+  private let told = DispatchSemaphore(value: 0)
+
+  /// True once.
+  var isAsked: Bool { asked.wait(timeout: .now()) == .success }
+
+  func answer() { told.signal() }
+
+  init() throws {
+    let listener = try Socket.listening(on: try SocketAddress(numericHost: "127.0.0.1", port: 0))
+    port = listener.localAddress()?.port ?? 0
+    let (asked, told) = (asked, told)
+    Thread.detachNewThread {
+      var pending = pollfd(fd: listener.descriptor, events: Int16(POLLIN), revents: 0)
+      poll(&pending, 1, 20_000)
+      let peer = accept(listener.descriptor, nil, nil)
+      var bytes = [UInt8](repeating: 0, count: 1024)
+      func answer(_ message: [UInt8]) { _ = send(peer, message, message.count, Int32(MSG_NOSIGNAL)) }
+      _ = recv(peer, &bytes, bytes.count, 0)
+      // AuthenticationOk and ReadyForQuery.
+      answer([0x52, 0, 0, 0, 8, 0, 0, 0, 0, 0x5A, 0, 0, 0, 5, 0x49])
+      _ = recv(peer, &bytes, bytes.count, 0)
+      asked.signal()
+      told.wait()
+      // ParseComplete, BindComplete, NoData, CommandComplete and ReadyForQuery.
+      answer(
+        [0x31, 0, 0, 0, 4, 0x32, 0, 0, 0, 4, 0x6E, 0, 0, 0, 4, 0x43, 0, 0, 0, 11] + Array("LISTEN\0".utf8)
+          + [0x5A, 0, 0, 0, 5, 0x49])
+      _ = recv(peer, &bytes, bytes.count, 0)
+      close(peer)
+      listener.close()
+    }
+  }
+}
+
 /// Takes connections and lets each in as a server that asks for no password does, a moment after `beforeAnswer`. It answers
 /// nothing else, cancels included.
 private final class LateServer: Sendable {
@@ -222,6 +296,8 @@ private final class Events {
   private var waiter: Waiter<Void>?
 
   init(_ reactor: Reactor) { self.reactor = reactor }
+
+  var isEmpty: Bool { events.isEmpty }
 
   func append(_ event: PostgresListener.Event) {
     events.append(event)
