@@ -5,63 +5,13 @@ import Testing
 /// minutes from now.
 @Suite("The queue's functions in the database")
 struct QueueFunctionTests {
-  /// Jobs and mailboxes by hand.
-  private struct Queue {
-    let database: TestDatabase
-
-    init() async throws {
-      database = try await PostgresFixture.database()
-      for tenant in ["acme", "beta"] { try database.createTenant(tenant) }
-      try database.execute(
-        """
-        CREATE FUNCTION minutes(timestamptz) RETURNS integer LANGUAGE sql
-          RETURN CASE WHEN isfinite($1) THEN round(extract(epoch FROM $1 - now()) / 60)::integer END;
-        CREATE FUNCTION at(integer) RETURNS timestamptz LANGUAGE sql RETURN now() + $1 * interval '1 min';
-        CREATE FUNCTION id(integer) RETURNS uuid LANGUAGE sql
-          RETURN ('00000000-0000-7000-8000-' || lpad($1::text, 12, '0'))::uuid;
-        """)
-    }
-
-    /// - Parameter more: columns with their values in SQL.
-    func job(
-      _ number: Int, in mailbox: String = "box", tenant: String = "acme", runAt: Int = -60, lease: Int? = nil,
-      _ more: [String: String] = [:]
-    ) throws {
-      var columns = more
-      if let lease { (columns["lease_owner"], columns["lease_until"]) = ("'dead'", "at(\(lease))") }
-      if columns["intent"] == "true" { columns["intent_at"] = "at(-60)" }
-      let names = columns.keys.sorted()
-      try database.execute(
-        """
-        INSERT INTO send_jobs (\((["tenant_id, user_id, id, created_at, mailbox, run_at, payload"] + names).joined(separator: ", ")))
-        VALUES ('\(tenant)', 'u', id(\(number)), now(), '\(mailbox)', at(\(runAt)), 'x'
-          \(names.map { ", \(columns[$0]!)" }.joined()))
-        """)
-    }
-
-    func mailbox(_ name: String = "box", _ columns: [String: String] = [:]) throws {
-      let names = columns.keys.sorted()
-      try database.execute(
-        """
-        INSERT INTO mailboxes (\((["google_sub"] + names).joined(separator: ", ")))
-        VALUES ('\(name)'\(names.map { ", \(columns[$0]!)" }.joined()))
-        """)
-    }
-
-    /// The rows of a script, a line each, with a dash for what is null.
-    @discardableResult
-    func rows(_ script: String, as login: TestDatabase.Login = .superuser) throws -> [String] {
-      try database.execute(script, as: login).map { $0.map { $0 ?? "-" }.joined(separator: " ") }.filter { !$0.isEmpty }
-    }
-  }
-
   // MARK: What dead workers left
 
   private static let lost = "SELECT right(id::text, 1) FROM emailmcp.claim_lost"
 
   @Test("claim_lost takes what has only its fate to be told, the longest lapsed first, and nothing else")
   func claimLost() async throws {
-    let queue = try await Queue()
+    let queue = try await QueueTables()
     let lost = ["intent": "true"]
     try queue.job(1, lease: -2, lost)
     try queue.job(2, in: "other", tenant: "beta", lease: -3, lost)
@@ -94,7 +44,7 @@ struct QueueFunctionTests {
       "claim_jobs('w', 9, interval '15 s', 1, 1, 100)", "repair_wakes()",
     ])
   func scope(call: String) async throws {
-    let queue = try await Queue()
+    let queue = try await QueueTables()
     try queue.mailbox()
     try queue.job(1)
     try queue.job(2, tenant: "beta", lease: -1, ["intent": "true"])
@@ -102,12 +52,20 @@ struct QueueFunctionTests {
     #expect(
       try queue.rows(
         "SELECT FROM emailmcp.\(call); SELECT 'then', count(*) FROM send_jobs", as: .service) == ["then 0"])
-    #expect(
+    // With something to do, and with nothing.
+    for due in ["at(-1)", "at(1)"] {
       try queue.rows(
         """
-        SELECT FROM set_config('emailmcp.scope', 'mine', false); SELECT FROM emailmcp.\(call);
-        SELECT current_setting('emailmcp.scope')
-        """, as: .service) == ["mine"])
+        UPDATE mailboxes SET wake_at = \(due), in_flight_until = '-infinity', next_free_at = '-infinity';
+        UPDATE send_jobs SET lease_owner = NULL, lease_until = NULL WHERE id = id(1)
+        """)
+      #expect(
+        try queue.rows(
+          """
+          SELECT FROM set_config('emailmcp.scope', 'mine', false); SELECT FROM emailmcp.\(call);
+          SELECT current_setting('emailmcp.scope')
+          """, as: .service) == ["mine"])
+    }
   }
 
   private static let boxes = """
@@ -117,7 +75,7 @@ struct QueueFunctionTests {
   @Test(
     "wake_lapsed wakes the mailboxes of mail that may be sent again, for the tenant whose it is, before all bulk mail")
   func wakeLapsed() async throws {
-    let queue = try await Queue()
+    let queue = try await QueueTables()
     for (number, name) in ["asleep", "busy", "due", "lapsed later", "lost", "planned", "two"].enumerated() {
       var columns: [String: String] = [:]
       switch name {
@@ -142,7 +100,7 @@ struct QueueFunctionTests {
 
   // MARK: Turns
 
-  private func turn(_ queue: Queue, notBefore: Int) throws -> String? {
+  private func turn(_ queue: QueueTables, notBefore: Int) throws -> String? {
     try queue.rows(
       "SELECT minutes(wake), minutes(urgent), tenant FROM emailmcp.next_turn('box', at(\(notBefore)))", as: .service
     ).first
@@ -150,7 +108,7 @@ struct QueueFunctionTests {
 
   @Test("next_turn is when the first of a mailbox's mail is due, whose that is, and when the first interactive one is")
   func nextTurn() async throws {
-    let queue = try await Queue()
+    let queue = try await QueueTables()
     #expect(try turn(queue, notBefore: -90) == "- - -")
     try queue.job(1, tenant: "beta", runAt: -30, ["class": "1"])
     try queue.job(2, in: "boxes", runAt: -80)  // another's
@@ -169,7 +127,7 @@ struct QueueFunctionTests {
   }
 
   /// As a tenant's batch does.
-  private func wake(_ queue: Queue, _ boxes: [(name: String, at: Int)], tenant: String = "acme") throws {
+  private func wake(_ queue: QueueTables, _ boxes: [(name: String, at: Int)], tenant: String = "acme") throws {
     try queue.rows(
       """
       SELECT FROM set_config('emailmcp.tenant_id', '\(tenant)', false);
@@ -181,7 +139,7 @@ struct QueueFunctionTests {
 
   @Test("wake_mailboxes makes a mailbox that is not there, with the earliest of the times that it is given")
   func wakeNew() async throws {
-    let queue = try await Queue()
+    let queue = try await QueueTables()
     try queue.job(1, in: "b", runAt: 5, ["class": "1"])
     try queue.job(2, in: "b", runAt: 3, ["class": "1"])
     try queue.job(3, in: "a", runAt: 4)
@@ -191,7 +149,7 @@ struct QueueFunctionTests {
 
   @Test("wake_mailboxes never lets a mailbox sleep longer, nor wakes it before it is free")
   func wakeKnown() async throws {
-    let queue = try await Queue()
+    let queue = try await QueueTables()
     try queue.mailbox("busy", ["in_flight_until": "at(7)"])
     try queue.mailbox("early", ["wake_at": "at(-9)", "wake_tenant": "'beta'", "waiting": "true"])
     try queue.mailbox("empty")
@@ -209,7 +167,7 @@ struct QueueFunctionTests {
   @Test(
     "wake_mailboxes has interactive mail that is due take the turn of another tenant's bulk mail; later it takes none")
   func wakeUrgent() async throws {
-    let queue = try await Queue()
+    let queue = try await QueueTables()
     let bulk = ["wake_at": "at(-9)", "wake_tenant": "'beta'", "waiting": "true"]
     for name in ["due", "earlier", "later", "leased", "paced"] { try queue.mailbox(name, bulk) }
     try queue.rows(
@@ -232,7 +190,9 @@ struct QueueFunctionTests {
   // MARK: The day
 
   /// A head of the queue as `claim_jobs` finds it.
-  private func putOff(_ queue: Queue, _ heads: [(job: Int, mailbox: String, recipients: Int, room: Int, place: Int?)])
+  private func putOff(
+    _ queue: QueueTables, _ heads: [(job: Int, mailbox: String, recipients: Int, room: Int, place: Int?)]
+  )
     throws
   {
     let rows = heads.map {
@@ -257,7 +217,7 @@ struct QueueFunctionTests {
 
   @Test("put_off has what is too large for the room of a day wait until that many have left it, and nothing else")
   func putOffLarge() async throws {
-    let queue = try await Queue()
+    let queue = try await QueueTables()
     try queue.mailbox()
     try queue.mailbox("other")
     // Of the room that is missing one is free after 3 more hours, three after 5.
@@ -284,7 +244,7 @@ struct QueueFunctionTests {
   }
 
   /// In which hour from this one's beginning a time lies.
-  private func hour(_ minutes: Int, _ queue: Queue) throws -> String {
+  private func hour(_ minutes: Int, _ queue: QueueTables) throws -> String {
     try queue.rows(
       "SELECT extract(epoch FROM at(\(minutes)) - date_bin('1 hour', now(), 'epoch'))::int / 3600"
     ).first ?? ""
@@ -292,7 +252,7 @@ struct QueueFunctionTests {
 
   @Test("put_off looks at 64 mails beside the first, however many are too large")
   func putOffMany() async throws {
-    let queue = try await Queue()
+    let queue = try await QueueTables()
     try queue.mailbox()
     try queue.rows(
       """
@@ -313,7 +273,7 @@ struct QueueFunctionTests {
   @Test(
     "put_off lays a mailbox without room to sleep until one recipient more than its debt has left, its mail as it is")
   func putOffAll() async throws {
-    let queue = try await Queue()
+    let queue = try await QueueTables()
     for name in ["box", "debt", "full"] { try queue.mailbox(name) }
     try queue.rows(
       """
@@ -338,7 +298,7 @@ struct QueueFunctionTests {
 
   /// - Parameter freeAt: minutes; nil: at once.
   private func release(
-    _ queue: Queue, job: Int = 1, freeAt: Int? = nil, reason: String? = nil, refund: Int = 0
+    _ queue: QueueTables, job: Int = 1, freeAt: Int? = nil, reason: String? = nil, refund: Int = 0
   ) throws {
     try queue.rows(
       """
@@ -349,8 +309,8 @@ struct QueueFunctionTests {
   }
 
   /// With a request under way for the job 1.
-  private func busy(_ columns: [String: String] = [:]) async throws -> Queue {
-    let queue = try await Queue()
+  private func busy(_ columns: [String: String] = [:]) async throws -> QueueTables {
+    let queue = try await QueueTables()
     try queue.mailbox(
       "box",
       ["in_flight_job": "id(1)", "in_flight_until": "at(9)", "credit": "3", "usage_now": "5", "usage_before": "7"]
