@@ -138,7 +138,8 @@ import Testing
     try database.execute("CREATE TABLE t (n int)", as: .owner)
     let configuration = try PostgresConfiguration(url: database.url(.owner))
     try await onLoop { reactor in
-      let connection = try await PostgresConnection.open(configuration, reactor: reactor)
+      let pool = PostgresPool(configuration, reactor: reactor)
+      let connection = try await PostgresConnection.open(for: pool)
       defer { connection.close() }
       let exchanges = (1...3).map { number in
         Exchange(
@@ -149,6 +150,7 @@ import Testing
       connection.abandon(exchanges[1])
       try await reactor.wait { (waiter: Waiter<Void>) in exchanges[2].waiter = waiter }
       #expect(connection.isIdle)
+      await pool.close()
     }
     #expect(try database.execute("SELECT n FROM t ORDER BY n") == [["1"], ["3"]])
   }
