@@ -28,10 +28,12 @@ struct SealedRows {
   func reseal() async throws -> Count {
     var moved = Count()
     let grants = try left().grants
+    var owners: [SecretOwner] = []
     for tenant in try Tenants(session).list() {
-      try await resealGrants(of: tenant.name)
+      owners += try olderGrants(of: tenant.name)
       moved.webhooks += try resealWebhooks(of: tenant.name)
     }
+    try await resealGrants(of: owners)
     moved.grants = try grants - left().grants
     return moved
   }
@@ -61,13 +63,16 @@ struct SealedRows {
     return count
   }
 
-  /// The vault seals anew what it reads under an older key.
-  private func resealGrants(of tenant: String) async throws {
-    let owners = try session.transaction(tenant: tenant) {
+  private func olderGrants(of tenant: String) throws -> [SecretOwner] {
+    try session.transaction(tenant: tenant) {
       try session.execute(
         "SELECT user_id, provider FROM vault_secrets WHERE tenant_id = $1 AND key_id <> $2 AND deleted_at IS NULL",
         [tenant, keys.newest.id])
     }.map { SecretOwner(tenant: tenant, user: $0[0]!, provider: $0[1]!) }
+  }
+
+  /// The vault seals anew what it reads under an older key.
+  private func resealGrants(of owners: [SecretOwner]) async throws {
     guard !owners.isEmpty else { return }
     let (configuration, ring) = (try PostgresConfiguration(url: url), keys)
     let loop = try EventLoop.start(name: "vault")

@@ -10,8 +10,6 @@ struct HandlerTurn {
   private var count = 0
   private var began: Instant?
 
-  init() {}
-
   /// Whether one more may begin.
   ///
   /// - Parameter isLast: none waits behind it. The first that is also the last needs no look at the clock, which costs as
