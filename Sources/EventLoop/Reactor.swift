@@ -133,14 +133,16 @@ public final class Reactor {
   /// `register` is called at once: nothing else of the loop runs between what the caller looked at to decide that it
   /// waits and the waiter's being known to whoever resumes it.
   /// - Throws: what the waiter is resumed with; `CancellationError` on cancellation.
-  public func wait<Value>(_ register: (Waiter<Value>) -> Void) async throws -> Value {
+  public func wait<Value>(
+    isolation: isolated (any Actor)? = #isolation, _ register: (Waiter<Value>) -> Void
+  ) async throws -> Value {
     try Task.checkCancellation()
     let waiter = Waiter<Value>()
-    // Not from within the closures below: the handler's operation is a job of its own in the loop's queue.
     register(waiter)
     nonisolated(unsafe) let shared = waiter  // touched on the loop's thread alone: `execute` brings it there
     return try await withTaskCancellationHandler {
-      try await withUnsafeThrowingContinuation { shared.suspend($0) }
+      _ = isolation  // captured, so that the closure is isolated to the loop: its end is no job of its own then
+      return try await withUnsafeThrowingContinuation { shared.suspend($0) }
     } onCancel: { [loop] in
       loop.execute { _ in shared.resume(throwing: CancellationError()) }
     }

@@ -54,13 +54,15 @@ package final class HTTPSClient {
   ///
   /// - Throws: ``HTTPSClientError``, whose observation says whether the server may have acted on the request.
   package func send(
-    _ request: HTTPRequest, body: RequestBody = .none, options: Options = Options()
+    _ request: HTTPRequest, body: RequestBody = .none, options: Options = Options(),
+    isolation: isolated (any Actor)? = #isolation
   ) async throws(HTTPSClientError) -> Response {
     let transfer = try makeTransfer(request, body: body, options: options)
     let client = LoopReference(self, on: reactor)
     let id = transfer.id
     let result = await withTaskCancellationHandler {
-      await withCheckedContinuation { continuation in
+      _ = isolation  // as in `Reactor.wait`
+      return await withCheckedContinuation { continuation in
         transfer.continuation = continuation
         admit(transfer)
       }

@@ -62,6 +62,52 @@ import Testing
     await loop.shutdown()
   }
 
+  @Test("whoever need not wait goes on at once: nothing of the loop runs in between")
+  func resumedAtOnce() async throws {
+    let loop = try EventLoop.start(name: "test")
+    let ran = Mutex(false)
+    let ranBefore = try await loop.run { reactor in
+      let next = Task(executorPreference: loop.executor) { @Sendable in ran.withLock { $0 = true } }
+      try await reactor.wait { $0.resume(returning: ()) }
+      let ranBefore = ran.withLock { $0 }
+      await next.value
+      return ranBefore
+    }
+    #expect(!ranBefore)
+    await loop.shutdown()
+  }
+
+  @Test("whoever is resumed while task-locals are bound goes on in one job")
+  func resumedInOneJob() async throws {
+    let loop = try EventLoop.start(name: "test")
+    let ran = Mutex(false)
+    let ranBefore = try await loop.run { reactor in
+      var waiting: Waiter<Void>?
+      let task = reactor.spawn {
+        try await Bound.$one.binding(1) {
+          try await Bound.$two.binding(2) {
+            try await reactor.wait { waiting = $0 }
+            #expect((Bound.one, Bound.two) == (1, 2))
+          }
+          return ran.withLock { $0 }
+        }
+      }
+      while waiting == nil { await reactor.yield() }
+      waiting?.resume(returning: ())
+      // One job, behind the one with which the resumed task goes on.
+      let next = Task(executorPreference: loop.executor) { @Sendable in ran.withLock { $0 = true } }
+      await next.value
+      return try await task.value
+    }
+    #expect(!ranBefore)
+    await loop.shutdown()
+  }
+
+  private enum Bound {
+    @TaskLocal static var one = 0
+    @TaskLocal static var two = 0
+  }
+
   @Test("a waiter that is resumed before its task suspends keeps the first result")
   func resumedEarly() async throws {
     let (value, wasPending, isPending) = try await onLoop { reactor in

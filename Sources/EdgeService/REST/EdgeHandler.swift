@@ -46,8 +46,8 @@ final class EdgeHandler {
     let trace = RequestTrace(fields, tracer)
     let context = LogContext(requestID: requestID, traceparent: trace.traceparent)
     var passage = Passage(request: request)
-    var response = await LogContext.$current.withValue(context) {
-      await CallScope.$current.withValue(trace.scope) {
+    var response = await LogContext.$current.binding(context) {
+      await CallScope.$current.binding(trace.scope) {
         do {
           return try await answer(&passage)
         } catch {

@@ -34,7 +34,7 @@ extension CallScope {
         var scope = current
         scope?.deadline = nil
         do {
-          waiter.resume(returning: try await $current.withValue(scope) { try await body() })
+          waiter.resume(returning: try await $current.binding(scope) { try await body() })
         } catch {
           waiter.resume(throwing: error)
         }

@@ -240,7 +240,7 @@ final class ServerCall: CallStream {
     isInvoked = true
     do {
       if let scope = makeScope() {
-        try await CallScope.$current.withValue(scope) { try await invoke() }
+        try await CallScope.$current.binding(scope) { try await invoke() }
       } else {
         try await invoke()
       }

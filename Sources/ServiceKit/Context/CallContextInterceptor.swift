@@ -1,3 +1,4 @@
+internal import EventLoop
 package import Logging
 package import RPCRuntime
 internal import ServiceContracts
@@ -19,7 +20,7 @@ package struct CallContextInterceptor: ServerInterceptor {
     let log = LogContext(
       requestID: context.metadata.text(.requestID).flatMap(Self.safeRequestID),
       traceparent: CallScope.current?.trace?.traceparent ?? context.metadata.text(.traceparent))
-    try await LogContext.$current.withValue(log) {
+    try await LogContext.$current.binding(log) {
       if !context.method.service.hasPrefix("grpc.") { context.attach(try verified(context)) }
       try await next()
     }
