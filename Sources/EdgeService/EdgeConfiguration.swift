@@ -30,7 +30,7 @@ struct EdgeConfiguration: Sendable {
 
   init(_ settings: Settings, _ common: CommonSettings) {
     listen = common.listen
-    database = settings.secret("DATABASE_URL") { try PostgresConfiguration(url: $0) }
+    database = settings.database(of: Edge.name)
     oauth = settings.target("EMAILMCP_OAUTH_TARGET", default: "dns:///localhost:7001")
     mailer = settings.target("EMAILMCP_MAILER_TARGET", default: "dns:///localhost:7002")
     reports = settings.target("EMAILMCP_REPORT_TARGET", default: "dns:///localhost:7003")

@@ -48,7 +48,7 @@ enum MailerService: Service {
   }
 
   static func configure(_ settings: Settings, _ common: CommonSettings) -> Configuration {
-    let database = settings.secret("DATABASE_URL") { try PostgresConfiguration(url: $0) }
+    let database = settings.database(of: name)
     let units = settings.integer("EMAILMCP_GMAIL_UNITS_PER_MINUTE", default: 6000, in: 100...1_000_000_000)
     let project = settings.integer(
       "EMAILMCP_GMAIL_PROJECT_UNITS_PER_MINUTE", default: 1_200_000, in: 100...1_000_000_000)

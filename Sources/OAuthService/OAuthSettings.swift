@@ -30,7 +30,7 @@ struct OAuthSettings: Sendable {
   init(_ settings: Settings, _ common: CommonSettings) {
     self.common = common
     rpc = RPCSettings(settings, of: OAuthProcess.name)
-    database = settings.secret("DATABASE_URL") { try PostgresConfiguration(url: $0) }
+    database = settings.database(of: OAuthProcess.name)
     let aws = settings.choice("EMAILMCP_VAULT", default: VaultKind.sealed) == .aws ? settings.aws() : nil
     vault = aws.map { .aws($0) } ?? .sealed
     vaultKeys = settings.keyring("EMAILMCP_VAULT_KEYS")

@@ -19,7 +19,7 @@ enum ReportService: Service {
   }
 
   static func configure(_ settings: Settings, _ common: CommonSettings) -> Configuration {
-    let database = settings.secret("DATABASE_URL") { try PostgresConfiguration(url: $0) }
+    let database = settings.database(of: name)
     return Configuration(common: common, database: database, rpc: RPCSettings(settings, of: name))
   }
 

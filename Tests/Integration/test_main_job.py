@@ -10,6 +10,7 @@ import socket
 import time
 from datetime import datetime, timedelta, timezone
 
+import psycopg
 import pytest
 import requests
 
@@ -419,6 +420,14 @@ class TestOperations:
             assert "process_resident_memory_bytes" in text, service
             assert connected not in text, "a user id is no label"
         assert re.search(r'emailmcp_send_outcomes_total\{outcome="success"\} [1-9]', system.metrics("mailer"))
+
+    @ONE_VAULT
+    def test_the_database_shows_whose_each_session_is(self, system):
+        with psycopg.connect(system.summary["owner_database_url"]) as connection:
+            names = connection.execute(
+                "SELECT DISTINCT application_name FROM pg_stat_activity WHERE usename <> current_user").fetchall()
+        services = {f"emailmcp/{service}" for service in ("edge", "oauth", "mailer", "report")}
+        assert services == {name for name, in names if name.startswith("emailmcp")}
 
     def test_nothing_of_a_mail_is_in_the_logs_whatever_becomes_of_it(self, system, crm, browser, user):
         """At the level `debug`: sent, queued, refused by us and by Gmail, unknown, cancelled, parked."""

@@ -6,7 +6,7 @@ import Synchronization
 import TestSupport
 import Testing
 
-@Suite("A process and the schema that it finds")
+@Suite("A process and the database that it finds")
 struct SchemaTests {
   @Test(
     "On a database without the schema, or with an older one, it is not ready and says why; it is once that is there")
@@ -37,6 +37,21 @@ struct SchemaTests {
       try database.execute("ALTER \(login) RESET default_transaction_read_only")
       let deadline = ContinuousClock.now + .seconds(20)
       while await reason() != nil { try #require(ContinuousClock.now < deadline) }
+    }
+  }
+
+  @Test(
+    "Its sessions have the service's name there, unless the URL has another", arguments: [nil, "mine"] as [String?])
+  func sessionNames(own: String?) async throws {
+    let database = try await PostgresFixture.database(migrated: false)
+    let plain = database.url()
+    let url = plain + (own.map { "\(plain.contains("?") ? "&" : "?")application_name=\($0)" } ?? "")
+    let configuration = try #require(Settings(["DATABASE_URL": url]).database(of: "mailer"))
+    try await onLoop { reactor in
+      let pool = PostgresPool(configuration, reactor: reactor)
+      let name: String = try await pool.query("SELECT current_setting('application_name')").only()[0]
+      #expect(name == own ?? "emailmcp/mailer")
+      await pool.close()
     }
   }
 
