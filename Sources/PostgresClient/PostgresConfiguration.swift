@@ -28,9 +28,12 @@ package struct PostgresConfiguration: Sendable, CustomStringConvertible {
   /// A connection is replaced after about this long (± 10 %), so that a moved database is found.
   package var maxLifetime: Duration = .seconds(3600)
   package var applicationName = "emailmcp"
-  /// Whether a server that takes no writes is of no use; false: a standby will do.
+  /// Whether a server that takes no writes is of no use; false: a standby will do, unless the URL asks for more.
   package var needsWrites = true
 
+  enum Target: String { case readWrite = "read-write", primary }
+  /// The URL's `target_session_attrs`, which libpq holds new sessions to, and the pool the old ones; nil: another, or none.
+  let target: Target?
   /// Where the server may be, in the URL's order; none: where libpq looks by itself.
   let servers: [ServerAddress]
   let options: String?
@@ -58,11 +61,20 @@ package struct PostgresConfiguration: Sendable, CustomStringConvertible {
     servers = try Self.servers(values)
     self.url = url
     options = values["options"]
+    target = values["target_session_attrs"].flatMap(Target.init(rawValue:))
     display =
       "\(values["user"] ?? "?")@\(values["host"] ?? "local"):\(values["port"] ?? "5432")/\(values["dbname"] ?? "?")"
   }
 
   package var description: String { display }
+
+  /// Whether some server would be of no use.
+  var judgesServers: Bool { needsWrites || target != nil }
+
+  /// Whether a session is of no use, with a server that is like this.
+  package func mustLeave(isReadOnly: Bool, isStandby: Bool) -> Bool {
+    isReadOnly && (needsWrites || target == .readWrite) || isStandby && target == .primary
+  }
 
   private static let sslModes = ["disable", "allow", "prefer", "require", "verify-ca", "verify-full"]
 

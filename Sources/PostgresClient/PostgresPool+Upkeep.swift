@@ -37,24 +37,24 @@ extension PostgresPool {
   static let leavingInterval: Duration = .seconds(1)
 
   func leaveServer(after error: any Error) {
-    if (error as? PostgresError)?.code == .readOnlyTransaction { leaveReadOnlyServer() }
+    guard configuration.needsWrites, (error as? PostgresError)?.code == .readOnlyTransaction else { return }
+    leaveReadOnlyServer()
   }
 
   /// Who only reads would not notice, and read what is old.
   func lookForWrites() {
-    guard configuration.needsWrites, look == nil, !shared.isEmpty || !idle.isEmpty else { return }
+    guard configuration.judgesServers, look == nil, !shared.isEmpty || !idle.isEmpty else { return }
     look = reactor.spawn { [self] in
       defer { look = nil }
-      let statement: Statement = "SELECT current_setting('transaction_read_only') = 'on'"
-      let rows = try await shared.isEmpty ? queryApart(statement) : query(statement)
-      if try rows.only()[0] { leaveReadOnlyServer() }
+      let statement: Statement = "SELECT current_setting('transaction_read_only') = 'on', pg_is_in_recovery()"
+      let row = try await (shared.isEmpty ? queryApart(statement) : query(statement)).only()
+      if configuration.mustLeave(isReadOnly: try row[0], isStandby: try row[1]) { leaveReadOnlyServer() }
     }
   }
 
   /// A session stays with the server that it was opened with, also when that has become a standby. New ones find their
   /// way to the server that takes writes; the old ones end with what they have in hand.
   package func leaveReadOnlyServer() {
-    guard configuration.needsWrites else { return }
     if let leftAt, reactor.now - leftAt < Self.leavingInterval { return }
     leftAt = reactor.now
     logger.warning("the database takes no writes; opening new sessions")

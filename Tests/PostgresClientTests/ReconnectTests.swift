@@ -121,6 +121,27 @@ import Testing
     }
   }
 
+  @Test(
+    "who only reads stays with a server that takes no writes, unless the URL asks for one that does",
+    arguments: ["", "read-write", "primary"])
+  func readOnlyServerIsWanted(target: String) async throws {
+    let database = try await PostgresFixture.database(migrated: false)
+    let plain = database.url()
+    let url = target.isEmpty ? plain : plain + (plain.contains("?") ? "&" : "?") + "target_session_attrs=\(target)"
+    try await onLoop { reactor in
+      var configuration = try PostgresConfiguration(url: url)
+      configuration.needsWrites = false
+      configuration.sharedConnections = 1
+      let pool = PostgresPool(configuration, reactor: reactor)
+      try await pool.query("SET default_transaction_read_only = on")
+      pool.lookForWrites()
+      _ = await pool.look?.result
+      let setting: String = try await pool.query("SELECT current_setting('transaction_read_only')").only()[0]
+      #expect(setting == (target == "read-write" ? "off" : "on"))
+      await pool.close()
+    }
+  }
+
   @Test("cancels that a dead server leaves unanswered do not hold up looking for another")
   func unansweredCancels() async throws {
     let server = try LateServer(connections: 10)

@@ -65,6 +65,29 @@ struct ValueTests {
     #expect(lists.map { $0.1.map(\.needsResolving) } == [[true], [], [false], [true, true], [false, false]])
   }
 
+  @Test("A session is of no use by what is needed of it, and by what the URL asks for")
+  func serversToLeave() throws {
+    func isLeft(_ attributes: String, needsWrites: Bool) throws -> [Bool] {
+      var configuration = try PostgresConfiguration(url: "postgres://a,b/mail\(attributes)")
+      configuration.needsWrites = needsWrites
+      #expect(
+        configuration.judgesServers
+          == (needsWrites || attributes.hasSuffix("read-write") || attributes.hasSuffix("primary")))
+      // One that takes writes, a primary that does not, a standby.
+      return [(false, false), (true, false), (true, true)].map {
+        configuration.mustLeave(isReadOnly: $0.0, isStandby: $0.1)
+      }
+    }
+    for attributes in ["", "?target_session_attrs=any", "?target_session_attrs=read-write"] {
+      #expect(try isLeft(attributes, needsWrites: true) == [false, true, true])
+    }
+    for attributes in ["", "?target_session_attrs=any", "?target_session_attrs=prefer-standby"] {
+      #expect(try isLeft(attributes, needsWrites: false) == [false, false, false])
+    }
+    #expect(try isLeft("?target_session_attrs=read-write", needsWrites: false) == [false, true, true])
+    #expect(try isLeft("?target_session_attrs=primary", needsWrites: false) == [false, false, true])
+  }
+
   @Test("Servers that kept silent come behind the others, until they answer or are not among them any more")
   func silentServers() {
     let (a, b, c) = (Self.server("10.0.0.1"), Self.server("10.0.0.2"), Self.server("10.0.0.3"))

@@ -8,16 +8,18 @@ extension ServiceLoop {
   package func check(_ pool: PostgresPool) {
     var isJudged = false
     check("postgres") { [logger] in
-      var (version, isReadOnly) = (0, "off")
+      var (version, isReadOnly, isStandby) = (0, false, false)
       do {
         let row = try await pool.query(
-          "SELECT coalesce(max(version), 0), current_setting('transaction_read_only') FROM schema_migrations",
-          timeout: .seconds(1)
+          """
+          SELECT coalesce(max(version), 0), current_setting('transaction_read_only') = 'on', pg_is_in_recovery()
+          FROM schema_migrations
+          """, timeout: .seconds(1)
         ).only()
-        (version, isReadOnly) = (try row[0], try row[1])
+        (version, isReadOnly, isStandby) = (try row[0], try row[1], try row[2])
       } catch let error as PostgresError where error.code == .undefinedTable {}
       guard version >= Release.schema else { throw DatabaseUnfit.schemaBehind(version) }
-      if pool.configuration.needsWrites, isReadOnly == "on" {
+      if pool.configuration.mustLeave(isReadOnly: isReadOnly, isStandby: isStandby) {
         pool.leaveReadOnlyServer()
         throw DatabaseUnfit.readOnly
       }
