@@ -281,6 +281,18 @@ struct AccessTests {
     #expect(memory.questions == 2)
   }
 
+  @Test("Strangers' keys, however many, push out none that is known, and are bounded in number")
+  func cachedStrangers() async throws {
+    let memory = MemoryStore()
+    memory.keys["k"] = EdgeSite.stored(APIKey(generating: .live), [.read])
+    let cached = CachingEdgeStore(memory, background: { _ in }) { 0 }
+    #expect(try await cached.key("k") != nil)
+    for number in 0...CachingEdgeStore.capacity { #expect(try await cached.key("\(number)") == nil) }
+    let asked = memory.questions
+    #expect(try await cached.key("k") != nil && memory.questions == asked)
+    #expect(try await cached.key("0") == nil && memory.questions == asked + 1, "forgotten for room")
+  }
+
   @Test("What was said of one tenant's origin is not said to another")
   func cachedOrigins() async throws {
     let memory = MemoryStore()

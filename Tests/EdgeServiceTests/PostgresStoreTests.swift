@@ -1,4 +1,5 @@
 import CivilTime
+import EventLoop
 import PostgresClient
 import TestSupport
 import Testing
@@ -55,6 +56,38 @@ struct PostgresStoreTests {
         answers.append(try await store.allowsOrigin("https://\(origin).example", tenant: tenant))
       }
       #expect(answers == [true, true, false, false])
+    }
+  }
+
+  /// Each was a transaction of its own: a flood of made-up keys took the whole pool, and the database with it.
+  @Test("Keys and origins that nobody has share a transaction, and one among them that somebody has is found")
+  func strangers() async throws {
+    let database = try await PostgresFixture.database()
+    try database.createTenant("acme")
+    let key = APIKey(generating: .live)
+    try database.execute(
+      """
+      INSERT INTO api_keys (tenant_id, id, env, secret_hmac, scopes)
+      VALUES ('acme', '\(key.id)', 'live', sha256('x'), '{read}');
+      INSERT INTO allowed_origins (tenant_id, origin) VALUES ('acme', 'https://a.example')
+      """)
+    let few: @Sendable (inout PostgresConfiguration) -> Void = {
+      ($0.sharedConnections, $0.maxPipelineDepth, $0.maxWaiting) = (1, 1, 1)
+    }
+    try await database.withPool(few) { pool in
+      let store = PostgresEdgeStore(pool)
+      let ids = (0..<100).map { _ in APIKey(generating: .live).id } + [key.id]
+      let keys = ids.map { id in pool.reactor.spawn { try await store.key(id) } }
+      for (id, found) in zip(ids, keys) {
+        let tenant = try await found.value?.tenant
+        #expect(tenant == (id == key.id ? "acme" : nil))
+      }
+      let names = (0..<100).map { "https://\($0).example" } + ["https://a.example"]
+      let origins = names.map { name in pool.reactor.spawn { try await store.allowsOrigin(name, tenant: nil) } }
+      for (name, answer) in zip(names, origins) {
+        let isKnown = try await answer.value
+        #expect(isKnown == (name == "https://a.example"))
+      }
     }
   }
 

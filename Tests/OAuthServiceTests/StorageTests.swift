@@ -12,12 +12,13 @@ struct StorageTests {
   let user = UserKey(tenant: "default", user: "u/1 ü")
 
   private func withStores(
+    _ configure: @Sendable (inout PostgresConfiguration) -> Void = { _ in },
     _ body: @escaping @Sendable (PostgresFlows, PostgresAccounts, PostgresPool, TestDatabase) async throws -> Void
   ) async throws {
     let database = try await PostgresFixture.database()
     try database.createTenant("default")
     try database.createTenant("other")
-    try await database.withPool { pool in
+    try await database.withPool(configure) { pool in
       try await body(PostgresFlows(pool), PostgresAccounts(pool), pool, database)
     }
   }
@@ -109,6 +110,22 @@ struct StorageTests {
       try await flows.save(late, state: old, sealedVerifier: [9])
       let lateOpen = try await flows.findOpen(old) != nil
       #expect(!lateOpen)
+    }
+  }
+
+  @Test("States that were never made share a transaction, and one among them that was made is found")
+  func strangersStates() async throws {
+    let flow = flow(user)
+    try await withStores({ ($0.sharedConnections, $0.maxPipelineDepth, $0.maxWaiting) = (1, 1, 2) }) {
+      flows, _, pool, _ in
+      let made = FlowState.random()
+      try await flows.save(flow, state: made, sealedVerifier: [9])
+      let states = (0..<100).map { _ in FlowState.random() } + [made]
+      let answers = states.map { state in pool.reactor.spawn { try await flows.findOpen(state)?.redirectURL } }
+      for (state, answer) in zip(states, answers) {
+        let found = try await answer.value
+        #expect(found == (state == made ? flow.redirectURL : nil))
+      }
     }
   }
 

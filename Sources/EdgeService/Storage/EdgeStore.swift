@@ -12,7 +12,7 @@ protocol EdgeStore: AnyObject {
 }
 
 /// Answers of the database for some seconds, so that most requests need no trip. Bounded: a flood of unknown names does
-/// not fill the memory.
+/// not fill the memory, nor does it push out what is known.
 final class CachingEdgeStore: EdgeStore {
   /// How long a revoked key may still be taken.
   static let lifetime: UInt64 = 5_000_000_000
@@ -20,15 +20,34 @@ final class CachingEdgeStore: EdgeStore {
   /// A key's "last used" is right to this: one write a minute and loop, however many requests.
   static let useInterval: UInt64 = 60_000_000_000
 
-  private struct Entry<Value> {
-    let value: Value
-    let until: UInt64
+  private struct Answers<Value> {
+    private var known: [String: (value: Value, until: UInt64)] = [:]
+    private var unknown: [String: UInt64] = [:]
+
+    /// What is known of the name, nil for "it is unknown"; nil where that is to be asked.
+    func answer(to name: String, at now: UInt64) -> Value?? {
+      if let entry = known[name], now < entry.until { return .some(entry.value) }
+      if let until = unknown[name], now < until { return .some(nil) }
+      return nil
+    }
+
+    mutating func keep(_ value: Value?, of name: String, until: UInt64) {
+      if let value {
+        if known.count >= CachingEdgeStore.capacity { known.removeAll(keepingCapacity: true) }
+        known[name] = (value, until)
+        unknown[name] = nil
+      } else {
+        if unknown.count >= CachingEdgeStore.capacity { unknown.removeAll(keepingCapacity: true) }
+        unknown[name] = until
+        known[name] = nil
+      }
+    }
   }
 
   private let store: any EdgeStore
   private let now: () -> UInt64
-  private var keys: [String: Entry<StoredKey?>] = [:]
-  private var origins: [String: Entry<Bool>] = [:]
+  private var keys = Answers<StoredKey>()
+  private var origins = Answers<Void>()
   private var uses: [String: UInt64] = [:]
   private let background: (@escaping () async throws -> Void) -> Void
 
@@ -43,22 +62,20 @@ final class CachingEdgeStore: EdgeStore {
   }
 
   func key(_ id: String) async throws -> StoredKey? {
-    if let entry = keys[id], now() < entry.until { return entry.value }
+    if let answer = keys.answer(to: id, at: now()) { return answer }
     // The age counts from before the question: what was read may already have been changing.
     let until = now() + Self.lifetime
     let value = try await store.key(id)
-    if keys.count >= Self.capacity { keys.removeAll(keepingCapacity: true) }
-    keys[id] = Entry(value: value, until: until)
+    keys.keep(value, of: id, until: until)
     return value
   }
 
   func allowsOrigin(_ origin: String, tenant: String?) async throws -> Bool {
     let name = "\(tenant ?? "") \(origin)"
-    if let entry = origins[name], now() < entry.until { return entry.value }
+    if let answer = origins.answer(to: name, at: now()) { return answer != nil }
     let until = now() + Self.lifetime
     let value = try await store.allowsOrigin(origin, tenant: tenant)
-    if origins.count >= Self.capacity { origins.removeAll(keepingCapacity: true) }
-    origins[name] = Entry(value: value, until: until)
+    origins.keep(value ? () : nil, of: name, until: until)
     return value
   }
 

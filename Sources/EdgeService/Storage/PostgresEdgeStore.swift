@@ -3,29 +3,41 @@ import EventLoop
 import PostgresClient
 
 /// The edge's reads and its rate buckets in Postgres. Nothing else of the database is the edge's business.
+///
+/// Anybody may ask for keys and origins that nobody has: a flood of them shares transactions, one at a time of each kind, so
+/// that it neither takes the pool nor makes the database as busy as it makes the edge. Nobody is refused for it.
 final class PostgresEdgeStore: EdgeStore {
   private let pool: PostgresPool
+  private let keys: Batches<String, StoredKey?>
+  private let origins: Batches<String, Bool>
   private var own = OwnBuckets()
   /// A request waits for these; a database that is away is better told soon.
   private static let timeout = Duration.seconds(2)
 
   init(_ pool: PostgresPool) {
     self.pool = pool
+    keys = Batches(reactor: pool.reactor) { try await Self.keys($0, pool) }
+    origins = Batches(reactor: pool.reactor) { try await Self.areKnown($0, pool) }
   }
 
-  func key(_ id: String) async throws -> StoredKey? {
+  func key(_ id: String) async throws -> StoredKey? { try await keys.submit(id) }
+
+  private static func keys(_ ids: [String], _ pool: PostgresPool) async throws -> [StoredKey?] {
     let rows = try await pool.query(
       """
-      SELECT tenant_id, env, secret_hmac, scopes, expires_at, revoked_at IS NOT NULL OR tenant_disabled_at IS NOT NULL
-      FROM emailmcp.find_api_key($1)
-      """, [.text(id)], timeout: Self.timeout)
-    guard let row = rows.first else { return nil }
-    let scopes: PostgresArray<String> = try row[3]
-    let expiry: Timestamp? = try row[4]
-    return StoredKey(
-      tenant: try row[0], environment: try row[1], authenticator: try row[2],
-      scopes: Set(scopes.values.compactMap(Scope.init(rawValue:))), expiresAt: expiry?.microseconds,
-      isRevoked: try row[5])
+      SELECT asked.place, k.tenant_id, k.env, k.secret_hmac, k.scopes, k.expires_at,
+        k.revoked_at IS NOT NULL OR k.tenant_disabled_at IS NOT NULL
+      FROM unnest($1::text[]) WITH ORDINALITY AS asked (id, place), emailmcp.find_api_key(asked.id) AS k
+      """, [.textArray(ids)], timeout: timeout)
+    var found = [StoredKey?](repeating: nil, count: ids.count)
+    for row in rows {
+      let (place, scopes, expiry): (Int, PostgresArray<String>, Timestamp?) = (try row[0], try row[4], try row[5])
+      found[place - 1] = StoredKey(
+        tenant: try row[1], environment: try row[2], authenticator: try row[3],
+        scopes: Set(scopes.values.compactMap(Scope.init(rawValue:))), expiresAt: expiry?.microseconds,
+        isRevoked: try row[6])
+    }
+    return found
   }
 
   /// Other replicas write the same row, hence the condition.
@@ -44,9 +56,16 @@ final class PostgresEdgeStore: EdgeStore {
         tenant: tenant, timeout: Self.timeout
       ).isEmpty == false
     }
-    return try await pool.query(
-      "SELECT emailmcp.origin_is_known($1)", [.text(origin)], timeout: Self.timeout
-    ).only()[0]
+    return try await origins.submit(origin)
+  }
+
+  private static func areKnown(_ origins: [String], _ pool: PostgresPool) async throws -> [Bool] {
+    try await pool.query(
+      """
+      SELECT emailmcp.origin_is_known(asked.origin)
+      FROM unnest($1::text[]) WITH ORDINALITY AS asked (origin, place) ORDER BY place
+      """, [.textArray(origins)], timeout: timeout
+    ).map { try $0[0] }
   }
 
   /// Of a database that takes no writes each loop counts by itself: what reads needs none, and what writes will be refused.

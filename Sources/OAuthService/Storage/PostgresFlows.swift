@@ -4,8 +4,21 @@ import PostgresClient
 /// `oauth_flows` and `redirect_urls`.
 final class PostgresFlows: FlowStore {
   private let pool: PostgresPool
+  /// A browser needs no credential to bring a state, so that anybody may bring what was never made: a flood shares
+  /// transactions, one at a time.
+  private let tenants: Batches<[UInt8], String?>
 
-  init(_ pool: PostgresPool) { self.pool = pool }
+  init(_ pool: PostgresPool) {
+    self.pool = pool
+    tenants = Batches(reactor: pool.reactor) { hashes in
+      try await pool.query(
+        """
+        SELECT emailmcp.find_oauth_flow_tenant(asked.hash)
+        FROM unnest($1::bytea[]) WITH ORDINALITY AS asked (hash, place) ORDER BY place
+        """, [.bytesArray(hashes)]
+      ).map { try $0[0] }
+    }
+  }
 
   func isRegistered(redirectURL: String, tenant: String) async throws -> Bool {
     let rows = try await pool.query(
@@ -29,8 +42,7 @@ final class PostgresFlows: FlowStore {
   }
 
   func findOpen(_ state: FlowState) async throws -> (user: UserKey, redirectURL: String)? {
-    let owner = try await pool.query("SELECT emailmcp.find_oauth_flow_tenant($1)", [.bytes(state.hash)]).only()
-    guard let tenant: String = try owner[0] else { return nil }
+    guard let tenant = try await tenants.submit(state.hash) else { return nil }
     let rows = try await pool.query(
       """
       SELECT user_id, redirect_url FROM oauth_flows
