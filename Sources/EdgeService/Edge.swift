@@ -17,6 +17,8 @@ enum Edge: Service {
     MetricDescription("emailmcp_http_requests_total", help: "HTTP requests, by route and status code."),
     MetricDescription(
       "emailmcp_http_request_duration_seconds", help: "Time from a request's head to its answer's end."),
+    MetricDescription(
+      "emailmcp_key_pepper_uses_total", help: "Requests with an API key, by the pepper that the key was made under."),
     MetricDescription("emailmcp_http_limits_total", help: "Clients that met one of the limits on HTTP, by limit."),
   ]
 

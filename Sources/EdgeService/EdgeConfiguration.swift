@@ -50,7 +50,7 @@ struct EdgeConfiguration: Sendable {
     }
     access = AccessConfiguration(
       tokenKeys: settings.keyring("EMAILMCP_TOKEN_KEYS"),
-      keyPepper: settings.secretBytes("EMAILMCP_KEY_PEPPER", count: 32),
+      keyPeppers: settings.peppers("EMAILMCP_KEY_PEPPER"),
       ratePerKey: settings.rate("EMAILMCP_RATE_PER_KEY", default: "100/s"),
       ratePerUser: settings.rate("EMAILMCP_RATE_PER_USER", default: "10/s"))
   }
@@ -59,7 +59,7 @@ struct EdgeConfiguration: Sendable {
 /// How callers are known, and how often they may call.
 struct AccessConfiguration: Sendable {
   var tokenKeys: Keyring
-  var keyPepper: SecretBytes
+  var keyPeppers: Keyring
   var ratePerKey: Rate
   var ratePerUser: Rate
 }

@@ -57,7 +57,7 @@ struct AccessTests {
     #expect(await site.send("GET", "/v1/users/u/profile").status == 401)
     await site.change {
       $0.keys[key.id] = StoredKey(
-        tenant: "default", environment: "live", authenticator: key.authenticator(pepper: EdgeSite.pepper),
+        tenant: "default", environment: "live", authenticator: key.authenticator(peppers: EdgeSite.peppers),
         scopes: [.read], expiresAt: Timestamp.now().microseconds - 1, isRevoked: false)
     }
     #expect(await site.send("GET", "/v1/users/u/profile").status == 401)
@@ -65,6 +65,17 @@ struct AccessTests {
     let away = await site.send("GET", "/v1/users/u/profile")
     #expect(away.status == 503 && away.headers["retry-after"] == "1")
     await site.stop()
+  }
+
+  @Test("A key lives on when a new pepper stands before its own, and ends with its own")
+  func rotatedPepper() async throws {
+    let newer = Keyring(generating: "p2")
+    let both = try Keyring(peppers: "\(newer.revealedText),\(EdgeSite.peppers.revealedText)")
+    for (peppers, status) in [(both, 200), (newer, 401)] {
+      let site = try await EdgeSite(peppers: peppers)
+      #expect(await site.send("GET", "/v1/users/u/profile").status == status)
+      await site.stop()
+    }
   }
 
   @Test("The services learn tenant, user, key and scopes from the signed context alone")

@@ -68,11 +68,11 @@ final class EdgeSite: Sendable {
     var clock: UInt64?
   }
 
-  static let pepper = SecretBytes([UInt8](repeating: 7, count: 32))
+  static let peppers = Keyring(generating: "p1")
   static let tokenKeys = Keyring(generating: "t1")
 
   /// - Parameters: requests a second.
-  init(ratePerKey: Int = 100, ratePerUser: Int = 10) async throws {
+  init(ratePerKey: Int = 100, ratePerUser: Int = 10, peppers: Keyring = EdgeSite.peppers) async throws {
     loop = try EventLoop.start(name: "edge")
     let parts = Parts()
     self.parts = parts
@@ -103,7 +103,7 @@ final class EdgeSite: Sendable {
         reports: RPCChannel(to: target, on: reactor), contextKeys: contextKeys)
       parts.backends = backends
       let access = AccessConfiguration(
-        tokenKeys: Self.tokenKeys, keyPepper: Self.pepper,
+        tokenKeys: Self.tokenKeys, keyPeppers: peppers,
         ratePerKey: Rate(count: ratePerKey, per: .seconds(1)),
         ratePerUser: Rate(count: ratePerUser, per: .seconds(1)))
       let handler = EdgeHandler(
@@ -131,7 +131,7 @@ final class EdgeSite: Sendable {
     _ key: APIKey, _ scopes: Set<Scope>, tenant: String = "default", isRevoked: Bool = false
   ) -> StoredKey {
     StoredKey(
-      tenant: tenant, environment: "live", authenticator: key.authenticator(pepper: pepper), scopes: scopes,
+      tenant: tenant, environment: "live", authenticator: key.authenticator(peppers: peppers), scopes: scopes,
       expiresAt: nil, isRevoked: isRevoked)
   }
 

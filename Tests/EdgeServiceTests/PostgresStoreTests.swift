@@ -14,7 +14,7 @@ struct PostgresStoreTests {
     let database = try await PostgresFixture.database()
     try database.createTenant("acme")
     let key = APIKey(generating: .live)
-    let hmac = key.authenticator(pepper: EdgeSite.pepper)
+    let hmac = key.authenticator(peppers: EdgeSite.peppers)
     try await database.withPool(as: .owner) { pool in
       _ = try await pool.query(
         "INSERT INTO api_keys (tenant_id, id, env, secret_hmac, scopes) VALUES ('acme', $1, 'live', $2, '{read,send}')",

@@ -61,7 +61,7 @@ import Testing
 
   private func remove() {
     for name in Identities.services.flatMap({ ["\($0).pem", "\($0).key"] }) + Identities.rings
-      + ["key-pepper", "ca.pem", "ca.key"]
+      + ["ca.pem", "ca.key"]
     { unlink("\(folder)/\(name)") }
     rmdir(folder)
   }

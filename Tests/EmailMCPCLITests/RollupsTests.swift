@@ -44,21 +44,21 @@ import Testing
 }
 
 @Suite struct TenantsTests {
-  private let pepper = SecretBytes(randomCount: 32)
+  private let peppers = Keyring(generating: "p1")
 
   @Test("a key lives until it is revoked, and a rotated one beside its successor")
   func keys() async throws {
     let tenants = try Tenants(url: try await PostgresFixture.database().url(.owner))
     try tenants.create("acme")
     let key = try tenants.createKey(
-      "acme", scopes: ["send", "read", "send"], environment: .test, expiresIn: nil, pepper: pepper)
-    let next = try tenants.rotateKey(key.id, pepper: pepper)
-    #expect(try tenants.isLive(key, pepper: pepper) && tenants.isLive(next, pepper: pepper))
-    #expect(try !tenants.isLive(key, pepper: SecretBytes(randomCount: 32)))
+      "acme", scopes: ["send", "read", "send"], environment: .test, expiresIn: nil, peppers: peppers)
+    let next = try tenants.rotateKey(key.id, peppers: peppers)
+    #expect(try tenants.isLive(key, peppers: peppers) && tenants.isLive(next, peppers: peppers))
+    #expect(try !tenants.isLive(key, peppers: Keyring(generating: "p1")))
     try tenants.revokeKey(key.id)
-    #expect(try !tenants.isLive(key, pepper: pepper))
+    #expect(try !tenants.isLive(key, peppers: peppers))
     #expect(try tenants.keys().map(\.scopes) == ["send,read", "send,read"])
-    #expect(throws: (any Error).self) { try tenants.rotateKey(key.id, pepper: pepper) }
+    #expect(throws: (any Error).self) { try tenants.rotateKey(key.id, peppers: peppers) }
   }
 
   @Test("a key that was to live for a while gives its successor as long, and no more")
@@ -67,10 +67,10 @@ import Testing
     let tenants = try Tenants(url: database.url(.owner))
     try tenants.create("acme")
     let key = try tenants.createKey(
-      "acme", scopes: ["read"], environment: .live, expiresIn: .seconds(3600), pepper: pepper)
+      "acme", scopes: ["read"], environment: .live, expiresIn: .seconds(3600), peppers: peppers)
     try database.execute(
       "UPDATE api_keys SET created_at = created_at - interval '59 min', expires_at = expires_at - interval '59 min'")
-    let next = try tenants.rotateKey(key.id, pepper: pepper)
+    let next = try tenants.rotateKey(key.id, peppers: peppers)
     let left = try database.execute(
       "SELECT round(extract(epoch FROM expires_at - now()) / 60) FROM api_keys WHERE id = '\(next.id)'")
     #expect(left == [["60"]])
@@ -113,7 +113,7 @@ import Testing
     }
     #expect(throws: (any Error).self) { try tenants.addOrigin("nobody", "https://a.example") }
     let error = #expect(throws: (any Error).self) {
-      try tenants.createKey("acme", scopes: ["send", " read"], environment: .live, expiresIn: nil, pepper: pepper)
+      try tenants.createKey("acme", scopes: ["send", " read"], environment: .live, expiresIn: nil, peppers: peppers)
     }
     #expect(error.map { "\($0)" }?.contains("\" read\" is no scope") == true)
   }

@@ -113,7 +113,7 @@ struct SettingsTests {
   @Test("A secret comes from a file as well, but not from both places")
   func secretFiles() throws {
     let file = settings(["EMAILMCP_KEY_PEPPER_FILE": "/run/key"])
-    #expect(file.secretBytes("EMAILMCP_KEY_PEPPER", count: 32).revealedText == "secret-secret-secret-secret-1234")
+    #expect(file.peppers("EMAILMCP_KEY_PEPPER").newest.secret.revealedText == "secret-secret-secret-secret-1234")
     try file.finish()
 
     for environment in [
@@ -121,7 +121,7 @@ struct SettingsTests {
       ["EMAILMCP_KEY_PEPPER_FILE": "/run/empty"], ["EMAILMCP_KEY_PEPPER": "eA=="], [:],
     ] {
       let settings = settings(environment)
-      _ = settings.secretBytes("EMAILMCP_KEY_PEPPER", count: 32)
+      _ = settings.peppers("EMAILMCP_KEY_PEPPER")
       let error = #expect(throws: SettingsError.self) { try settings.finish() }
       #expect(error?.problems.count == 1)
     }
@@ -131,7 +131,7 @@ struct SettingsTests {
   func redaction() {
     let settings = settings(["EMAILMCP_CONTEXT_KEYS": "k1:dG9vLXNob3J0", "EMAILMCP_KEY_PEPPER": "dG9vLXNob3J0"])
     _ = settings.keyring("EMAILMCP_CONTEXT_KEYS")
-    _ = settings.secretBytes("EMAILMCP_KEY_PEPPER", count: 32)
+    _ = settings.peppers("EMAILMCP_KEY_PEPPER")
     let error = #expect(throws: SettingsError.self) { try settings.finish() }
     #expect(error?.description.contains("dG9v") == false)
     #expect(settings.entries.map(\.value) == ["<redacted>", "<redacted>"])

@@ -1,13 +1,25 @@
 import CivilTime
+import CoreMetrics
 import HTTPTypes
 import ServiceKit
 import TLSSession
 
 /// Turns a request's credential into the caller it stands for.
 struct Authenticator {
-  let store: any EdgeStore
-  let pepper: SecretBytes
-  let tokenKeys: Keyring
+  private let store: any EdgeStore
+  private let peppers: Keyring
+  private let tokenKeys: Keyring
+  private let uses: [String: Counter]
+
+  init(store: any EdgeStore, peppers: Keyring, tokenKeys: Keyring) {
+    self.store = store
+    self.peppers = peppers
+    self.tokenKeys = tokenKeys
+    uses = Dictionary(
+      uniqueKeysWithValues: peppers.keys.map {
+        ($0.id, Counter(label: "emailmcp_key_pepper_uses", dimensions: [("pepper", $0.id)]))
+      })
+  }
 
   /// - Throws: `Problem` 401 for a missing or bad credential, 503 when it cannot be checked.
   func caller(of fields: HTTPFields, now: Timestamp = .now()) async throws -> Caller {
@@ -18,8 +30,10 @@ struct Authenticator {
     let credential = Substring(parts[1])
     if credential.hasPrefix(UserToken.prefix) { return try await tokenCaller(String(credential), now) }
     guard let key = APIKey(credential), let stored = try await storedKey(key.id, now),
-      stored.environment == key.environment.rawValue, key.matches(stored.authenticator, pepper: pepper)
+      stored.environment == key.environment.rawValue,
+      let pepper = key.pepper(of: stored.authenticator, among: peppers)
     else { throw Self.refusal(isMissing: false) }
+    uses[pepper.id]?.increment()
     // In the cache in front of the database, this only looks at a clock.
     try? await store.noteUse(of: key.id, tenant: stored.tenant)
     return Caller(tenant: stored.tenant, keyID: key.id, scopes: stored.scopes, boundUser: nil)

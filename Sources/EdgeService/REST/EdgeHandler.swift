@@ -33,7 +33,7 @@ final class EdgeHandler {
     self.logger = logger
     self.reactor = reactor
     tokenKeys = access.tokenKeys
-    authenticator = Authenticator(store: store, pepper: access.keyPepper, tokenKeys: access.tokenKeys)
+    authenticator = Authenticator(store: store, peppers: access.keyPeppers, tokenKeys: access.tokenKeys)
     limiter = RequestLimiter(
       store, perKey: access.ratePerKey, perUser: access.ratePerUser, on: reactor, now: now)
   }

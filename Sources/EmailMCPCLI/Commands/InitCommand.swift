@@ -5,8 +5,8 @@ struct InitCommand: ParsableCommand {
     commandName: "init",
     abstract: "Makes the certificates and keys of an installation in a folder, as far as they are missing.",
     discussion: """
-      A local authority (ca.pem), a certificate with its SPIFFE name for each service, the key rings vault-keys, \
-      context-keys and token-keys, and key-pepper. Certificates with less than 30 days left are issued anew.
+      A local authority (ca.pem), a certificate with its SPIFFE name for each service, and the key rings vault-keys, \
+      context-keys, token-keys and key-pepper. Certificates with less than 30 days left are issued anew.
       """)
 
   @Argument(help: "The folder; made if it is missing, and readable by its owner alone.")

@@ -8,13 +8,14 @@ struct KeyCommand: ParsableCommand {
     subcommands: [Create.self, List.self, Rotate.self, Revoke.self])
 
   /// From EMAILMCP_KEY_PEPPER, as the edge has it.
-  static func pepper() throws -> SecretBytes { try pepper(OwnerSettings.secret("EMAILMCP_KEY_PEPPER")) }
+  static func peppers() throws -> Keyring { try peppers(OwnerSettings.secret("EMAILMCP_KEY_PEPPER")) }
 
-  static func pepper(_ text: String) throws -> SecretBytes {
-    guard let bytes = Base64.decode(text), bytes.count == 32 else {
-      throw ValidationError("EMAILMCP_KEY_PEPPER is not the base64 of 32 bytes")
+  static func peppers(_ text: String) throws -> Keyring {
+    do {
+      return try Keyring(peppers: text)
+    } catch {
+      throw ValidationError("EMAILMCP_KEY_PEPPER is malformed: \(error)")
     }
-    return SecretBytes(bytes)
   }
 
   struct Create: ParsableCommand {
@@ -28,7 +29,7 @@ struct KeyCommand: ParsableCommand {
     func run() throws {
       let key = try Tenants(url: OwnerSettings.databaseURL()).createKey(
         tenant, scopes: scopes.split(separator: ",", omittingEmptySubsequences: false).map(String.init),
-        environment: env, expiresIn: expiresIn?.duration, pepper: try KeyCommand.pepper())
+        environment: env, expiresIn: expiresIn?.duration, peppers: try KeyCommand.peppers())
       print(key.revealed)
     }
   }
@@ -50,7 +51,7 @@ struct KeyCommand: ParsableCommand {
     @Argument(help: "The id of the key to follow.") var id: String
 
     func run() throws {
-      print(try Tenants(url: OwnerSettings.databaseURL()).rotateKey(id, pepper: KeyCommand.pepper()).revealed)
+      print(try Tenants(url: OwnerSettings.databaseURL()).rotateKey(id, peppers: KeyCommand.peppers()).revealed)
     }
   }
 

@@ -97,7 +97,7 @@ struct Tenants {
   static let scopes = ["connect", "send", "read", "reports", "reports:summary", "admin"]
 
   func createKey(
-    _ tenant: String, scopes: [String], environment: APIKey.Environment, expiresIn: Duration?, pepper: SecretBytes,
+    _ tenant: String, scopes: [String], environment: APIKey.Environment, expiresIn: Duration?, peppers: Keyring,
     rotatedFrom: String? = nil
   ) throws -> APIKey {
     var granted: [String] = []
@@ -117,7 +117,7 @@ struct Tenants {
         VALUES ($1, $2, $3, decode($4, 'hex'), string_to_array($5, ','), $6, now() + make_interval(secs => $7::float8))
         """,
         [
-          tenant, key.id, environment.rawValue, Hex.encode(key.authenticator(pepper: pepper)),
+          tenant, key.id, environment.rawValue, Hex.encode(key.authenticator(peppers: peppers)),
           granted.joined(separator: ","), rotatedFrom, expiresIn.map { String($0.components.seconds) },
         ])
       try audit(tenant, rotatedFrom == nil ? "key.created" : "key.rotated", target: key.id)
@@ -150,12 +150,12 @@ struct Tenants {
   }
 
   /// Makes a second key of the same rights and with as long a life. The old one lives on until it ends or is revoked.
-  func rotateKey(_ id: String, pepper: SecretBytes) throws -> APIKey {
+  func rotateKey(_ id: String, peppers: Keyring) throws -> APIKey {
     let old = try requireKey(id)
     guard old.revokedAt == nil else { throw ValidationError("the key \(id) is revoked; create a new one") }
     return try createKey(
       old.tenant, scopes: old.scopes.split(separator: ",").map(String.init),
-      environment: APIKey.Environment(rawValue: old.environment)!, expiresIn: old.lifetime, pepper: pepper,
+      environment: APIKey.Environment(rawValue: old.environment)!, expiresIn: old.lifetime, peppers: peppers,
       rotatedFrom: id)
   }
 
@@ -169,7 +169,7 @@ struct Tenants {
   }
 
   /// Whether the key is there and neither revoked nor expired.
-  func isLive(_ key: APIKey, pepper: SecretBytes) throws -> Bool {
+  func isLive(_ key: APIKey, peppers: Keyring) throws -> Bool {
     let rows = try session.transaction {
       try session.execute(
         """
@@ -178,7 +178,7 @@ struct Tenants {
         """, [key.id])
     }
     guard let authenticator = rows.first?[0].flatMap({ Hex.decode($0) }) else { return false }
-    return key.matches(authenticator, pepper: pepper)
+    return key.pepper(of: authenticator, among: peppers) != nil
   }
 
   // MARK: Checks

@@ -99,14 +99,14 @@ final class DevRun {
 
   /// The key of the last run, unless it was revoked since.
   private static func ensureKey(_ tenants: Tenants, _ identities: Identities, _ file: String) throws -> String {
-    let pepper = try KeyCommand.pepper(PrivateFile.readText(identities.file("key-pepper")))
+    let peppers = try KeyCommand.peppers(PrivateFile.readText(identities.file("key-pepper")))
     if PrivateFile.exists(file), let key = APIKey(try PrivateFile.readText(file)),
-      try tenants.isLive(key, pepper: pepper)
+      try tenants.isLive(key, peppers: peppers)
     {
       return key.revealed
     }
     let key = try tenants.createKey(
-      "default", scopes: Tenants.scopes, environment: .test, expiresIn: nil, pepper: pepper)
+      "default", scopes: Tenants.scopes, environment: .test, expiresIn: nil, peppers: peppers)
     try PrivateFile.write(Array(key.revealed.utf8), to: file)
     return key.revealed
   }

@@ -8,8 +8,8 @@ struct Identities {
 
   /// The services that have an RPC identity, by their SPIFFE names.
   static let services = ["edge", "oauth", "mailer", "report"]
-  /// Key files: `id:base64` rings, and the pepper of API keys.
-  static let rings = ["vault-keys", "context-keys", "token-keys"]
+  /// Key files: `id:base64` rings.
+  static let rings = ["vault-keys", "context-keys", "token-keys", "key-pepper"]
 
   var authorityCertificate: String { "\(folder)/ca.pem" }
   func certificate(_ service: String) -> String { "\(folder)/\(service).pem" }
@@ -38,10 +38,6 @@ struct Identities {
     for ring in Self.rings where !PrivateFile.exists(file(ring)) {
       try PrivateFile.write(Array(Keyring(generating: "k1").revealedText.utf8), to: file(ring))
       made.append(ring)
-    }
-    if !PrivateFile.exists(file("key-pepper")) {
-      try PrivateFile.write(Array(Base64.encode(SecureRandom.bytes(32)).utf8), to: file("key-pepper"))
-      made.append("key-pepper")
     }
     return made
   }

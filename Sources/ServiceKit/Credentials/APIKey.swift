@@ -1,7 +1,7 @@
 package import TLSSession
 
 /// A platform's credential, `emcp_<env>_<key id>_<secret>`: shown once at its creation, kept as its id and an
-/// HMAC-SHA-256 of its secret under the installation's pepper, so that a copy of the database opens nothing.
+/// HMAC-SHA-256 of its secret under a pepper of the installation's, so that a copy of the database opens nothing.
 package struct APIKey: Sendable, CustomStringConvertible {
   package enum Environment: String, Sendable, CaseIterable {
     case live, test
@@ -46,14 +46,14 @@ package struct APIKey: Sendable, CustomStringConvertible {
     }
   }
 
-  /// What the database keeps.
-  package func authenticator(pepper: SecretBytes) -> [UInt8] {
-    HMACSHA256.authenticate(Array(secret.utf8), key: pepper)
+  /// What the database keeps, under the newest pepper.
+  package func authenticator(peppers: Keyring) -> [UInt8] {
+    HMACSHA256.authenticate(Array(secret.utf8), key: peppers.newest.secret)
   }
 
-  /// Compares in constant time.
-  package func matches(_ authenticator: [UInt8], pepper: SecretBytes) -> Bool {
-    HMACSHA256.isValid(authenticator, for: Array(secret.utf8), key: pepper)
+  /// The pepper under which this is the key's authenticator; nil: it is another key's. Compares in constant time.
+  package func pepper(of authenticator: [UInt8], among peppers: Keyring) -> Keyring.Key? {
+    peppers.keys.first { HMACSHA256.isValid(authenticator, for: Array(secret.utf8), key: $0.secret) }
   }
 
   /// The whole credential, to be shown once.

@@ -87,15 +87,9 @@ package final class Settings {
 
   package func optionalKeyring(_ name: String) -> Keyring? { optionalSecret(name) { try Keyring(parsing: $0) } }
 
-  /// The base64 of exactly so many bytes.
-  package func secretBytes(_ name: String, count: Int) -> SecretBytes {
-    let bytes = optionalSecret(name) { text throws(SettingProblem) -> SecretBytes in
-      guard let bytes = Base64.decode(text), bytes.count == count else {
-        throw SettingProblem("it must be the base64 of \(count) bytes")
-      }
-      return SecretBytes(bytes)
-    }
-    return bytes ?? missing(name, SecretBytes([]))
+  /// A ring of peppers, or a single one: see ``Keyring/init(peppers:)``.
+  package func peppers(_ name: String) -> Keyring {
+    secret(name) { try Keyring(peppers: $0) } ?? Keyring(generating: "none")
   }
 
   // MARK: Quantities
