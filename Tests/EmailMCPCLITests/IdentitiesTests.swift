@@ -50,6 +50,44 @@ import Testing
     #expect(information.st_mode == S_IFREG | 0o600)
   }
 
+  @Test(
+    "each service has its own key and what it shares, no other's key and never the authority's; a change reaches it")
+  func shares() throws {
+    defer {
+      for share in Identities.shares {
+        for name in share.files { unlink("\(folder)/\(share.folder)/\(name)") }
+        rmdir("\(folder)/\(share.folder)")
+      }
+      remove()
+    }
+    let identities = Identities(folder: folder)
+    _ = try identities.ensure()
+    let written = try identities.layApart()
+    #expect(written.count == 22 && Set(written).count == 22)
+    #expect(try identities.layApart() == [])
+    for name in written {
+      let (share, file) = (name.prefix { $0 != "/" }, name.drop { $0 != "/" }.dropFirst())
+      #expect(!file.hasSuffix(".key") || file == "\(share).key", "\(name)")
+      var information = stat()
+      #expect(stat(identities.file(name), &information) == 0 && information.st_mode & 0o077 == 0)
+    }
+    for service in Identities.services {
+      _ = try TLSServerContext(
+        TLSServerSettings(
+          identity: TLSIdentity(
+            certificateFile: identities.file("\(service)/\(service).pem"),
+            keyFile: identities.file("\(service)/\(service).key")),
+          clientRoots: .file(identities.file("\(service)/ca.pem"))))
+    }
+    try PrivateFile.write(Array(Keyring(generating: "k2").revealedText.utf8), to: identities.file("vault-keys"))
+    unlink(identities.certificate("report"))
+    _ = try identities.ensure()
+    #expect(
+      try identities.layApart() == [
+        "oauth/vault-keys", "mailer/vault-keys", "report/report.key", "report/report.pem", "owner/vault-keys",
+      ])
+  }
+
   @Test("a missing key is made again, the others stay")
   func missingKey() throws {
     defer { remove() }

@@ -20,6 +20,31 @@ struct Identities {
   static let renewalDays: Int64 = 30
   static let leafDays = 365
 
+  /// What each service is given of it, and what the commands of the owner are: nobody another's key, nobody the authority's.
+  static let shares: [(folder: String, files: [String])] = [
+    ("edge", ["ca.pem", "edge.key", "edge.pem", "context-keys", "token-keys", "key-pepper"]),
+    ("oauth", ["ca.pem", "oauth.key", "oauth.pem", "context-keys", "vault-keys"]),
+    ("mailer", ["ca.pem", "mailer.key", "mailer.pem", "context-keys", "vault-keys"]),
+    ("report", ["ca.pem", "report.key", "report.pem", "context-keys"]),
+    ("owner", ["vault-keys", "key-pepper"]),
+  ]
+
+  /// Copies to each its share, into a folder of its own below this one, to be mounted alone. What has changed since is copied
+  /// again, a certificate's key before it; returns the names of the files written.
+  func layApart() throws -> [String] {
+    var written: [String] = []
+    for share in Self.shares {
+      try PrivateFile.makeFolder(file(share.folder))
+      for name in share.files {
+        let (bytes, copy) = (try PrivateFile.read(file(name)), "\(share.folder)/\(name)")
+        if PrivateFile.exists(file(copy)), try PrivateFile.read(file(copy)) == bytes { continue }
+        try PrivateFile.write(bytes, to: file(copy))
+        written.append(copy)
+      }
+    }
+    return written
+  }
+
   /// Makes what is missing; returns the names of the files made.
   func ensure() throws -> [String] {
     try PrivateFile.makeFolder(folder)
