@@ -1,12 +1,15 @@
 """What a service says of its settings and its addresses before it serves."""
 
+import json
 import os
+import resource
 import signal
 import socket
 import subprocess
 import time
 
 import pytest
+import requests
 
 from conftest import BIN
 
@@ -93,6 +96,30 @@ def test_a_service_starts_at_once_where_it_ran_before():
             while client.recv(4096):
                 pass
         stop(process)
+
+
+def test_the_stand_in_for_google_keeps_whole_events_on_a_full_disk_and_says_that_it_keeps_no_more(tmp_path):
+    def limit_files():
+        resource.setrlimit(resource.RLIMIT_FSIZE, (2000, resource.RLIM_INFINITY))
+
+    with socket.socket() as probe:
+        probe.bind(("127.0.0.1", 0))
+        port = probe.getsockname()[1]
+    # Instead of a full disk: files that may not grow, which the signal is to leave to the call.
+    process = subprocess.Popen(
+        [f"{BIN}/google-sandbox", "--port", str(port)], env={"EMAILMCP_SANDBOX_DATA": str(tmp_path)},
+        stderr=subprocess.PIPE, text=True, preexec_fn=limit_files, restore_signals=False)
+    revoke = lambda account: requests.post(
+        f"http://127.0.0.1:{port}/sandbox/revoke-account", params={"account": account}).raise_for_status()
+    log_until(process, '"started"')
+    for number in range(80):
+        revoke(f"user-{number}@example.com")
+    assert "is not kept for the next start" in log_until(process, "is not kept")
+    resource.prlimit(process.pid, resource.RLIMIT_FSIZE, (resource.RLIM_INFINITY, resource.RLIM_INFINITY))
+    revoke("last@example.com")
+    stop(process)
+    events = [json.loads(line) for line in (tmp_path / "journal.ndjson").read_text().splitlines()]
+    assert len(events) > 20 and events[-1] == {"revoked": "last@example.com"}
 
 
 @pytest.mark.parametrize("service", SERVICES)

@@ -39,6 +39,20 @@ struct LogWriterTests {
     #expect(numbers == numbers.sorted() && numbers.allSatisfy { (1000..<1100).contains($0) })
   }
 
+  /// They vanished, and the figure said that none had.
+  @Test("Lines that cannot be written are counted", arguments: ["a full disk", "a reader that has gone"])
+  func unwritable(where: String) {
+    signal(SIGPIPE, SIG_IGN)
+    let pipe = Pipe()
+    try? pipe.fileHandleForReading.close()
+    let disk = open("/dev/full", O_WRONLY)
+    defer { close(disk) }
+    let writer = LogWriter(descriptor: `where` == "a full disk" ? disk : pipe.fileHandleForWriting.fileDescriptor)
+    for _ in 0..<3 { writer.write(Array("a\n".utf8)) }
+    writer.flush()
+    #expect(writer.droppedLines == 3)
+  }
+
   @Test("A line as long as the limit is taken, a longer one is not", arguments: [64, 65])
   func longest(length: Int) {
     let pipe = Pipe()

@@ -1,20 +1,25 @@
 import CivilTime
 import EventLoop
 import Glibc
+import Logging
 import StrictJSON
 import TLSSession
 
 /// Keeps the stand-in's state between runs: a file of JSON lines, one an event, appended as they happen and read at the start.
 ///
 /// A development tool's durability: lines are handed to the system, not forced to the disk. A line cut short by a crash is dropped.
+/// What a full disk does not take is forgotten at the next start; that it was is said once.
 final class Journal {
   struct Failure: Error, CustomStringConvertible {
     let description: String
   }
 
   private let folder: String
+  private let logger = Logger(label: "google-sandbox")
   private var descriptor: Int32 = -1
+  private var hasComplained = false
 
+  /// Of whole lines.
   private var size = 0
   private var compactAt = Journal.compactionBytes
 
@@ -112,6 +117,7 @@ final class Journal {
       descriptor = open(path, O_WRONLY | O_APPEND | O_CLOEXEC)
     } catch {
       // The run goes on in memory.
+      complain("\(error)")
       if descriptor >= 0 { close(descriptor) }
       descriptor = -1
     }
@@ -119,13 +125,25 @@ final class Journal {
 
   private func append(_ line: [UInt8]) {
     guard descriptor >= 0 else { return }
-    size += line.count
     var sent = 0
     while sent < line.count {
       let count = line[sent...].withUnsafeBytes { Glibc.write(descriptor, $0.baseAddress, $0.count) }
-      guard count > 0 else { return }
+      guard count > 0 else {
+        complain("\(SystemError("write \(path)"))")
+        // A line's beginning would take the next line with it.
+        ftruncate(descriptor, off_t(size))
+        return
+      }
       sent += count
     }
+    size += line.count
+  }
+
+  private func complain(_ error: String) {
+    if !hasComplained {
+      logger.error("what happens here is not kept for the next start", metadata: ["error": "\(error)"])
+    }
+    hasComplained = true
   }
 
   // MARK: Lines

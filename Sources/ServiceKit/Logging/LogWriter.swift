@@ -3,7 +3,7 @@ internal import Glibc
 internal import Synchronization
 
 /// Where finished log lines go: a bounded buffer that one thread writes out, so that a slow reader of the log never holds
-/// up a loop. A line that finds the buffer full is dropped and counted.
+/// up a loop. A line that finds the buffer full, or cannot be written, is dropped and counted.
 package final class LogWriter: Sendable {
   private struct State {
     var pending: [UInt8] = []
@@ -58,25 +58,31 @@ package final class LogWriter: Sendable {
         swap(&bytes, &state.pending)
         return bytes
       }
-      bytes.withUnsafeBytes(writeAll)
-      state.withLock { $0.isWriting = false }
+      let lost = bytes.withUnsafeBytes(writeAll)
+      state.withLock { state in
+        state.dropped += lost
+        state.isWriting = false
+      }
     }
   }
 
-  /// Gives up on any error but a full pipe: with nobody to read the log there is nobody to tell.
-  private func writeAll(_ bytes: UnsafeRawBufferPointer) {
+  /// Gives up on any error but a full pipe: with nobody to read the log, or no room for it, there is nobody to tell.
+  ///
+  /// - Returns: the lines that were not written, or not to their ends.
+  private func writeAll(_ bytes: UnsafeRawBufferPointer) -> Int {
     var rest = bytes
     while let base = rest.baseAddress, !rest.isEmpty {
       let written = Glibc.write(descriptor, base, rest.count)
       if written > 0 {
         rest = UnsafeRawBufferPointer(rebasing: rest[written...])
-      } else if errno == EAGAIN {
+      } else if written < 0, errno == EAGAIN {
         var watched = pollfd(fd: descriptor, events: Int16(POLLOUT), revents: 0)
         poll(&watched, 1, 1_000)
-      } else if errno != EINTR {
-        return
+      } else if written == 0 || errno != EINTR {
+        return rest.count { $0 == UInt8(ascii: "\n") }
       }
     }
+    return 0
   }
 }
 
