@@ -98,6 +98,18 @@ def test_a_service_starts_at_once_where_it_ran_before():
         stop(process)
 
 
+@pytest.mark.parametrize("allowed, starts", [(127, False), (128, True), (12, False), (7, False)])
+def test_too_few_descriptors_for_its_loops_stop_the_start_with_clear_words(allowed, starts):
+    """Regression: with seven it died by SIGILL."""
+    process = subprocess.Popen(
+        [f"{BIN}/edge-service"], env=SETTINGS | {"EMAILMCP_LISTEN": "127.0.0.1:0"}, stderr=subprocess.PIPE, text=True,
+        preexec_fn=lambda: resource.setrlimit(resource.RLIMIT_NOFILE, (6, allowed)))
+    log = log_until(process, '"started"')
+    if starts:
+        return stop(process)
+    assert process.wait(60) == 1 and f"edge: {allowed} open files are allowed" in log and "need 128" in log
+
+
 def test_the_stand_in_for_google_keeps_whole_events_on_a_full_disk_and_says_that_it_keeps_no_more(tmp_path):
     def limit_files():
         resource.setrlimit(resource.RLIMIT_FSIZE, (2000, resource.RLIM_INFINITY))

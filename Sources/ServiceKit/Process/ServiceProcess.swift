@@ -82,7 +82,13 @@ package enum ServiceProcess<S: Service> {
   ) async -> Int32 {
     let started = Instant.current()
     SignalWatch.prepareProcess()
-    raiseDescriptorLimit()
+    let (allowed, needed) = (DescriptorLimit.raise(), DescriptorLimit.needed(loops: common.loops))
+    guard allowed >= needed else {
+      printError(
+        "\(S.name): \(allowed) open files are allowed (ulimit -Hn) and \(common.loops) loops need \(needed); "
+          + "allow more, or give it fewer by EMAILMCP_LOOPS")
+      return 1
+    }
     clinux_return_large_buffers()
     let writer = LogWriter()
     let (level, format) = (common.logLevel, common.logFormat)
