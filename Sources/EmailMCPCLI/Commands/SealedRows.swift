@@ -24,18 +24,19 @@ struct SealedRows {
     session = try BlockingSession(url: url)
   }
 
-  /// Moves all that opens to the newest key; what is written meanwhile is under it already.
-  func reseal() async throws -> Count {
+  /// Moves all that opens to the newest key; what is written meanwhile is under it already. Counts what is left once, for
+  /// that reads the whole queue.
+  func reseal() async throws -> (moved: Count, left: Count) {
     var moved = Count()
-    let grants = try left().grants
     var owners: [SecretOwner] = []
     for tenant in try Tenants(session).list() {
       owners += try olderGrants(of: tenant.name)
       moved.webhooks += try resealWebhooks(of: tenant.name)
     }
     try await resealGrants(of: owners)
-    moved.grants = try grants - left().grants
-    return moved
+    let left = try left()
+    moved.grants = max(0, owners.count - left.grants)
+    return (moved, left)
   }
 
   /// What is not under the newest key.

@@ -13,9 +13,8 @@ struct VaultCommand: AsyncParsableCommand {
     func run() async throws {
       let keys = try Keyring(parsing: OwnerSettings.secret("EMAILMCP_VAULT_KEYS"))
       let rows = try SealedRows(url: OwnerSettings.databaseURL(), keys: keys)
-      let moved = try await rows.reseal()
+      let (moved, left) = try await rows.reseal()
       print("sealed anew: \(moved.grants) grants, \(moved.webhooks) webhook endpoints")
-      let left = try rows.left()
       guard left != SealedRows.Count() else { return }
       print(
         "still under other keys: \(left.grants) grants, \(left.webhooks) webhook endpoints, \(left.mails) mails in the queue"
