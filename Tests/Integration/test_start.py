@@ -83,6 +83,21 @@ def test_a_port_of_a_running_process_is_not_shared(service, setting):
         assert "Address already in use" in log and process.wait(60) == 1
 
 
+def test_of_two_processes_that_start_in_the_same_instant_one_has_the_port():
+    for _ in range(5):
+        with socket.socket() as probe:
+            probe.bind(("127.0.0.1", 0))
+            port = probe.getsockname()[1]
+        processes = [start("report", EMAILMCP_LISTEN=f"127.0.0.1:{port}") for _ in range(2)]
+        logs = [log_until(process, '"started"') for process in processes]
+        assert sorted('"started"' in log for log in logs) == [False, True], logs
+        for process, log in zip(processes, logs):
+            if '"started"' in log:
+                stop(process)
+            else:
+                assert "Address already in use" in log and process.wait(60) == 1
+
+
 def test_a_service_starts_at_once_where_it_ran_before():
     with socket.socket() as probe:
         probe.bind(("127.0.0.1", 0))

@@ -165,14 +165,12 @@ package enum ServiceProcess<S: Service> {
       metrics: life.metrics, tracer: life.tracer)
     life.reports.add(loop)
     do {
-      if index == 0 {
-        try await life.common.listen.requireUnused(on: reactor)
-        try await life.common.adminListen.requireUnused(on: reactor)
-      }
+      let claims = index == 0 ? try await Self.claimPorts(life.common, on: reactor) : []
       let front = index == 0 ? try await ProcessFront.start(on: loop, life) : nil
       let exporter = index == 0 ? try TraceExporter(life, on: reactor) : nil
       exporter?.start()
       let graph = try await S.start(on: loop, configuration)
+      for claim in claims { claim.release() }
       started.open()
       await life.stop.wait()
       loop.stopChecks()
@@ -183,6 +181,15 @@ package enum ServiceProcess<S: Service> {
       life.stop.open()
       throw error
     }
+  }
+
+  private static func claimPorts(_ common: CommonSettings, on reactor: Reactor) async throws -> [PortClaim] {
+    var claims: [PortClaim] = []
+    for address in [common.listen, common.adminListen] {
+      if let claim = try PortClaim(try await address.resolve(on: reactor)) { claims.append(claim) }
+      try await address.requireUnused(on: reactor)
+    }
+    return claims
   }
 }
 
