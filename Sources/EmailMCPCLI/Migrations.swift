@@ -38,6 +38,7 @@ enum Migrations {
     migration(33, "bulk_turns", PackageResources._033_bulk_turns_sql),
     migration(34, "suppressed_since", PackageResources._034_suppressed_since_sql),
     migration(35, "cancelled_day", PackageResources._035_cancelled_day_sql),
+    migration(36, "disabled_tenants", PackageResources._036_disabled_tenants_sql),
   ]
 
   private static func migration(_ version: Int, _ name: String, _ sql: [UInt8]) -> Migration {

@@ -93,10 +93,12 @@ package final class PostgresPool {
 
   /// Repeats a statement that deals with at most `$1` rows and answers how many those were, each time as `queryApart`
   /// does, until they were fewer: for what may have piled up. A task that is cancelled ends it.
+  /// - Parameter parameters: from `$2` on.
   package func repeatApart(
-    _ statement: Statement, limit: Int32 = 5000, timeout: Duration? = nil
+    _ statement: Statement, _ parameters: [PostgresValue] = [], limit: Int32 = 5000, timeout: Duration? = nil
   ) async throws {
-    while try await queryApart(statement, [.int4(limit)], timeout: timeout).only().column(0, as: Int.self) >= limit {
+    let parameters = [.int4(limit)] + parameters
+    while try await queryApart(statement, parameters, timeout: timeout).only().column(0, as: Int.self) >= limit {
       try Task.checkCancellation()
     }
   }

@@ -58,7 +58,7 @@ struct AccessTests {
     await site.change {
       $0.keys[key.id] = StoredKey(
         tenant: "default", environment: "live", authenticator: key.authenticator(peppers: EdgeSite.peppers),
-        scopes: [.read], expiresAt: Timestamp.now().microseconds - 1, isRevoked: false)
+        scopes: [.read], expiresAt: Timestamp.now().microseconds - 1, isRevoked: false, isTenantDisabled: false)
     }
     #expect(await site.send("GET", "/v1/users/u/profile").status == 401)
     await site.change { $0.failure = CocoaError(.fileReadUnknown) }
@@ -76,6 +76,26 @@ struct AccessTests {
       #expect(await site.send("GET", "/v1/users/u/profile").status == status)
       await site.stop()
     }
+  }
+
+  @Test("The credentials of a disabled tenant are refused by name, and to nobody else")
+  func disabledTenant() async throws {
+    let site = try await EdgeSite()
+    let key = site.key
+    let minted = await site.send("POST", "/v1/users/u/tokens", #"{"scopes":["read"]}"#)
+    let token = try #require(minted.json["token"] as? String)
+    let stranger = String(key.revealed.dropLast()) + (key.revealed.hasSuffix("A") ? "B" : "A")
+    await site.change { $0.keys[key.id] = EdgeSite.stored(key, Set(Scope.allCases), isTenantDisabled: true) }
+    for credential in [key.revealed, token] {
+      let refused = await site.send("GET", "/v1/users/u/profile", key: credential)
+      #expect(refused.status == 403 && refused.code == "tenant_disabled")
+    }
+    #expect(await site.send("GET", "/v1/users/u/profile", key: stranger).code == "invalid_credential")
+    await site.change {
+      $0.keys[key.id] = EdgeSite.stored(key, Set(Scope.allCases), isRevoked: true, isTenantDisabled: true)
+    }
+    #expect(await site.send("GET", "/v1/users/u/profile").code == "invalid_credential")
+    await site.stop()
   }
 
   @Test("The services learn tenant, user, key and scopes from the signed context alone")

@@ -21,7 +21,8 @@ struct CredentialTests {
   @Test("A key lives until its end, and not in that microsecond")
   func keyEnd() {
     let key = StoredKey(
-      tenant: "t", environment: "live", authenticator: [], scopes: [], expiresAt: 1000, isRevoked: false)
+      tenant: "t", environment: "live", authenticator: [], scopes: [], expiresAt: 1000, isRevoked: false,
+      isTenantDisabled: false)
     #expect(key.isLive(at: 999) && !key.isLive(at: 1000))
   }
 

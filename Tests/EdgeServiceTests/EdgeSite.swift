@@ -128,11 +128,12 @@ final class EdgeSite: Sendable {
   }
 
   static func stored(
-    _ key: APIKey, _ scopes: Set<Scope>, tenant: String = "default", isRevoked: Bool = false
+    _ key: APIKey, _ scopes: Set<Scope>, tenant: String = "default", isRevoked: Bool = false,
+    isTenantDisabled: Bool = false
   ) -> StoredKey {
     StoredKey(
       tenant: tenant, environment: "live", authenticator: key.authenticator(peppers: peppers), scopes: scopes,
-      expiresAt: nil, isRevoked: isRevoked)
+      expiresAt: nil, isRevoked: isRevoked, isTenantDisabled: isTenantDisabled)
   }
 
   /// Keys whose use was to be written.

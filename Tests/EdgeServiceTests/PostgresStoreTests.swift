@@ -36,7 +36,12 @@ struct PostgresStoreTests {
     }
     try await database.withPool { pool in
       let found = try await PostgresEdgeStore(pool).key(key.id)
-      #expect(found?.isRevoked == true && found?.expiresAt != nil)
+      #expect(found?.isRevoked == true && found?.expiresAt != nil && found?.isTenantDisabled == false)
+    }
+    try database.execute("UPDATE tenants SET disabled_at = now() WHERE id = 'acme'")
+    try await database.withPool { pool in
+      let found = try await PostgresEdgeStore(pool).key(key.id)
+      #expect(found?.isTenantDisabled == true)
     }
   }
 

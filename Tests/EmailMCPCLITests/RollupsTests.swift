@@ -76,6 +76,25 @@ import Testing
     #expect(left == [["60"]])
   }
 
+  @Test("a tenant is disabled and enabled, each once, and shown to be")
+  func disabled() async throws {
+    let database = try await PostgresFixture.database()
+    let tenants = try Tenants(url: database.url(.owner))
+    try tenants.create("acme")
+    func states() throws -> [String] {
+      try tenants.state("acme").map { "\($0.kind) \($0.value.prefix(14))" } + tenants.list().map { "\($0.isDisabled)" }
+    }
+    #expect(try states() == ["state active", "unsent 0", "false"])
+    for _ in 0..<2 { try tenants.disable("acme") }
+    #expect(try states() == ["state disabled since", "unsent 0", "true"])
+    for _ in 0..<2 { try tenants.enable("acme") }
+    #expect(try states() == ["state active", "unsent 0", "false"])
+    #expect(throws: (any Error).self) { try tenants.disable("nobody") }
+    #expect(
+      try database.execute("SELECT action FROM audit_events WHERE action LIKE '%abled' ORDER BY 1")
+        == [["tenant.disabled"], ["tenant.enabled"]])
+  }
+
   @Test("what is registered for a tenant is shown and can be taken off, and only that")
   func registered() async throws {
     let database = try await PostgresFixture.database()

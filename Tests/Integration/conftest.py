@@ -12,6 +12,7 @@ import subprocess
 import time
 from dataclasses import dataclass
 
+import psycopg
 import pytest
 import requests
 
@@ -81,6 +82,12 @@ class System:
         answer = subprocess.run([f"{BIN}/emailmcp", *arguments], env=environment, capture_output=True, text=True)
         assert answer.returncode == 0, answer.stderr
         return answer.stdout.strip()
+
+    def sql(self, statement: str, *values) -> list[tuple]:
+        """Past row-level security."""
+        with psycopg.connect(self.summary["owner_database_url"].replace("://emailmcp:", "://postgres:")) as connection:
+            cursor = connection.execute(statement, values)
+            return cursor.fetchall() if cursor.description else []
 
     def stop(self, number: int = signal.SIGINT) -> int:
         self.process.send_signal(number)

@@ -257,10 +257,7 @@ class Setting:
             "SELECT id::text, intent FROM send_jobs WHERE lease_owner LIKE %s", f"mailer-{mailer.process.pid}-%"))
 
     def _query(self, statement: str, *values) -> list[tuple]:
-        """Past row-level security."""
-        url = self.system.summary["owner_database_url"].replace("://emailmcp:", "://postgres:")
-        with psycopg.connect(url) as connection:
-            return connection.execute(statement, values).fetchall()
+        return self.system.sql(statement, *values)
 
     # Judging.
 

@@ -21,7 +21,7 @@ struct MailAcceptanceTests {
   @Test("What was not kept is refused, and what failed before it was sent leaves nothing to take back")
   func refused() {
     var acceptance = MailAcceptance(atOnce: true, policy: .hold, isKeyed: false)
-    for answer in [MailStore.Accepted.duplicate, .suppressed, .accountChanged] {
+    for answer in [MailStore.Accepted.duplicate, .suppressed, .tenantDisabled, .accountChanged] {
       #expect(acceptance.answered(answer) == .refuse(answer))
     }
     #expect(acceptance.failed(mayHaveExecuted: false) == .fail(takeBack: nil))

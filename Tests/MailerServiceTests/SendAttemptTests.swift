@@ -49,7 +49,7 @@ struct SendAttemptTests {
     var attempt = Self.attempt()
     #expect(attempt.claimed() == .obtainToken)
     #expect(attempt.tokenObtained(now: .seconds(1)) == .recordIntent)
-    #expect(attempt.intentAnswered(.recorded, now: .seconds(2)) == .send)
+    #expect(attempt.intentAnswered(.recorded, now: .seconds(2), time: Self.time) == .send)
   }
 
   @Test("With less than the reserve left the lease is renewed before anything leaves")
@@ -58,7 +58,7 @@ struct SendAttemptTests {
     _ = attempt.claimed()
     #expect(attempt.tokenObtained(now: .seconds(10) + .nanoseconds(1)) == .renewLease)
     #expect(attempt.leaseRenewed(until: .seconds(26), now: .seconds(11)) == .recordIntent)
-    #expect(attempt.intentAnswered(.recorded, now: .seconds(22)) == .renewLease)
+    #expect(attempt.intentAnswered(.recorded, now: .seconds(22), time: Self.time) == .renewLease)
     #expect(attempt.leaseRenewed(until: .seconds(40), now: .seconds(23)) == .send)
     var exact = Self.attempt(until: .seconds(15))
     _ = exact.claimed()
@@ -80,7 +80,7 @@ struct SendAttemptTests {
     #expect(hold.claimed() == .finish(.unknown(.outcomeUnknown)))
     var retry = Self.attempt(attempts: 1, ambiguous: 1, policy: .retry, intent: true)
     #expect(retry.claimed() == .obtainToken)
-    #expect(retry.tokenObtained(now: .zero) == .send)
+    #expect(retry.tokenObtained(now: .zero) == .recordIntent)
     #expect(retry.attempts == 1)
     var worn = Self.attempt(ambiguous: SendAttempt.mostAmbiguousTries, policy: .retry, intent: true)
     #expect(worn.claimed() == .finish(.unknown(.outcomeUnknown)))
@@ -309,7 +309,7 @@ struct SendAttemptTests {
     var again = Self.attempt(attempts: 1, ambiguous: 1, policy: .retry)
     _ = again.claimed()
     #expect(again.tokenObtained(now: .zero) == .recordIntent)
-    #expect(again.intentAnswered(.recorded, now: .zero) == .send)
+    #expect(again.intentAnswered(.recorded, now: .zero, time: Self.time) == .send)
     #expect(
       again.answered(Self.refusal(.invalidMail), now: .zero, time: Self.time, jitter: 0)
         == .finish(.unknown(.outcomeUnknown)))
@@ -377,9 +377,32 @@ struct SendAttemptTests {
       var attempt = Self.attempt(ambiguous: tries, policy: .retry)
       _ = attempt.claimed()
       _ = attempt.tokenObtained(now: .zero)
-      #expect(attempt.intentAnswered(.suppressed, now: .zero) == .finish(outcome))
+      #expect(attempt.intentAnswered(.suppressed, now: .zero, time: Self.time) == .finish(outcome))
       #expect(attempt.attempts == 0)
     }
+  }
+
+  @Test("A mail whose tenant has been disabled goes back to the queue, and counts no try", arguments: [0, 1])
+  func tenantDisabled(ambiguous: Int) {
+    var attempt = Self.attempt(ambiguous: ambiguous, policy: .retry, failingFor: .seconds(60))
+    _ = attempt.claimed()
+    _ = attempt.tokenObtained(now: .zero)
+    #expect(
+      attempt.intentAnswered(.disabled, now: .zero, time: Self.time)
+        == .requeue(
+          .init(
+            reason: .tenantDisabled, at: Self.time, isFailure: false, pausesMailbox: false,
+            failingSince: Self.time - .seconds(60))))
+    #expect(attempt.attempts == 0)
+  }
+
+  /// It went by the intent of the worker that died, which a tenant that had been disabled since could not stop.
+  @Test("Under retry what a dead worker left is sent under an intent of its own")
+  func intentOfItsOwn() {
+    var attempt = Self.attempt(attempts: 1, ambiguous: 1, policy: .retry, intent: true)
+    #expect(attempt.claimed() == .obtainToken)
+    #expect(attempt.tokenObtained(now: .zero) == .recordIntent)
+    #expect(attempt.intentAnswered(.recorded, now: .zero, time: Self.time) == .send)
   }
 
   @Test("An intent whose answer is lost is recorded again while the lease has its reserve, for no byte has left")
@@ -398,7 +421,7 @@ struct SendAttemptTests {
     var late = attempt
     #expect(
       late.databaseFailed(isTransient: true, now: .seconds(10) + .nanoseconds(1), jitter: 0.5) == .abandon)
-    #expect(attempt.intentAnswered(.recorded, now: .seconds(10)) == .send)
+    #expect(attempt.intentAnswered(.recorded, now: .seconds(10), time: Self.time) == .send)
     let ending = attempt.answered(Self.success, now: .seconds(70), time: Self.time, jitter: 0)
     #expect(attempt.databaseFailed(isTransient: true, now: .seconds(70), jitter: 0.5) == .wait(.milliseconds(50)))
     #expect(attempt.waited() == ending)
@@ -407,7 +430,7 @@ struct SendAttemptTests {
     var fenced = recording()
     _ = fenced.databaseFailed(isTransient: true, now: .zero, jitter: 0)
     _ = fenced.waited()
-    #expect(fenced.intentAnswered(.lost, now: .seconds(1)) == .abandon)
+    #expect(fenced.intentAnswered(.lost, now: .seconds(1), time: Self.time) == .abandon)
     var draining = recording()
     _ = draining.databaseFailed(isTransient: true, now: .zero, jitter: 0)
     #expect(

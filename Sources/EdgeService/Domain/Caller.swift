@@ -20,8 +20,8 @@ struct StoredKey: Sendable, Equatable {
   let scopes: Set<Scope>
   /// Microseconds since 1970; nil: never.
   let expiresAt: Int64?
-  /// Revoked, or its tenant is disabled.
   let isRevoked: Bool
+  let isTenantDisabled: Bool
 
   func isLive(at now: Int64) -> Bool { !isRevoked && (expiresAt.map { now < $0 } ?? true) }
 }

@@ -21,7 +21,8 @@ struct Authenticator {
       })
   }
 
-  /// - Throws: `Problem` 401 for a missing or bad credential, 503 when it cannot be checked.
+  /// - Throws: `Problem` 401 for a missing or bad credential, 403 for one of a disabled tenant, 503 when it cannot be
+  ///   checked.
   func caller(of fields: HTTPFields, now: Timestamp = .now()) async throws -> Caller {
     let values = fields[values: .authorization]
     guard values.count == 1 else { throw Self.refusal(isMissing: values.isEmpty) }
@@ -33,6 +34,7 @@ struct Authenticator {
       stored.environment == key.environment.rawValue,
       let pepper = key.pepper(of: stored.authenticator, among: peppers)
     else { throw Self.refusal(isMissing: false) }
+    guard !stored.isTenantDisabled else { throw Self.tenantDisabled }
     uses[pepper.id]?.increment()
     // In the cache in front of the database, this only looks at a clock.
     try? await store.noteUse(of: key.id, tenant: stored.tenant)
@@ -43,6 +45,7 @@ struct Authenticator {
     guard let token = UserToken(text, keys: tokenKeys, now: now), let key = try await storedKey(token.keyID, now),
       key.tenant == token.tenant
     else { throw Self.refusal(isMissing: false) }
+    guard !key.isTenantDisabled else { throw Self.tenantDisabled }
     // What the key has lost since, the token has lost too.
     return Caller(
       tenant: token.tenant, keyID: token.keyID, scopes: token.scopes.intersection(key.scopes).filter { !$0.isKeyOnly },
@@ -61,6 +64,10 @@ struct Authenticator {
     guard let key, key.isLive(at: now.microseconds) else { return nil }
     return key
   }
+
+  /// Told to those alone who have shown a good credential.
+  private static let tenantDisabled = Problem(
+    403, "tenant_disabled", "This tenant has been disabled by the service's operator.")
 
   static func refusal(isMissing: Bool) -> Problem {
     var problem = Problem(

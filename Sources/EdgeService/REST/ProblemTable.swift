@@ -8,7 +8,7 @@ enum ProblemTable {
   static let statuses: [String: Int] = [
     "invalid_request": 400, "redirect_url_not_allowed": 400, "invalid_state": 400, "consent_denied": 400,
     "user_binding_required": 400, "invalid_cursor": 400, "invalid_time_zone": 400, "range_too_large": 400,
-    "missing_scope": 403, "from_not_allowed": 403,
+    "missing_scope": 403, "from_not_allowed": 403, "tenant_disabled": 403,
     "not_found": 404,
     "not_connected": 409, "reauth_required": 409, "idempotency_in_flight": 409, "too_late": 409, "cancelled": 409,
     "too_many_webhooks": 409, "webhook_disabled": 409,

@@ -26,7 +26,7 @@ final class PostgresEdgeStore: EdgeStore {
     let rows = try await pool.query(
       """
       SELECT asked.place, k.tenant_id, k.env, k.secret_hmac, k.scopes, k.expires_at,
-        k.revoked_at IS NOT NULL OR k.tenant_disabled_at IS NOT NULL
+        k.revoked_at IS NOT NULL, k.tenant_disabled_at IS NOT NULL
       FROM unnest($1::text[]) WITH ORDINALITY AS asked (id, place), emailmcp.find_api_key(asked.id) AS k
       """, [.textArray(ids)], timeout: timeout)
     var found = [StoredKey?](repeating: nil, count: ids.count)
@@ -35,7 +35,7 @@ final class PostgresEdgeStore: EdgeStore {
       found[place - 1] = StoredKey(
         tenant: try row[1], environment: try row[2], authenticator: try row[3],
         scopes: Set(scopes.values.compactMap(Scope.init(rawValue:))), expiresAt: expiry?.microseconds,
-        isRevoked: try row[6])
+        isRevoked: try row[6], isTenantDisabled: try row[7])
     }
     return found
   }

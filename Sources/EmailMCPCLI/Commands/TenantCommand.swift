@@ -4,7 +4,8 @@ struct TenantCommand: ParsableCommand {
   static let configuration = CommandConfiguration(
     commandName: "tenant", abstract: "Administers tenants: the platforms that use this service.",
     subcommands: [
-      Create.self, AddRedirect.self, RemoveRedirect.self, AddOrigin.self, RemoveOrigin.self, Show.self, List.self,
+      Create.self, AddRedirect.self, RemoveRedirect.self, AddOrigin.self, RemoveOrigin.self, Disable.self, Enable.self,
+      Show.self, List.self,
     ])
 
   struct Create: ParsableCommand {
@@ -48,12 +49,30 @@ struct TenantCommand: ParsableCommand {
     func run() throws { try Tenants(url: OwnerSettings.databaseURL()).removeOrigin(name, origin) }
   }
 
+  struct Disable: ParsableCommand {
+    static let configuration = CommandConfiguration(
+      abstract: "Stops a tenant: its keys are refused, its mail and its webhooks wait until it is enabled.",
+      discussion: "From when this ends on no request of it to Gmail begins; those under way are finished.")
+    @Argument var name: String
+
+    func run() throws { try Tenants(url: OwnerSettings.databaseURL()).disable(name) }
+  }
+
+  struct Enable: ParsableCommand {
+    static let configuration = CommandConfiguration(abstract: "Lets a disabled tenant go on where it was stopped.")
+    @Argument var name: String
+
+    func run() throws { try Tenants(url: OwnerSettings.databaseURL()).enable(name) }
+  }
+
   struct Show: ParsableCommand {
-    static let configuration = CommandConfiguration(abstract: "Shows a tenant's redirect URLs and origins.")
+    static let configuration = CommandConfiguration(
+      abstract: "Shows a tenant: its state, how much of its mail waits, its redirect URLs and origins.")
     @Argument var name: String
 
     func run() throws {
-      for (kind, value) in try Tenants(url: OwnerSettings.databaseURL()).registered(name) { print("\(kind)\t\(value)") }
+      let tenants = try Tenants(url: OwnerSettings.databaseURL())
+      for (kind, value) in try tenants.state(name) + tenants.registered(name) { print("\(kind)\t\(value)") }
     }
   }
 

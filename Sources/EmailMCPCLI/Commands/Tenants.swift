@@ -61,6 +61,38 @@ struct Tenants {
     try delete(tenant, "origin.removed", origin, "DELETE FROM allowed_origins WHERE tenant_id = $1 AND origin = $2")
   }
 
+  func disable(_ name: String) throws { try settle(name, "tenant.disabled", "clock_timestamp()", where: "IS NULL") }
+
+  func enable(_ name: String) throws { try settle(name, "tenant.enabled", "NULL", where: "IS NOT NULL") }
+
+  /// After the steps of this tenant's mail that are being committed, before all others. The mailers do what is left to do
+  /// about the queue.
+  private func settle(_ name: String, _ action: String, _ time: String, where condition: String) throws {
+    try session.transaction(tenant: name) {
+      try requireTenant(name)
+      try session.execute("SELECT pg_advisory_xact_lock(emailmcp.tenant_lock($1))", [name])
+      let changed = try session.execute(
+        """
+        UPDATE tenants SET disabled_at = \(time), held_at = NULL WHERE id = $1 AND disabled_at \(condition) RETURNING 1
+        """, [name])
+      if !changed.isEmpty { try audit(name, action, target: name) }
+    }
+  }
+
+  /// A tenant's state and how much mail of it waits (counted to 100,000), each a word and its text.
+  func state(_ tenant: String) throws -> [(kind: String, value: String)] {
+    try session.transaction(tenant: tenant) {
+      try requireTenant(tenant)
+      return try session.execute(
+        """
+        SELECT 'state', coalesce('disabled since ' || to_char(disabled_at AT TIME ZONE 'UTC', 'YYYY-MM-DD"T"HH24:MI:SS"Z"'),
+          'active') FROM tenants WHERE id = $1
+        UNION ALL SELECT 'unsent', emailmcp.count_unsent($1, 100000)::text
+        """, [tenant]
+      ).map { ($0[0]!, $0[1]!) }
+    }
+  }
+
   /// What is registered for a tenant, as `redirect` or `origin` and its text.
   func registered(_ tenant: String) throws -> [(kind: String, value: String)] {
     try session.transaction(tenant: tenant) {

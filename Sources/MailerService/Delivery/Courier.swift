@@ -125,7 +125,7 @@ final class Courier {
     case .recordIntent:
       let intent = try await store.recordIntent(work.leased)
       if intent == .recorded { work.story.intentRecorded() }
-      return .next(work.attempt.intentAnswered(intent, now: Self.clock()))
+      return .next(work.attempt.intentAnswered(intent, now: Self.clock(), time: .now()))
     case .send:
       work.story.sending(at: .now())
       let verdict = await send(work)

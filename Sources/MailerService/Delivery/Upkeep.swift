@@ -7,6 +7,8 @@ final class Upkeep {
   static let foldInterval: Duration = .seconds(1)
   static let lapsedInterval: Duration = .seconds(1)
   static let figuresInterval: Duration = .seconds(5)
+  /// How soon the queue of a tenant that was disabled or enabled follows.
+  static let settleInterval: Duration = .seconds(2)
   static let tidyInterval: Duration = .seconds(60)
   /// How much longer than itself a sparing step rests.
   static let sparingFactor = 50
@@ -28,6 +30,7 @@ final class Upkeep {
     let (store, metrics) = (store, metrics)
     every(Self.foldInterval, "fold totals") { try await store.foldTotals() }
     every(Self.lapsedInterval, "wake lapsed leases") { try await store.wakeLapsed() }
+    every(Self.settleInterval, "hold or release the mail of tenants") { try await store.settleTenants() }
     every(Self.figuresInterval, "read the queue's figures", sparing: true) {
       metrics.queue(try await store.queueFigures())
     }

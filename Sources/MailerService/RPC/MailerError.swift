@@ -10,6 +10,8 @@ extension RPCError {
     .failedPrecondition, reason: "reauth_required", SendError.reauthRequired.message)
   static let fromNotAllowed = RPCError(
     .permissionDenied, reason: "from_not_allowed", "The sender's address is not that of the connected account.")
+  static let tenantDisabled = RPCError(
+    .permissionDenied, reason: "tenant_disabled", "This tenant has been disabled by the service's operator.")
   static let messageTooLarge = RPCError(
     .invalidArgument, reason: "message_too_large", "The mail is larger than 25 MiB.")
   static let keyReused = RPCError(

@@ -106,6 +106,7 @@ final class MessageSender {
       case .suppressed:
         let suppressed = try await store.suppressed(order.message.recipientKeys, tenantID: user.tenantID)
         throw RPCError.recipientSuppressed(order.message.places(of: suppressed))
+      case .tenantDisabled: throw RPCError.tenantDisabled
       case .accountChanged: tokens.forget(user)
       }
     }
@@ -165,7 +166,7 @@ final class MessageSender {
   private enum Kept: Sendable {
     /// Sent at once, by this process.
     case answered(Mailer.SendMessageResponse)
-    case queued, duplicate, busy, suppressed, accountChanged
+    case queued, duplicate, busy, suppressed, tenantDisabled, accountChanged
   }
 
   /// Stores the mail and, where it goes at once, sends it. In a task that its sender's hanging up does not end: the
@@ -185,6 +186,7 @@ final class MessageSender {
       case .duplicate: .duplicate
       case .sending, .busy: .busy
       case .suppressed: .suppressed
+      case .tenantDisabled: .tenantDisabled
       case .accountChanged: .accountChanged
       }
     }

@@ -65,6 +65,7 @@ extension MailStore {
       case "busy": .busy
       case "duplicate": .duplicate
       case "suppressed": .suppressed
+      case "disabled": .tenantDisabled
       default: .accountChanged
       }
     }

@@ -70,6 +70,8 @@ final class MailStore {
     case duplicate
     /// Nothing was kept: a recipient is on the tenant's suppression list.
     case suppressed
+    /// Nothing was kept: the tenant is disabled.
+    case tenantDisabled
   }
 
   /// Mails of a tenant that are not final, counted no further than `limit`.
@@ -135,7 +137,7 @@ final class MailStore {
     _ requeue: SendAttempt.Requeue, of key: MailKey, epoch: Int64, googleSub: String, attempts: Int,
     payload: StoredPayload?, story: DeliveryStory = DeliveryStory()
   ) async throws -> Bool {
-    let isParked = [.reauthRequired, .unreadable].contains(requeue.reason)
+    let isParked = [.reauthRequired, .unreadable, .tenantDisabled].contains(requeue.reason)
     let error = requeue.reason == .reauthRequired ? SendError.reauthRequired : nil
     let detail = requeue.reason == .drained ? "given back" : requeue.reason.rawValue
     let now = now()

@@ -11,7 +11,8 @@ public enum Mailer {
   /// once the mail is kept, the answer is OK and `status` and `error` say what became of it.
   ///
   /// Errors: INVALID_ARGUMENT `invalid_request` with a BadRequest, INVALID_ARGUMENT `idempotency_key_reused`,
-  /// `message_too_large`; PERMISSION_DENIED `from_not_allowed`; FAILED_PRECONDITION `not_connected`, `reauth_required`,
+  /// `message_too_large`; PERMISSION_DENIED `from_not_allowed`, `tenant_disabled`;
+  /// FAILED_PRECONDITION `not_connected`, `reauth_required`,
   /// `recipient_suppressed` with a BadRequest, `unsubscribe_not_configured`;
   /// ABORTED `idempotency_in_flight` with a RetryInfo; RESOURCE_EXHAUSTED `gmail_rate_limited`, `too_many_unsent` with
   /// QuotaFailure and RetryInfo; UNAVAILABLE `unavailable`: a mail with an idempotency key may be kept, ask again with it.

@@ -39,7 +39,7 @@ final class SimulatedCourier {
       step { [simulation] in
         $0.recordIntent(id, epoch, now: simulation.databaseNow)
       } then: { [self] intent in
-        perform(attempt.intentAnswered(intent, now: mailer.clock))
+        perform(attempt.intentAnswered(intent, now: mailer.clock, time: mailer.time))
       }
     case .send: send()
     case .finish(let outcome):

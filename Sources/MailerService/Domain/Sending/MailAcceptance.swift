@@ -39,7 +39,7 @@ struct MailAcceptance: Sendable, Equatable {
     case .busy where !hasPayload:
       (isAtOnce, hasPayload) = (false, true)
       return begin()
-    case .busy, .duplicate, .suppressed, .accountChanged: return .refuse(answer)
+    case .busy, .duplicate, .suppressed, .tenantDisabled, .accountChanged: return .refuse(answer)
     }
   }
 

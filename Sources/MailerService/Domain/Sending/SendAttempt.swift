@@ -47,6 +47,7 @@ struct SendAttempt: Sendable, Equatable {
       case reauthRequired = "reauth_required"
       case tokenUnavailable = "token_unavailable"
       case unreadable
+      case tenantDisabled = "tenant_disabled"
       case ambiguous
       case drained
     }
@@ -75,6 +76,8 @@ struct SendAttempt: Sendable, Equatable {
     case recorded
     /// Not recorded: a recipient has come onto the tenant's suppression list since the mail was accepted.
     case suppressed
+    /// Not recorded: the tenant has been disabled.
+    case disabled
     /// Refused by the epoch.
     case lost
   }
@@ -140,6 +143,8 @@ struct SendAttempt: Sendable, Equatable {
   /// That try is among `ambiguousTries`: the claim has counted it.
   mutating func claimed() -> Action {
     if hasIntent, !mayTryAgain { return finish(.unknown(.outcomeUnknown)) }
+    // The request to come is a new one and has an intent of its own: its tenant may have been disabled since.
+    hasIntent = false
     state = .obtainingToken
     return .obtainToken
   }
@@ -187,12 +192,15 @@ struct SendAttempt: Sendable, Equatable {
     }
   }
 
-  mutating func intentAnswered(_ intent: Intent, now: Duration) -> Action {
+  mutating func intentAnswered(_ intent: Intent, now: Duration, time: Timestamp) -> Action {
     switch intent {
     case .recorded:
       hasIntent = true
       return sendOrRenew(now: now)
     case .suppressed: return finish(.failed(.recipientSuppressed))
+    case .disabled:
+      return giveBack(
+        Requeue(reason: .tenantDisabled, at: time, isFailure: false, pausesMailbox: false, failingSince: failingSince))
     case .lost: return leaseLost()
     }
   }
