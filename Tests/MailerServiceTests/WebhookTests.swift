@@ -400,16 +400,16 @@ struct WebhookTests {
       let late = try await claim()
       let second = try await claim()
       #expect(late.attempt == 1 && second.attempt == 2 && second.tries == 2)
-      try await store.finish(second, .dead(disables: false), status: 500, error: nil)
+      try await store.finish(second, .dead(disables: false), status: 500, error: nil, isSlow: false)
       let administration = WebhookAdministration(
         pool: pool, seal: ColumnSeal(MailerHarness.keys), allowsLoopback: false)
       let actor = WebhookAdministration.Actor(tenantID: "acme", credentialID: "key1")
       #expect(try await administration.replay(id, event: nil, by: actor) == 1)
       let third = try await claim()
       #expect(third.attempt == 3 && third.tries == 1)
-      try await store.finish(late, .delivered, status: 200, error: nil)
+      try await store.finish(late, .delivered, status: 200, error: nil, isSlow: false)
       #expect(try state() == "pending")
-      try await store.finish(third, .delivered, status: 200, error: nil)
+      try await store.finish(third, .delivered, status: 200, error: nil, isSlow: false)
       #expect(try state() == "delivered")
     }
   }
@@ -465,6 +465,7 @@ struct WebhookTests {
       #expect(endpoints.values.allSatisfy { $0 <= 8 })
       return rows.reduce(into: [:]) { $0[$1[0]!, default: 0] += 1 }
     }
+    try database.execute("UPDATE webhook_endpoints SET slow = false")
     #expect(try claim(limit: 5, busy: []) == ["acme": 2, "beta": 1, "gamma": 2])
     // What is under way counts: acme has as much as a tenant may have, gamma's endpoint room for one.
     let busy = [
@@ -473,6 +474,76 @@ struct WebhookTests {
     ]
     #expect(try claim(limit: 64, busy: busy) == ["gamma": 1])
     #expect(try claim(limit: 64, busy: []) == ["acme": 16, "gamma": 8])
+  }
+
+  /// A thousand endpoints that never answered held all places, and another tenant's event waited for 14 s.
+  @Test("Slow endpoints have half of the places, with unknown ones three quarters, whatever is under way")
+  func slowEndpoints() async throws {
+    let database = try await PostgresFixture.database()
+    for (tenant, slow) in [("slow", "true"), ("new", "NULL"), ("fast", "false")] {
+      for number in 1...9 {
+        let (name, id) = ("\(tenant)\(number)", "we_\(String(repeating: "0", count: 16))\(tenant)\(number)")
+        try database.createTenant(name)
+        try database.execute(
+          """
+          SELECT emailmcp.add_webhook('\(name)', '\(id)', 'https://x.example/', false, '');
+          UPDATE webhook_endpoints SET slow = \(slow) WHERE id = '\(id)';
+          BEGIN; SELECT set_config('emailmcp.tenant_id', '\(name)', true);
+          SELECT emailmcp.tell_platform('\(name)', 's' || n, 't', true, '{}') FROM generate_series(1, 2) n; COMMIT
+          """)
+      }
+    }
+    /// - Parameter busy: how much of slow1 and new1 is under way.
+    func claim(limit: Int, busy: (slow: Int, new: Int) = (0, 0)) throws -> [String?] {
+      // What is slow is longest due, and what is fast has come just now.
+      try database.execute(
+        """
+        UPDATE webhook_deliveries SET next_at = now() - CASE WHEN tenant_id LIKE 'slow%' THEN interval '2 h'
+          WHEN tenant_id LIKE 'new%' THEN interval '1 h' ELSE interval '0' END
+        """)
+      return try database.execute(
+        """
+        SELECT rtrim(tenant_id, '0123456789'), count(*) FROM emailmcp.claim_webhooks(
+          8, 16, \(limit), interval '60 s', '{slow1,new1}', '{we_0000000000000000slow1,we_0000000000000000new1}',
+          '{\(busy.slow),\(busy.new)}') GROUP BY 1 ORDER BY 1
+        """, as: .service
+      ).flatMap { $0 }
+    }
+    #expect(try claim(limit: 8) == ["fast", "2", "new", "2", "slow", "4"])
+    #expect(try claim(limit: 16) == ["fast", "4", "new", "4", "slow", "8"])
+    #expect(try claim(limit: 12, busy: (4, 0)) == ["fast", "4", "new", "4", "slow", "4"], "16 in all")
+    #expect(try claim(limit: 8, busy: (8, 0)) == ["fast", "4", "new", "4"])
+    #expect(try claim(limit: 8, busy: (4, 4)) == ["fast", "4", "slow", "4"])
+    #expect(try claim(limit: 4, busy: (6, 6)) == ["fast", "4"])
+    try database.execute("DELETE FROM webhook_deliveries WHERE tenant_id NOT LIKE 'slow%'")
+    #expect(try claim(limit: 16) == ["slow", "8"], "what is left free is for what comes")
+  }
+
+  @Test("An endpoint is slow by its last attempt: by how long that took, or in the release before by having no answer")
+  func slow() async throws {
+    let database = try await PostgresFixture.database()
+    try database.createTenant("acme")
+    let id = "we_0123456789abcdef"
+    try database.execute(
+      """
+      SELECT emailmcp.add_webhook('acme', '\(id)', 'https://x.example/', false, '');
+      BEGIN; SELECT set_config('emailmcp.tenant_id', 'acme', true);
+      SELECT emailmcp.tell_platform('acme', 's', 't', true, '{}'); COMMIT
+      """)
+    func slow(_ status: String, _ slow: String = "", attempt: Int = 0) throws -> [String?] {
+      try database.execute(
+        """
+        SELECT emailmcp.finish_webhook('acme', '\(id)', seq, \(attempt), 'pending', interval '0', \(status), NULL, false
+          \(slow)) FROM webhook_deliveries
+        """)
+      return try database.execute("SELECT slow FROM webhook_endpoints")[0]
+    }
+    #expect(try slow("200", attempt: 9) == [nil], "a late result changes nothing")
+    for (status, said, expected) in [
+      ("200", ", true", "t"), ("500", ", false", "f"), ("NULL", ", false", "f"), ("NULL", "", "t"), ("500", "", "f"),
+    ] {
+      #expect(try slow(status, said) == [expected])
+    }
   }
 
   @Test("A fast endpoint is told as fast as it answers: what ends makes room at once, not at the next look")

@@ -346,7 +346,48 @@ BEGIN
   RETURN true;
 END $$;
 
--- As in 0029; tenants that are disabled wait.
+-- An endpoint that answers late, or not at all, holds a place meanwhile: a thousand of them held all, and another tenant's
+-- event waited for 14 s.
+ALTER TABLE webhook_endpoints ADD COLUMN slow boolean;          -- whether its last attempt took long; null: none has ended
+
+-- As in 0009. `p_slow`: not said (by the release before) it goes by whether there was an answer.
+DROP FUNCTION emailmcp.finish_webhook(text, text, bigint, integer, text, interval, integer, text, boolean);
+CREATE FUNCTION emailmcp.finish_webhook(
+  p_tenant_id text, p_endpoint_id text, p_seq bigint, p_attempt integer, p_state text, p_delay interval,
+  p_status integer, p_error text, p_disable boolean, p_slow boolean DEFAULT NULL)
+RETURNS boolean
+LANGUAGE plpgsql SECURITY INVOKER
+AS $$
+DECLARE
+  moment timestamptz := clock_timestamp();
+  was_slow boolean := coalesce(p_slow, p_status IS NULL);
+  about text;
+BEGIN
+  PERFORM set_config('emailmcp.tenant_id', p_tenant_id, true);
+  UPDATE webhook_deliveries
+    SET state = p_state, next_at = moment + p_delay, last_status = p_status, last_error = p_error,
+        done_at = CASE WHEN p_state <> 'pending' THEN moment END
+    WHERE tenant_id = p_tenant_id COLLATE "C" AND endpoint_id = p_endpoint_id COLLATE "C" AND seq = p_seq
+      AND attempts = p_attempt AND state = 'pending'
+    RETURNING subject INTO about;
+  IF NOT FOUND THEN
+    RETURN false;
+  END IF;
+  UPDATE webhook_deliveries
+    SET next_at = CASE WHEN p_state = 'pending' THEN greatest(next_at, moment + p_delay) ELSE moment END
+    WHERE tenant_id = p_tenant_id COLLATE "C" AND endpoint_id = p_endpoint_id COLLATE "C" AND subject = about
+      AND state = 'pending' AND seq > p_seq;
+  UPDATE webhook_endpoints SET slow = was_slow
+    WHERE tenant_id = p_tenant_id COLLATE "C" AND id = p_endpoint_id COLLATE "C" AND slow IS DISTINCT FROM was_slow;
+  IF p_disable THEN
+    UPDATE webhook_endpoints SET disabled_at = moment
+      WHERE tenant_id = p_tenant_id COLLATE "C" AND id = p_endpoint_id COLLATE "C" AND disabled_at IS NULL;
+  END IF;
+  RETURN true;
+END $$;
+
+-- As in 0029; tenants that are disabled wait. Of all places, those of what is under way included, slow endpoints have half at
+-- most, and with those that have not shown yet what they are three quarters.
 CREATE OR REPLACE FUNCTION emailmcp.claim_webhooks(
   p_per_endpoint integer, p_per_tenant integer, p_limit integer, p_lease interval, p_tenants text[], p_endpoints text[],
   p_counts integer[])
@@ -360,30 +401,43 @@ AS $$
 DECLARE
   outer_scope text := coalesce(current_setting('emailmcp.scope', true), '');
   resting text[];
+  all_places bigint := p_limit + (SELECT coalesce(sum(c), 0) FROM unnest(p_counts) AS c);
 BEGIN
   PERFORM set_config('emailmcp.scope', 'webhook', true);
   resting := ARRAY(SELECT t.id FROM tenants t WHERE t.disabled_at IS NOT NULL);
   RETURN QUERY
   WITH busy AS MATERIALIZED (
     SELECT * FROM unnest(p_tenants, p_endpoints, p_counts) AS b (tenant_id, endpoint_id, count)
+  ), taken AS MATERIALIZED (
+    SELECT coalesce(sum(b.count) FILTER (WHERE e.slow), 0) AS slow,
+           coalesce(sum(b.count) FILTER (WHERE e.slow IS NOT FALSE), 0) AS unproven
+    FROM busy b JOIN webhook_endpoints e ON e.tenant_id = b.tenant_id AND e.id = b.endpoint_id
+  ), placed AS (
+    SELECT e.tenant_id, e.id AS endpoint_id, e.slow, first.seq, first.next_at,
+      coalesce((SELECT sum(b.count) FROM busy b WHERE b.tenant_id = e.tenant_id), 0)
+        + row_number() OVER (PARTITION BY e.tenant_id ORDER BY first.next_at, first.seq) AS place
+    FROM webhook_endpoints e CROSS JOIN LATERAL (
+      SELECT d.seq, d.next_at FROM webhook_deliveries d
+      WHERE d.tenant_id = e.tenant_id AND d.endpoint_id = e.id AND d.state = 'pending'
+        AND d.next_at <= clock_timestamp()
+        AND NOT EXISTS (SELECT FROM webhook_deliveries b
+          WHERE b.tenant_id = d.tenant_id AND b.endpoint_id = d.endpoint_id AND b.subject = d.subject
+            AND b.state = 'pending' AND b.seq < d.seq)
+      ORDER BY d.next_at, d.seq
+      LIMIT greatest(0, p_per_endpoint - coalesce(
+        (SELECT sum(b.count) FROM busy b WHERE b.tenant_id = e.tenant_id AND b.endpoint_id = e.id), 0))) AS first
+    WHERE e.disabled_at IS NULL AND NOT e.tenant_id = ANY (resting)
+  ), some_slow AS (
+    SELECT p.*, row_number() OVER (PARTITION BY slow IS TRUE ORDER BY place, next_at) AS number
+    FROM placed p WHERE place <= p_per_tenant
+  ), some_unproven AS (
+    SELECT s.tenant_id, s.endpoint_id, s.slow, s.seq, s.place, s.next_at,
+      row_number() OVER (PARTITION BY s.slow IS FALSE ORDER BY s.place, s.next_at) AS number
+    FROM some_slow s, taken WHERE s.slow IS NOT TRUE OR s.number <= all_places / 2 - taken.slow
   ), chosen AS MATERIALIZED (
-    SELECT * FROM (
-      SELECT e.tenant_id, e.id AS endpoint_id, first.seq, first.next_at,
-        coalesce((SELECT sum(b.count) FROM busy b WHERE b.tenant_id = e.tenant_id), 0)
-          + row_number() OVER (PARTITION BY e.tenant_id ORDER BY first.next_at, first.seq) AS place
-      FROM webhook_endpoints e CROSS JOIN LATERAL (
-        SELECT d.seq, d.next_at FROM webhook_deliveries d
-        WHERE d.tenant_id = e.tenant_id AND d.endpoint_id = e.id AND d.state = 'pending'
-          AND d.next_at <= clock_timestamp()
-          AND NOT EXISTS (SELECT FROM webhook_deliveries b
-            WHERE b.tenant_id = d.tenant_id AND b.endpoint_id = d.endpoint_id AND b.subject = d.subject
-              AND b.state = 'pending' AND b.seq < d.seq)
-        ORDER BY d.next_at, d.seq
-        LIMIT greatest(0, p_per_endpoint - coalesce(
-          (SELECT sum(b.count) FROM busy b WHERE b.tenant_id = e.tenant_id AND b.endpoint_id = e.id), 0))) AS first
-      WHERE e.disabled_at IS NULL AND NOT e.tenant_id = ANY (resting)) AS placed
-    WHERE placed.place <= p_per_tenant
-    ORDER BY placed.place, placed.next_at LIMIT p_limit
+    SELECT s.tenant_id, s.endpoint_id, s.seq FROM some_unproven s, taken
+    WHERE s.slow IS FALSE OR s.number <= all_places * 3 / 4 - taken.unproven
+    ORDER BY s.place, s.next_at LIMIT p_limit
   ), due AS MATERIALIZED (
     -- Another mailer may have been faster: its claim is skipped, under way or done.
     SELECT d.tenant_id, d.endpoint_id, d.seq FROM webhook_deliveries d JOIN chosen c

@@ -50,7 +50,9 @@ final class WebhookStore {
     }
   }
 
-  func finish(_ claim: Claim, _ verdict: WebhookAttempt.Verdict, status: Int?, error: String?) async throws {
+  func finish(
+    _ claim: Claim, _ verdict: WebhookAttempt.Verdict, status: Int?, error: String?, isSlow: Bool
+  ) async throws {
     let (state, delay, disables): (String, Duration, Bool) =
       switch verdict {
       case .delivered: ("delivered", .zero, false)
@@ -58,10 +60,10 @@ final class WebhookStore {
       case .dead(let disables): ("dead", .zero, disables)
       }
     try await pool.query(
-      "SELECT emailmcp.finish_webhook($1, $2, $3, $4, $5, make_interval(secs => $6), $7, $8, $9)",
+      "SELECT emailmcp.finish_webhook($1, $2, $3, $4, $5, make_interval(secs => $6), $7, $8, $9, $10)",
       [
         .text(claim.tenantID), .text(claim.endpointID), .int8(claim.sequence), .int4(Int32(claim.attempt)),
-        .text(state), .seconds(delay), .int4(status.map { Int32($0) }), .text(error), .bool(disables),
+        .text(state), .seconds(delay), .int4(status.map { Int32($0) }), .text(error), .bool(disables), .bool(isSlow),
       ])
   }
 

@@ -128,6 +128,7 @@ final class WebhookWorker {
 
   private func carry(_ claim: WebhookStore.Claim) async throws {
     let answer: WebhookAnswer
+    let start = Instant.current()
     do {
       answer = try await sender.send(claim)
     } catch is CancellationError {
@@ -135,6 +136,7 @@ final class WebhookWorker {
     } catch {
       answer = .failure("the secret does not open")
     }
+    let isSlow = .current() - start > WebhookAttempt.slowAfter
     let verdict = WebhookAttempt(number: claim.tries).verdict(on: answer, jitter: .random(in: 0..<1))
     var status: Int?
     var words: String?
@@ -146,7 +148,7 @@ final class WebhookWorker {
     }
     note(claim, verdict, words)
     do {
-      try await store.finish(claim, verdict, status: status, error: words)
+      try await store.finish(claim, verdict, status: status, error: words, isSlow: isSlow)
     } catch {
       // The claim lapses and the event goes again, under the same id.
       logger.debug("a webhook's outcome could not be recorded", metadata: ["error": "\(error)"])

@@ -22,6 +22,9 @@ struct WebhookAttempt: Hashable, Sendable {
     .seconds(5), .seconds(5 * 60), .seconds(30 * 60), .seconds(2 * 3600), .seconds(5 * 3600), .seconds(10 * 3600),
     .seconds(14 * 3600), .seconds(20 * 3600), .seconds(24 * 3600),
   ]
+  /// An attempt that takes longer than this makes its endpoint a slow one, until one takes less. Slow ones share half of the
+  /// places, so that they hold up none that answers at once.
+  static let slowAfter: Duration = .seconds(2)
   /// The longest wait that an endpoint may ask for.
   static let longestWait: Duration = .seconds(24 * 3600)
 
