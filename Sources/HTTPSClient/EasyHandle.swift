@@ -60,7 +60,7 @@ final class EasyHandle {
     }
     emcurl_set_transfer(curl, CURLOPT_HEADERFUNCTION) { bytes, size, count, context in
       let taken =
-        Transfer.from(context)?.response.takeHeaderLine(UnsafeRawBufferPointer(start: bytes, count: size * count))
+        Transfer.from(context)?.takeHeaderLine(UnsafeRawBufferPointer(start: bytes, count: size * count))
         ?? false
       return taken ? size * count : 0
     }

@@ -50,6 +50,9 @@ extension HTTPSClient {
     package var maxRequestBytes = 48 << 20
     package var maxHeadBytes = 32 << 10
     package var maxBodyBytes = 1 << 20
+    /// How long the body may take from the head on. With it the head decides: what has come of the body when its time or its
+    /// limit is over, or when it breaks off, is the answer's body, and the connection is dropped. Nil: an answer is whole.
+    package var bodyTimeout: Duration?
     /// Connect here, whatever the name in the URL resolves to; TLS and Host go by the name all the same. The port is the
     /// URL's. Nil: by the system's resolver.
     package var address: SocketAddress?
@@ -57,7 +60,7 @@ extension HTTPSClient {
     package init() {}
   }
 
-  /// A final response: its head, and its whole body.
+  /// A final response: its head, and its whole body (but see `Options.bodyTimeout`).
   package struct Response: Sendable {
     package let head: HTTPResponse
     package let body: [UInt8]

@@ -112,17 +112,26 @@ package final class HTTPSClient {
       transfer.finish(.failure(Transfer.Failure(code: isClosed ? .closed : .overloaded, message: reason)))
       return
     }
-    transfer.deadline = reactor.schedule(after: transfer.options.timeout) { [weak self, unowned transfer] in
-      let failure = Transfer.Failure(
-        code: .timeout, message: "\(transfer.target.host): no answer within \(transfer.options.timeout)")
-      self?.end(transfer, .failure(failure))
-      self?.startWaiting()
+    transfer.deadline = deadline(of: transfer, transfer.options.timeout)
+    if let limit = transfer.options.bodyTimeout {
+      transfer.headCame = { [weak self, unowned transfer] in
+        transfer.bodyDeadline = self?.deadline(of: transfer, limit)
+      }
     }
     if startsNow {
       start(transfer)
     } else {
       waiting.append(transfer.id)
       waitingTransfers[transfer.id] = transfer
+    }
+  }
+
+  private func deadline(of transfer: Transfer, _ limit: Duration) -> Timer {
+    reactor.schedule(after: limit) { [weak self, unowned transfer] in
+      let failure = Transfer.Failure(
+        code: .timeout, message: "\(transfer.target.host): no answer within \(limit)")
+      self?.end(transfer, .failure(failure))
+      self?.startWaiting()
     }
   }
 

@@ -22,6 +22,11 @@ struct ResponseCollector {
   /// Whether a final head (not a 1xx one) has arrived whole.
   var finalStatus: Int? { headIsComplete ? status : nil }
 
+  /// The final head.
+  var head: HTTPResponse? {
+    finalStatus.map { HTTPResponse(status: .init(code: $0), headerFields: fields) }
+  }
+
   /// Takes one header line as libcurl hands it over: a status line, a field, or the empty line; trailers come here as well and are
   /// dropped. False ends the transfer.
   mutating func takeHeaderLine(_ bytes: UnsafeRawBufferPointer) -> Bool {

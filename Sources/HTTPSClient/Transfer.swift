@@ -18,6 +18,10 @@ final class Transfer {
   var headerList: UnsafeMutablePointer<curl_slist>?
   var addressList: UnsafeMutablePointer<curl_slist>?
   var deadline: Timer?
+  /// Of the body, from the head on.
+  var bodyDeadline: Timer?
+  /// Told once when the final head has come.
+  var headCame: (() -> Void)?
   var continuation: CheckedContinuation<Result<HTTPSClient.Response, HTTPSClientError>, Never>?
 
   init(id: UInt64, target: RequestTarget, request: HTTPRequest, body: RequestBody, options: HTTPSClient.Options) {
@@ -61,6 +65,16 @@ final class Transfer {
     return count
   }
 
+  /// False ends the transfer.
+  func takeHeaderLine(_ line: UnsafeRawBufferPointer) -> Bool {
+    let goesOn = response.takeHeaderLine(line)
+    if response.finalStatus != nil, let headCame {
+      self.headCame = nil
+      headCame()
+    }
+    return goesOn
+  }
+
   /// A line of libcurl's commentary on this request.
   func heard(_ line: UnsafeRawBufferPointer) {
     streams.take(line)
@@ -71,9 +85,15 @@ final class Transfer {
   func finish(_ result: Result<HTTPResponse, Failure>) {
     guard let continuation else { return }
     self.continuation = nil
-    deadline?.cancel()
-    deadline = nil
+    for timer in [deadline, bodyDeadline] { timer?.cancel() }
+    (deadline, bodyDeadline, headCame) = (nil, nil, nil)
     observation.status = response.finalStatus
+    var result = result
+    if case .failure(let failure) = result, options.bodyTimeout != nil, failure.code != .cancelled,
+      failure.code != .closed, let head = response.head
+    {
+      result = .success(head)
+    }
     switch result {
     case .success(let head):
       continuation.resume(
@@ -93,10 +113,10 @@ final class Transfer {
   /// Reads libcurl's result once the transfer is done.
   func outcome(of code: CURLcode, handle: EasyHandle) -> Result<HTTPResponse, Failure> {
     if code == CURLE_OK {
-      guard let status = response.finalStatus else {
+      guard let head = response.head else {
         return .failure(Failure(code: .protocolViolation, message: "\(target.host) answered without a final status"))
       }
-      return .success(HTTPResponse(status: .init(code: status), headerFields: response.fields))
+      return .success(head)
     }
     return .failure(failure(of: code, words: handle.message(for: code)))
   }

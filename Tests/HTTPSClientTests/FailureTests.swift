@@ -162,6 +162,40 @@ struct FailureTests {
     #expect(result.error?.code == (fits ? nil : .bodyTooLarge))
   }
 
+  @Test(
+    "With a limit in time for the body the head decides, and the connection of a body that did not end is dropped",
+    arguments: ["no end", "too long", "closed", "whole"])
+  func bodyTimeout(how: String) async throws {
+    let server = try ScriptedServer { peer in
+      while peer.readRequest() != nil {
+        peer.write("HTTP/1.1 202 X\r\nA: b\r\nContent-Length: \(how == "whole" ? 3 : 99)\r\n\r\nabc")
+        if how == "too long" { peer.write("defg") }
+        if how == "closed" { return peer.close() }
+      }
+    }
+    for limit in [Duration.milliseconds(100), nil] {
+      let result = try await withClient { client, _ in
+        var options = HTTPSClient.Options()
+        options.maxBodyBytes = 5
+        options.timeout = .milliseconds(500)
+        options.bodyTimeout = limit
+        // On a connection that is used again, where it can be.
+        _ = await client.outcome(request(.post, server.authority), body: RequestBody([1]), options: options)
+        return await client.outcome(request(.post, server.authority), body: RequestBody([1]), options: options)
+      }
+      guard limit != nil || how == "whole" else {
+        #expect(result.error?.code == ["no end": .timeout, "too long": .bodyTooLarge, "closed": .connectionLost][how])
+        continue
+      }
+      let response = try result.get()
+      #expect(response.head.status.code == 202 && response.head.headerFields[.init("A")!] == "b")
+      #expect(response.observation.status == 202)
+      // Of a piece that goes past the limit nothing is taken.
+      #expect(response.body == Array("abc".utf8) || how == "too long" && response.body.isEmpty)
+      #expect(response.observation.connectionWasReused == (how == "whole"))
+    }
+  }
+
   @Test("A head at the limit is taken, one byte more is not", arguments: [(0, true), (1, false)])
   func headLimit(_ excess: Int, _ fits: Bool) async throws {
     let frame = "HTTP/1.1 200 OK\r\nContent-Length: 0\r\nX-Long: \r\n\r\n".utf8.count

@@ -546,6 +546,23 @@ struct WebhookTests {
     }
   }
 
+  /// Its body counted as the answer, so that one without an end was none, and the event was told again and again.
+  @Test("The status decides, whatever becomes of the body", arguments: ["drips", "breaks off", "is too long", "ends"])
+  func bodies(how: String) async throws {
+    try await MailerHarness.run(mailers: 0) { harness in
+      let receiver = ScriptedGmail(harness.reactor)
+      receiver.script = { _, _ in
+        .head(
+          "HTTP/1.1 503 X\r\nRetry-After: 7\r\nContent-Length: \(how == "ends" ? 4 : 99_999)\r\n\r\n"
+            + String(repeating: "body", count: how == "is too long" ? 10_000 : 1), closes: how == "breaks off")
+      }
+      let url = try receiver.start()
+      #expect(try await harness.sendWebhook(to: url, allowsLoopback: true) == .status(503, retryAfter: 7))
+      #expect(receiver.requests.count == 1)
+      receiver.stop()
+    }
+  }
+
   @Test("A fast endpoint is told as fast as it answers: what ends makes room at once, not at the next look")
   func pace() async throws {
     try await MailerHarness.run(mailers: 0) { harness in

@@ -7,10 +7,14 @@ import ServiceKit
 import TLSSession
 
 /// Carries one webhook to its endpoint. What a tenant's URL can make us do is bounded: https alone, to a public address
-/// that is resolved once and then connected to, no redirect, 15 s after the name's 5, 16 KiB of answer, which nobody reads.
+/// that is resolved once and then connected to, no redirect, 15 s after the name's 5, and of the answer's body, which nobody
+/// reads, 16 KiB and a second.
 final class WebhookSender {
   static let timeout: Duration = .seconds(15)
   static let maximumAnswer = 16 << 10
+  /// For the answer's body: one that comes at once leaves a connection that can serve the next event. The status has been told
+  /// before it.
+  static let bodyTimeout: Duration = .seconds(1)
   /// Addresses of a name that are tried, each for a while, until one takes a connection.
   static let mostAddresses = 4
   static let connectTimeout: Duration = .seconds(3)
@@ -64,6 +68,7 @@ final class WebhookSender {
     options.timeout = max(.milliseconds(1), deadline - .current())
     options.connectTimeout = Self.connectTimeout
     options.maxBodyBytes = Self.maximumAnswer
+    options.bodyTimeout = Self.bodyTimeout
     options.address = address
     do {
       let response = try await http.send(
@@ -71,10 +76,6 @@ final class WebhookSender {
       return Self.answer(response.head, now: .now())
     } catch {
       if error.code == .cancelled { throw CancellationError() }
-      // The status has come; what follows it is too long, and nobody wants it.
-      if let status = error.observation.status, error.code == .bodyTooLarge {
-        return .status(status, retryAfter: nil)
-      }
       switch error.code {
       case .connect: return nil
       case .tls: return .failure("no TLS session, or no certificate to trust")

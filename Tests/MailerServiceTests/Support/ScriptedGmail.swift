@@ -14,6 +14,8 @@ final class ScriptedGmail {
     case close
     /// Takes the whole request and never answers.
     case silence
+    /// Writes this and no more, and then closes or not.
+    case head(String, closes: Bool)
     /// Answers as `success` only when `release` is called.
     case held
   }
@@ -106,6 +108,10 @@ final class ScriptedGmail {
       open -= 1
       peer.connection.close()
     case .silence: break
+    case .head(let text, let closes):
+      open -= 1
+      peer.connection.write(Array(text.utf8))
+      if closes { peer.connection.closeAfterFlush() }
     case .held:
       held.append(succeed)
       for waiter in heldWaiters { waiter.resume(returning: ()) }
