@@ -170,7 +170,8 @@ final class FakeVault: GrantVault {
 final class FakeFlows: FlowStore {
   private let clock: FakeClock
   var redirects: [String: Set<String>] = ["default": ["https://crm.example.com/done?x=1"]]
-  var rows: [[UInt8]: (tenant: String, flow: StoredFlow)] = [:]
+  var rows: [[UInt8]: (tenant: String, flow: StoredFlow, until: Timestamp)] = [:]
+  private var codesUntil: [[UInt8]: Timestamp] = [:]
   /// Whose keys began them.
   var credentials: [String?] = []
   /// Run before a code is attached.
@@ -182,38 +183,47 @@ final class FakeFlows: FlowStore {
     redirects[tenant]?.contains { $0.utf8.elementsEqual(redirectURL.utf8) } ?? false
   }
 
-  func save(_ flow: AuthorizationFlow, state: FlowState, sealedVerifier: [UInt8]) async throws {
+  func save(
+    _ flow: AuthorizationFlow, state: FlowState, sealedVerifier: [UInt8], lifetime: Duration
+  ) async throws -> Timestamp {
     let stored = StoredFlow(
       user: flow.user, redirectURL: flow.redirectURL, nonce: flow.nonce, sealedVerifier: sealedVerifier,
-      expectedEmail: flow.expectedEmail, expiresAt: flow.expiresAt, sealedCode: nil)
-    rows[state.hash] = (flow.user.tenant, stored)
+      expectedEmail: flow.expectedEmail, sealedCode: nil)
+    let until = clock.now + lifetime
+    rows[state.hash] = (flow.user.tenant, stored, until)
     credentials.append(flow.credentialID)
+    return until
   }
 
   func findOpen(_ state: FlowState) async throws -> (user: UserKey, redirectURL: String)? {
-    guard let row = rows[state.hash], clock.now < row.flow.expiresAt, row.flow.sealedCode == nil else { return nil }
+    guard let row = rows[state.hash], clock.now < row.until, row.flow.sealedCode == nil else { return nil }
     return (row.flow.user, row.flow.redirectURL)
   }
 
   func attach(
-    sealedCode: [UInt8], handleHash: [UInt8], until: Timestamp, to state: FlowState, tenant: String
+    sealedCode: [UInt8], handleHash: [UInt8], lifetime: Duration, to state: FlowState, tenant: String
   ) async throws -> Bool {
     try await beforeAttach()
     guard let row = rows[state.hash], row.tenant == tenant, row.flow.sealedCode == nil else { return false }
-    let flow = row.flow
-    rows[state.hash] = (
-      tenant,
-      StoredFlow(
-        user: flow.user, redirectURL: flow.redirectURL, nonce: flow.nonce, sealedVerifier: flow.sealedVerifier,
-        expectedEmail: flow.expectedEmail, expiresAt: flow.expiresAt, sealedCode: (sealedCode, handleHash, until))
-    )
+    codesUntil[state.hash] = min(clock.now + lifetime, row.until)
+    rows[state.hash]?.flow = row.flow.with((sealedCode, handleHash, true))
     return true
   }
 
   func consume(_ state: FlowState, tenant: String) async throws -> StoredFlow? {
     guard let row = rows[state.hash], row.tenant == tenant else { return nil }
     rows[state.hash] = nil
-    return row.flow
+    guard clock.now < row.until else { return nil }
+    guard let code = row.flow.sealedCode, let until = codesUntil[state.hash] else { return row.flow }
+    return row.flow.with((code.sealed, code.handleHash, clock.now < until))
+  }
+}
+
+extension StoredFlow {
+  fileprivate func with(_ code: (sealed: [UInt8], handleHash: [UInt8], isFresh: Bool)) -> StoredFlow {
+    StoredFlow(
+      user: user, redirectURL: redirectURL, nonce: nonce, sealedVerifier: sealedVerifier, expectedEmail: expectedEmail,
+      sealedCode: code)
   }
 }
 

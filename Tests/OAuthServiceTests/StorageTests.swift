@@ -23,10 +23,10 @@ struct StorageTests {
     }
   }
 
-  private func flow(_ user: UserKey, lifetime: Duration = .seconds(600)) -> AuthorizationFlow {
+  private func flow(_ user: UserKey) -> AuthorizationFlow {
     AuthorizationFlow(
       user: user, redirectURL: "https://crm.example.com/done", nonce: "nonce", verifier: .random(),
-      expectedEmail: "ann@example.com", credentialID: "key-1", expiresAt: .now() + lifetime)
+      expectedEmail: "ann@example.com", credentialID: "key-1")
   }
 
   private func connection(sub: String = "sub-1") -> NewConnection {
@@ -55,7 +55,7 @@ struct StorageTests {
     let flow = flow(user)
     try await withStores { flows, _, _, _ in
       let state = FlowState.random()
-      try await flows.save(flow, state: state, sealedVerifier: [9])
+      _ = try await flows.save(flow, state: state, sealedVerifier: [9], lifetime: .seconds(600))
       let foreign = try await flows.consume(state, tenant: "other")
       #expect(foreign == nil)
       let stored = try #require(try await flows.consume(state, tenant: "default"))
@@ -87,29 +87,58 @@ struct StorageTests {
 
   @Test("Google's code is attached once, found by the state alone, and not after the end")
   func attach() async throws {
-    let (flow, late) = (flow(user), flow(user, lifetime: .seconds(-1)))
-    let user = user
-    try await withStores { flows, _, _, _ in
+    let (user, flow) = (user, flow(user))
+    try await withStores { flows, _, _, database in
       let state = FlowState.random()
-      try await flows.save(flow, state: state, sealedVerifier: [9])
+      let until = try await flows.save(flow, state: state, sealedVerifier: [9], lifetime: .seconds(600))
+      #expect(
+        try database.execute(
+          """
+          SELECT (extract(epoch FROM expires_at) * 1000000)::bigint, expires_at - created_at = interval '600 s'
+          FROM oauth_flows
+          """) == [["\(until.microseconds)", "t"]], "by the database's clock")
       let found = try #require(try await flows.findOpen(state))
       #expect(found.user == user)
       #expect(found.redirectURL == flow.redirectURL)
-      let until = Timestamp.now() + .seconds(3600)
       for isFirst in [true, false] {
         let isAttached = try await flows.attach(
-          sealedCode: [7], handleHash: SHA256.hash([]), until: until, to: state, tenant: "default")
+          sealedCode: [7], handleHash: SHA256.hash([]), lifetime: .seconds(3600), to: state, tenant: "default")
         #expect(isAttached == isFirst)
       }
       let isOpen = try await flows.findOpen(state) != nil
       #expect(!isOpen)
+      #expect(
+        try database.execute("SELECT code_expires_at = expires_at FROM oauth_flows") == [["t"]],
+        "never longer than the flow")
       let code = try #require(try await flows.consume(state, tenant: "default")?.sealedCode)
-      #expect(code.sealed == [7])
-      #expect(code.until == flow.expiresAt, "never longer than the flow")
-      let old = FlowState.random()
-      try await flows.save(late, state: old, sealedVerifier: [9])
-      let lateOpen = try await flows.findOpen(old) != nil
-      #expect(!lateOpen)
+      #expect(code.sealed == [7] && code.isFresh)
+    }
+  }
+
+  /// The end was written by one machine's clock and read by another's.
+  @Test("A flow and its code are over when the database says so")
+  func over() async throws {
+    let flow = flow(user)
+    try await withStores { flows, _, _, database in
+      for (flowEnds, codeEnds, isThere, isFresh) in [(1, 1, true, true), (1, 0, true, false), (0, 0, false, false)] {
+        let state = FlowState.random()
+        _ = try await flows.save(flow, state: state, sealedVerifier: [9], lifetime: .seconds(600))
+        #expect(
+          try await flows.attach(
+            sealedCode: [7], handleHash: SHA256.hash([]), lifetime: .seconds(120), to: state, tenant: "default"))
+        try database.execute(
+          """
+          UPDATE oauth_flows SET expires_at = now() + interval '\(flowEnds) min',
+            code_expires_at = now() + interval '\(codeEnds) min'
+          """)
+        let consumed = try await flows.consume(state, tenant: "default")
+        #expect((consumed != nil) == isThere && (consumed?.sealedCode?.isFresh ?? false) == isFresh)
+        #expect(try database.execute("SELECT count(*) FROM oauth_flows")[0][0] == "0", "used up all the same")
+      }
+      let late = FlowState.random()
+      _ = try await flows.save(flow, state: late, sealedVerifier: [9], lifetime: .seconds(-1))
+      let isOpen = try await flows.findOpen(late) != nil
+      #expect(!isOpen)
     }
   }
 
@@ -309,7 +338,7 @@ struct StorageTests {
   func audit() async throws {
     let (user, connection, flow) = (user, connection(), flow(user))
     try await withStores { flows, accounts, _, database in
-      try await flows.save(flow, state: .random(), sealedVerifier: [9])
+      _ = try await flows.save(flow, state: .random(), sealedVerifier: [9], lifetime: .seconds(600))
       #expect(try database.execute("SELECT credential_id FROM oauth_flows") == [["key-1"]])
       try await accounts.connect(user, connection)
       let account = try #require(try await accounts.find(user))

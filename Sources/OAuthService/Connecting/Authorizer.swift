@@ -45,13 +45,13 @@ final class Authorizer {
     let state = FlowState.random()
     let flow = AuthorizationFlow(
       user: user, redirectURL: request.redirectURL, nonce: Base64.encode(SecureRandom.bytes(16), .urlSafe),
-      verifier: .random(), expectedEmail: request.expectedEmail, credentialID: credentialID,
-      expiresAt: now() + AuthorizationFlow.lifetime)
+      verifier: .random(), expectedEmail: request.expectedEmail, credentialID: credentialID)
     let sealedVerifier = try sealer.seal(flow.verifier.secret, .verifier, user)
-    try await flows.save(flow, state: state, sealedVerifier: sealedVerifier)
+    let expiresAt = try await flows.save(
+      flow, state: state, sealedVerifier: sealedVerifier, lifetime: AuthorizationFlow.lifetime)
     let url = request.authorizationURL(
       at: endpoints.authorization, client: client, state: state, nonce: flow.nonce, verifier: flow.verifier)
-    return (url, flow.expiresAt)
+    return (url, expiresAt)
   }
 
   /// What Google brought to our own redirect URI: where the browser goes next.
@@ -68,7 +68,7 @@ final class Authorizer {
       let handle = CodeHandle.random()
       let sealed = try sealer.seal(code, .authorizationCode, flow.user)
       let isAttached = try await flows.attach(
-        sealedCode: sealed, handleHash: handle.hash, until: now() + CodeHandle.lifetime, to: state,
+        sealedCode: sealed, handleHash: handle.hash, lifetime: CodeHandle.lifetime, to: state,
         tenant: flow.user.tenant)
       guard isAttached else { throw OAuthFailure.invalidState }
       return QueryEncoding.append([("code", handle.text), ("state", state.text)], to: flow.redirectURL)
@@ -78,7 +78,7 @@ final class Authorizer {
   /// The end of a flow, told by the platform that knows who is logged in. Uses the state up whatever comes of it.
   func complete(_ result: CallbackResult, for user: UserKey, actor: String) async throws -> Completion {
     guard let state = FlowState(result.state), let flow = try await flows.consume(state, tenant: user.tenant),
-      flow.user == user, now() < flow.expiresAt
+      flow.user == user
     else { throw OAuthFailure.invalidState }
     do {
       return try await complete(flow, result, for: user, actor: actor)
@@ -109,7 +109,7 @@ final class Authorizer {
       guard !client.usesOwnCallback else { throw OAuthFailure.invalidState }
       return given
     }
-    guard constantTimeEqual(CodeHandle.hash(given.revealedText), stored.handleHash), now() < stored.until,
+    guard constantTimeEqual(CodeHandle.hash(given.revealedText), stored.handleHash), stored.isFresh,
       let code = sealer.open(stored.sealed, .authorizationCode, flow.user)
     else { throw OAuthFailure.invalidState }
     return code

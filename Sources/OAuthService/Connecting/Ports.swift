@@ -50,16 +50,18 @@ enum SealPurpose: String, Sendable {
   case authorizationCode = "authorization_code"
 }
 
-/// Attempts to connect.
+/// Attempts to connect. When one is over is for the store to say: the processes that begin and end it may have clocks far apart.
 protocol FlowStore: AnyObject {
   func isRegistered(redirectURL: String, tenant: String) async throws -> Bool
-  func save(_ flow: AuthorizationFlow, state: FlowState, sealedVerifier: [UInt8]) async throws
+  /// - Returns: until when it can be completed.
+  func save(_ flow: AuthorizationFlow, state: FlowState, sealedVerifier: [UInt8], lifetime: Duration) async throws
+    -> Timestamp
   /// The user and redirect URL of a flow that is alive and has no code yet.
   func findOpen(_ state: FlowState) async throws -> (user: UserKey, redirectURL: String)?
   /// - Returns: false when the flow is gone, over, or has a code already.
-  func attach(sealedCode: [UInt8], handleHash: [UInt8], until: Timestamp, to state: FlowState, tenant: String)
+  func attach(sealedCode: [UInt8], handleHash: [UInt8], lifetime: Duration, to state: FlowState, tenant: String)
     async throws -> Bool
-  /// Takes the flow out, whoever's it is within the tenant: it can be used once.
+  /// Takes the flow out, whoever's it is within the tenant: it can be used once. Nil: there is none, or it was over.
   func consume(_ state: FlowState, tenant: String) async throws -> StoredFlow?
 }
 
@@ -70,9 +72,8 @@ struct StoredFlow: Sendable {
   let nonce: String
   let sealedVerifier: [UInt8]
   let expectedEmail: String?
-  let expiresAt: Timestamp
   /// Google's code, when it came by our own callback.
-  let sealedCode: (sealed: [UInt8], handleHash: [UInt8], until: Timestamp)?
+  let sealedCode: (sealed: [UInt8], handleHash: [UInt8], isFresh: Bool)?
 }
 
 /// Connected accounts. Every change is one transaction with its audit event and its notice to the watchers.

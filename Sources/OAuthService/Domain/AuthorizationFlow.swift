@@ -12,7 +12,6 @@ struct AuthorizationFlow: Sendable {
   let verifier: PKCEVerifier
   let expectedEmail: String?
   let credentialID: String?
-  let expiresAt: Timestamp
 }
 
 /// A user of a tenant; compared byte by byte.
