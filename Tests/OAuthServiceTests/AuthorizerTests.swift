@@ -86,6 +86,59 @@ struct AuthorizerTests {
     #expect(Base64.encode(SHA256.hash(exchanged.verifier.utf8), .urlSafe) == query["code_challenge"])
   }
 
+  /// What Google had granted stayed there although we kept nothing of it.
+  @Test(
+    "A consent that is refused is revoked, but for one to an account that somebody is connected to, or nobody knows whose",
+    arguments: ["scope", "other", "unverified", "no refresh token", "linked", "forged"])
+  func refusedConsent(why: String) async throws {
+    let linked = UserKey(tenant: "other", user: "ann")
+    if why == "linked" { try await world.connect(linked, sub: "sub-2", refreshToken: "theirs") }
+    let (state, query) = try await start(world, expectedEmail: why == "other" ? "bob@example.com" : nil)
+    let token = try world.google.idToken(
+      ["sub": "sub-2", "email_verified": why == "unverified" ? false : true],
+      nonce: why == "forged" ? "other" : query["nonce"] ?? "")
+    let scopes = ["scope", "linked"].contains(why) ? ["openid", "email"] : GoogleScope.requested
+    world.google.answers = [
+      grant(access: "a", refresh: why == "no refresh token" ? nil : "r", scopes: scopes, idToken: token)
+    ]
+    await #expect(throws: OAuthFailure.self) { try await complete(world, state) }
+    let revoked = ["linked", "forged"].contains(why) ? [] : [why == "no refresh token" ? "a" : "r"]
+    #expect(world.google.revoked == revoked)
+    #expect(world.accounts.audit.filter { $0 == "revoked" }.count == world.google.revoked.count)
+    #expect(world.accounts.rows[world.user] == nil && world.vault.grants[world.user] == nil)
+  }
+
+  @Test("A refusal is told as it is, though Google cannot be asked to revoke")
+  func refusedAway() async throws {
+    world.google.revocationWorks = false
+    let (state, query) = try await start(world)
+    let token = try world.google.idToken(nonce: query["nonce"] ?? "")
+    world.google.answers = [grant(refresh: "r", scopes: ["openid"], idToken: token)]
+    await #expect(throws: OAuthFailure.scopeNotGranted) { try await complete(world, state) }
+    #expect(world.accounts.audit == ["revocation_failed"] && world.accounts.actors == ["key-1"])
+  }
+
+  /// The old account's grant stayed at Google for good, and its token was gone.
+  @Test(
+    "The grant of an account that another one takes the place of is revoked, but for one that somebody is connected to",
+    arguments: ["alone", "shared", "shared and left", "same", "unknown", "vault mixed up"])
+  func replaced(how: String) async throws {
+    try await world.connect(sub: how == "same" ? "sub-1" : "sub-old", refreshToken: "old")
+    let other = UserKey(tenant: "other", user: "ann")
+    if how.hasPrefix("shared") { try await world.connect(other, sub: "sub-old", refreshToken: "theirs") }
+    if how == "shared and left" { world.accounts.rows[other]?.status = .disconnected }
+    if ["unknown", "vault mixed up"].contains(how) {
+      world.vault.grants[world.user] = StoredGrant(
+        refreshToken: SecretBytes("old"), googleSub: how == "unknown" ? nil : "sub-3")
+    }
+    let (state, query) = try await start(world)
+    try answer(world, query)
+    _ = try await complete(world, state)
+    #expect(world.google.revoked == (["alone", "shared and left"].contains(how) ? ["old"] : []))
+    #expect(world.accounts.rows[world.user]?.googleSub == "sub-1")
+    #expect(world.vault.grants[world.user]?.refreshToken == SecretBytes("refresh-1"))
+  }
+
   @Test("A state is good once")
   func replay() async throws {
     let (state, query) = try await start(world)

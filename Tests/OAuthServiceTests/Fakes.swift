@@ -301,6 +301,15 @@ final class FakeAccounts: AccountStore {
     return Disconnection(wasLastLink: links == 0)
   }
 
+  func isLinked(googleSub: String) async throws -> Bool {
+    rows.values.contains { $0.googleSub == googleSub && $0.status == .active }
+  }
+
+  func noteRevocation(_ user: UserKey, succeeded: Bool, actor: String) async throws {
+    audit.append(succeeded ? "revoked" : "revocation_failed")
+    actors.append(actor)
+  }
+
   func secretRemoved(_ user: UserKey, revoked: Bool?, actor: String) async throws {
     rows[user]?.secretName = nil
     guard let revoked else { return }

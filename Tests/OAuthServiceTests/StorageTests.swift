@@ -357,6 +357,29 @@ struct StorageTests {
     }
   }
 
+  @Test("A Google account is linked while anybody of any tenant is connected to it; what was revoked is written down")
+  func links() async throws {
+    let connection = connection()
+    try await withStores { _, accounts, _, database in
+      let users = ["default", "other"].map { UserKey(tenant: $0, user: "ann") }
+      for user in users { try await accounts.connect(user, connection) }
+      for user in users {
+        let isLinked = try await accounts.isLinked(googleSub: "sub-1")
+        #expect(isLinked)
+        _ = try await accounts.disconnect(user, actor: "key-1")
+      }
+      let isLinked = try await accounts.isLinked(googleSub: "sub-1")
+      #expect(!isLinked)
+      for succeeded in [true, false] {
+        try await accounts.noteRevocation(users[0], succeeded: succeeded, actor: "key-1")
+      }
+      #expect(
+        try database.execute(
+          "SELECT tenant_id, user_id, actor, outcome FROM audit_events WHERE action = 'gmail.revoked' ORDER BY outcome")
+          == [["default", "ann", "key-1", "failed"], ["default", "ann", "key-1", "success"]])
+    }
+  }
+
   @Test("Two users of one Google account who leave at once: exactly one is the last")
   func disconnectRace() async throws {
     let connection = connection()

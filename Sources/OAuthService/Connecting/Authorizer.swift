@@ -11,6 +11,7 @@ final class Authorizer {
   private let accounts: any AccountStore
   private let vault: any GrantVault
   private let sealer: any ColumnSealer
+  private let revoker: GrantRevoker
   private let logger: Logger
   private let now: () -> Timestamp
 
@@ -29,6 +30,7 @@ final class Authorizer {
     self.accounts = accounts
     self.vault = vault
     self.sealer = sealer
+    revoker = GrantRevoker(google: google, accounts: accounts, logger: logger)
     self.logger = logger
     self.now = now
   }
@@ -95,10 +97,23 @@ final class Authorizer {
     let code = try googleCode(given, of: flow, client)
     guard let verifier = sealer.open(flow.sealedVerifier, .verifier, user) else { throw OAuthFailure.invalidState }
     let grant = try await exchange(code, PKCEVerifier(secret: verifier))
-    let consent = try VerifiedConsent(
-      grant, identity: try await identity(grant, nonce: flow.nonce, client), expectedEmail: flow.expectedEmail,
-      now: now())
+    let identity = try await identity(grant, nonce: flow.nonce, client)
+    let consent: VerifiedConsent
+    do throws(OAuthFailure) {
+      consent = try VerifiedConsent(grant, identity: identity, expectedEmail: flow.expectedEmail, now: now())
+    } catch {
+      // Before the answer: whoever is told to consent again does so after it. Of whose account it is nobody knows, nobody
+      // knows either whether it is connected.
+      if let identity {
+        await revoker.revoke(grant.refreshToken ?? grant.accessToken, of: identity.subject, for: user, actor: actor)
+      }
+      throw error
+    }
+    let replaced = try await grantReplaced(by: consent.identity, of: user)
     try await store(consent, for: user, actor: actor)
+    if let replaced, let subject = replaced.googleSub {
+      await revoker.revoke(replaced.refreshToken, of: subject, for: user, actor: actor)
+    }
     return Completion(email: consent.identity.email, redirectURL: flow.redirectURL, scopes: consent.scopes)
   }
 
@@ -134,6 +149,15 @@ final class Authorizer {
     return token.verified(
       by: key,
       against: IDToken.Expectation(endpoints: endpoints, clientID: client.id, nonce: nonce, now: now()))
+  }
+
+  /// The user's grant of another Google account, which the new one takes the place of; nil where there is none, or where it is
+  /// not certain whose it is.
+  private func grantReplaced(by identity: GoogleIdentity, of user: UserKey) async throws -> StoredGrant? {
+    guard let account = try await accounts.find(user), account.googleSub != identity.subject,
+      let grant = try await vault.get(user), grant.googleSub == account.googleSub
+    else { return nil }
+    return grant
   }
 
   /// First the secret, then the row that says "connected": a crash in between leaves an account whose secret names

@@ -3,16 +3,14 @@ import TLSSession
 
 /// Forgets connections. One a loop.
 final class Disconnector {
-  private let google: any GoogleOAuth
+  private let revoker: GrantRevoker
   private let accounts: any AccountStore
   private let vault: any GrantVault
-  private let logger: Logger
 
   init(google: any GoogleOAuth, accounts: any AccountStore, vault: any GrantVault, logger: Logger) {
-    self.google = google
+    revoker = GrantRevoker(google: google, accounts: accounts, logger: logger)
     self.accounts = accounts
     self.vault = vault
-    self.logger = logger
   }
 
   /// First the row, in one transaction with the question whether this was the last link: from then on nobody gets a
@@ -26,8 +24,7 @@ final class Disconnector {
     guard let disconnection = try await accounts.disconnect(user, actor: actor) else { return }
     var revoked: Bool?
     if disconnection.wasLastLink, let grant = try await vault.get(user) {
-      revoked = (try? await google.revoke(grant.refreshToken)) ?? false
-      if revoked == false { logger.warning("a grant could not be revoked at Google") }
+      revoked = await revoker.isRevoked(grant.refreshToken)
     }
     // The user may have connected anew while Google was asked; that secret is not ours to delete.
     guard try await accounts.find(user)?.status == .disconnected else { return }

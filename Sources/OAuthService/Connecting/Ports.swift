@@ -89,6 +89,10 @@ protocol AccountStore: AnyObject {
   func requireReauth(_ user: UserKey, of account: Account, reason: String) async throws -> Bool
   /// Nil when there is nothing to disconnect and nothing left to clean up.
   func disconnect(_ user: UserKey, actor: String) async throws -> Disconnection?
+  /// Whether any user, of any tenant, is connected to this Google account.
+  func isLinked(googleSub: String) async throws -> Bool
+  /// A grant that no row names was revoked, or could not be.
+  func noteRevocation(_ user: UserKey, succeeded: Bool, actor: String) async throws
   /// The vault's secret is gone.
   func secretRemoved(_ user: UserKey, revoked: Bool?, actor: String) async throws
 }

@@ -167,6 +167,23 @@ final class PostgresAccounts: AccountStore {
     return Disconnection(wasLastLink: try row.column(0, as: Int64.self) == 0)
   }
 
+  /// Under the lock of those who leave the account (`disconnect`), so that of two at once one sees that it was the last.
+  func isLinked(googleSub: String) async throws -> Bool {
+    let results = try await pool.batch([
+      ("SELECT pg_advisory_xact_lock(hashtextextended('emailmcp.google_sub ' || $1::text, 0))", [.text(googleSub)]),
+      ("SELECT emailmcp.count_google_links($1)", [.text(googleSub)]),
+    ])
+    return try results[1].only().column(0, as: Int64.self) > 0
+  }
+
+  func noteRevocation(_ user: UserKey, succeeded: Bool, actor: String) async throws {
+    try await pool.query(
+      """
+      INSERT INTO audit_events (tenant_id, actor, action, user_id, target, outcome)
+      VALUES ($1, $3, 'gmail.revoked', $2, 'gmail_api', CASE WHEN $4 THEN 'success' ELSE 'failed' END)
+      """, user.parameters + [.text(actor), .bool(succeeded)], tenant: user.tenant)
+  }
+
   func secretRemoved(_ user: UserKey, revoked: Bool?, actor: String) async throws {
     try await pool.query(
       """
