@@ -137,6 +137,46 @@ def test_what_was_given_up_is_listed_and_told_again_under_its_id(system, crm, co
         system.cli("webhook", "remove", "--tenant", "default", endpoint)
 
 
+def test_dead_letters_of_many_mails_are_told_again_in_order_under_the_new_secret(system, crm, connected, receiver):
+    receiver.answer = lambda number: 500
+    endpoint, old = system.cli("webhook", "add", "--tenant", "default", receiver.url).split("\t")
+    try:
+        for number in range(3):
+            assert crm.send(connected, {"to": ["grace@example.com"], "subject": f"s{number}", "body": "x"})[0]
+        receiver.wait_for(connected, 1)
+        deadline = time.monotonic() + 60
+        while len(dead := system.cli("webhook", "deliveries", "--tenant", "default", endpoint).split("\n")) < 6:
+            assert time.monotonic() < deadline, dead
+            # Days go by between the tries, and the next one is the last.
+            system.sql("""
+                UPDATE webhook_deliveries SET attempts = 9, next_at = now()
+                WHERE endpoint_id = %s AND state = 'pending' AND next_at > now() + interval '1 s' AND attempts < 9
+                """, endpoint)
+            time.sleep(0.2)
+        assert all(line.split("\t")[3] == "10" and line.endswith("HTTP 500") for line in dead), dead
+        assert system.cli("webhook", "list", "--tenant", "default").split("\t")[4:6] == ["0", "6"]
+        told = {headers["webhook-id"]: (body, event["data"]["id"]) for headers, body, event in receiver.about(connected)}
+
+        new = system.cli("webhook", "rotate", "--overlap", "0s", "--tenant", "default", endpoint)
+        receiver.answer, before = (lambda number: 200), len(receiver.received)
+        assert system.cli("webhook", "replay", "--tenant", "default", endpoint) == "6"
+        again = receiver.wait_for(connected, before + 6)[before:]
+        for headers, body, event in again:
+            assert told[headers["webhook-id"]] == (body, event["data"]["id"]), "the same event"
+            signed = {name.lower(): value for name, value in headers.items()}
+            assert Webhook(new).verify(body, signed) == event
+            with pytest.raises(WebhookVerificationError):
+                Webhook(old).verify(body, signed)
+        for mail in {event["data"]["id"] for _, _, event in again}:
+            types = [event["type"] for _, _, event in again if event["data"]["id"] == mail]
+            assert types == ["message.sending", "message.success"]
+        assert system.cli("webhook", "deliveries", "--tenant", "default", endpoint) == ""
+        delivered = system.cli("webhook", "deliveries", "--state", "delivered", "--tenant", "default", endpoint)
+        assert [line.split("\t")[3] for line in delivered.split("\n")] == ["11"] * 6
+    finally:
+        system.cli("webhook", "remove", "--tenant", "default", endpoint)
+
+
 def test_the_tenant_administers_its_webhooks_by_the_api(system, crm, connected, receiver):
     key = system.cli("key", "create", "--tenant", "default", "--scopes", "admin")
     http = requests.Session()
