@@ -433,10 +433,10 @@ BEGIN
   ), some_unproven AS (
     SELECT s.tenant_id, s.endpoint_id, s.slow, s.seq, s.place, s.next_at,
       row_number() OVER (PARTITION BY s.slow IS FALSE ORDER BY s.place, s.next_at) AS number
-    FROM some_slow s, taken WHERE s.slow IS NOT TRUE OR s.number <= all_places / 2 - taken.slow
+    FROM some_slow s, taken WHERE s.slow IS NOT TRUE OR s.number <= (all_places + 1) / 2 - taken.slow
   ), chosen AS MATERIALIZED (
     SELECT s.tenant_id, s.endpoint_id, s.seq FROM some_unproven s, taken
-    WHERE s.slow IS FALSE OR s.number <= all_places * 3 / 4 - taken.unproven
+    WHERE s.slow IS FALSE OR s.number <= (all_places * 3 + 3) / 4 - taken.unproven
     ORDER BY s.place, s.next_at LIMIT p_limit
   ), due AS MATERIALIZED (
     -- Another mailer may have been faster: its claim is skipped, under way or done.
