@@ -237,6 +237,18 @@ struct OutgoingMessageTests {
       Self.violations { $0.metadata = [.init(name: "k", value: String(repeating: "v", count: 1025))] } == ["metadata"])
   }
 
+  @Test("The size of the content is that of both bodies and of every attachment")
+  func contentSize() throws {
+    let message = try OutgoingMessage(
+      Self.draft {
+        $0.text = "Grüße"
+        $0.html = "<p>Hi"
+        $0.attachments = [.init(filename: "a", content: [1, 2]), .init(filename: "b", content: [3])]
+      }, now: Self.now)
+    #expect(message.contentSize == 7 + 5 + 3)
+    #expect(try OutgoingMessage(Self.draft { ($0.text, $0.html) = (nil, "Hi") }, now: Self.now).contentSize == 2)
+  }
+
   @Test("An attachment is inline when it has a content id, unless it says otherwise")
   func disposition() throws {
     let message = try OutgoingMessage(

@@ -150,8 +150,7 @@ final class MessageSender {
     let builder = MIMEBuilder(
       from: from, messageID: id, date: order.message.sendAt ?? now, randomness: SecureRandom.words())
     let message = order.message
-    let size = message.attachments.reduce(0) { $0 + $1.content.count }
-    let bytes = try await LargeMail.work(bytes: size, on: reactor) { builder.build(message) }
+    let bytes = try await LargeMail.work(bytes: message.contentSize, on: reactor) { builder.build(message) }
     guard bytes.count <= MessageLimits.mime else { throw RPCError.messageTooLarge }
     let acceptance = MailStore.Acceptance(
       key: MailKey(tenantID: user.tenantID, userID: user.userID, id: id), account: account, message: order.message,

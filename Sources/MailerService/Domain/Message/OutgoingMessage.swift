@@ -33,6 +33,11 @@ struct OutgoingMessage: Sendable, Equatable {
 
   var recipientCount: Int { to.count + cc.count + bcc.count }
 
+  /// The bytes of its bodies and attachments, which is what building its MIME costs.
+  var contentSize: Int {
+    attachments.reduce((text?.utf8.count ?? 0) + (html?.utf8.count ?? 0)) { $0 + $1.content.count }
+  }
+
   /// Every recipient once, as reports count them.
   var recipientKeys: [String] {
     var seen: Set<String> = []
