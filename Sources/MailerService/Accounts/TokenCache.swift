@@ -10,7 +10,8 @@ final class TokenCache: Sendable {
 
   private struct State {
     var tokens: [UserKey: AccessToken] = [:]
-    var drops: UInt64 = 0
+    /// How often something was forgotten, counted by the users' hashes: users that share a place only ask once more.
+    var drops = [UInt64](repeating: 0, count: 1024)
   }
 
   private let state = Mutex(State())
@@ -20,14 +21,16 @@ final class TokenCache: Sendable {
     return token
   }
 
-  /// How often something was forgotten until now: read it before a token is asked for.
-  var drops: UInt64 { state.withLock { $0.drops } }
+  /// How often the user was forgotten until now: read it before a token is asked for.
+  func drops(of user: UserKey) -> UInt64 { state.withLock { $0.drops[Self.place(of: user)] } }
 
-  /// Keeps a token unless a newer one is there, or something was forgotten since `drops` was read: the token may be of a
+  private static func place(of user: UserKey) -> Int { Int(UInt(bitPattern: user.hashValue) % 1024) }
+
+  /// Keeps a token unless a newer one is there, or the user was forgotten since `drops` was read: the token may be of a
   /// connection that has ended on its way here, and nobody would say so again.
   func keep(_ token: AccessToken, of user: UserKey, now: Timestamp, since drops: UInt64) {
     state.withLock { state in
-      guard state.drops == drops else { return }
+      guard state.drops[Self.place(of: user)] == drops else { return }
       if let known = state.tokens[user],
         (known.account.grantVersion, known.version) > (token.account.grantVersion, token.version)
       {
@@ -49,14 +52,14 @@ final class TokenCache: Sendable {
     state.withLock { state in
       if let version, state.tokens[user]?.version != version { return }
       state.tokens[user] = nil
-      state.drops += 1
+      state.drops[Self.place(of: user)] += 1
     }
   }
 
   func dropAll() {
     state.withLock { state in
       state.tokens = [:]
-      state.drops += 1
+      for place in state.drops.indices { state.drops[place] += 1 }
     }
   }
 }

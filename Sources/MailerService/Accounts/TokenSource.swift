@@ -80,7 +80,7 @@ final class TokenSource {
   }
 
   private func fetch(_ user: UserKey, refused: OAuth.TokenRefusal?) async -> Result<AccessToken, AccountError> {
-    let drops = cache.drops
+    let drops = cache.drops(of: user)
     do throws(RPCError) {
       let answer = try await request(user, refused: refused)
       guard let expiry = answer.expiresAt?.timestamp, let address = try? MailAddress(answer.emailAddress),
