@@ -55,7 +55,8 @@ struct HTTP2RequestHead {
     }
     // RFC 9113 section 8.3.1: of two hosts, somebody on the way may have read the other.
     let named = authority ?? host
-    if let named, !isHost(named.utf8) || (host ?? named).lowercased() != named.lowercased() {
+    if let named, !isHost(named.utf8) { throw .malformed("the authority is malformed") }
+    if let authority, let host, authority.lowercased() != host.lowercased() {
       throw .malformed("the authority is malformed")
     }
     head.request = HTTPRequest(
