@@ -6,24 +6,33 @@ public struct SocketAddress: Sendable, Hashable, CustomStringConvertible {
   public enum Family: Sendable, Hashable { case ipv4, ipv6, unix }
 
   public let family: Family
-  /// The numeric host, or the path.
+  /// The numeric host, or the path; a NUL and the name in the abstract namespace.
   public let host: String
   /// 0 for a path.
   public let port: UInt16
   /// The interface of a link-local IPv6 address; else 0.
   let scope: UInt32
 
-  /// - Throws: `SocketAddressError` when `host` is not a numeric IPv4 or IPv6 address.
+  /// - Throws: `SocketAddressError` when `host` is not a numeric IPv4 or IPv6 address (RFC 4007 section 11: `fe80::1%eth0`
+  ///   has its interface, by name or number).
   public init(numericHost host: String, port: UInt16) throws(SocketAddressError) {
     var v4 = in_addr()
     var v6 = in6_addr()
+    let parts = host.split(separator: "%", maxSplits: 1, omittingEmptySubsequences: false).map(String.init)
     if inet_pton(AF_INET, host, &v4) == 1 {
       self.init(family: .ipv4, host: host, port: port, scope: 0)
-    } else if inet_pton(AF_INET6, host, &v6) == 1 {
-      self.init(family: .ipv6, host: host, port: port, scope: 0)
+    } else if inet_pton(AF_INET6, parts[0], &v6) == 1 {
+      let scope = parts.count == 1 ? 0 : try Self.interface(parts[1])
+      self.init(family: .ipv6, host: parts[0], port: port, scope: scope)
     } else {
       throw SocketAddressError(message: "\"\(host)\" is not a numeric IP address")
     }
+  }
+
+  private static func interface(_ name: String) throws(SocketAddressError) -> UInt32 {
+    let number = UInt32(name) ?? if_nametoindex(name)
+    guard number > 0 else { throw SocketAddressError(message: "there is no network interface \"\(name)\"") }
+    return number
   }
 
   /// The longest path that `sockaddr_un` holds with its final NUL.
@@ -37,6 +46,18 @@ public struct SocketAddress: Sendable, Hashable, CustomStringConvertible {
     self.init(family: .unix, host: path, port: 0, scope: 0)
   }
 
+  /// A name in Linux' abstract namespace (unix(7)), which has no file and no permissions.
+  ///
+  /// - Throws: `SocketAddressError` when the name is empty or longer than `maxPathLength` bytes.
+  public init(abstractName name: String) throws(SocketAddressError) {
+    guard !name.isEmpty, name.utf8.count <= Self.maxPathLength, !name.utf8.contains(0) else {
+      throw SocketAddressError(message: "an abstract socket's name has 1 to \(Self.maxPathLength) bytes: \"\(name)\"")
+    }
+    self.init(family: .unix, host: "\0\(name)", port: 0, scope: 0)
+  }
+
+  private var isAbstract: Bool { family == .unix && host.utf8.first == 0 }
+
   private init(family: Family, host: String, port: UInt16, scope: UInt32) {
     self.family = family
     self.host = host
@@ -48,7 +69,7 @@ public struct SocketAddress: Sendable, Hashable, CustomStringConvertible {
     switch family {
     case .ipv4: "\(host):\(port)"
     case .ipv6: "[\(host)\(scope == 0 ? "" : "%\(scope)")]:\(port)"
-    case .unix: "unix:\(host)"
+    case .unix: isAbstract ? "unix-abstract:\(host.dropFirst())" : "unix:\(host)"
     }
   }
 
@@ -98,7 +119,8 @@ public struct SocketAddress: Sendable, Hashable, CustomStringConvertible {
         bytes.storeBytes(of: sa_family_t(AF_UNIX), as: sa_family_t.self)
         let offset = MemoryLayout<sockaddr_un>.offset(of: \.sun_path)!
         for (index, byte) in host.utf8.enumerated() { bytes[offset + index] = byte }
-        return socklen_t(offset + host.utf8.count + 1)
+        // Of an abstract name every byte counts; a path ends with a NUL.
+        return socklen_t(offset + host.utf8.count + (isAbstract ? 0 : 1))
       }
     }
   }
@@ -121,7 +143,8 @@ public struct SocketAddress: Sendable, Hashable, CustomStringConvertible {
     case AF_UNIX:
       let offset = MemoryLayout<sockaddr_un>.offset(of: \.sun_path)!
       let path = withUnsafeBytes(of: &storage) { bytes in
-        String(decoding: bytes[min(offset, Int(length))..<Int(length)].prefix { $0 != 0 }, as: UTF8.self)
+        let name = bytes[min(offset, Int(length))..<Int(length)]
+        return String(decoding: name.first == 0 ? name : name.prefix { $0 != 0 }, as: UTF8.self)
       }
       self.init(family: .unix, host: path, port: 0, scope: 0)
     default:

@@ -25,6 +25,25 @@ import Testing
     #expect(throws: SocketAddressError.self) { try SocketAddress(path: String(repeating: "a", count: 108)) }
   }
 
+  @Test("an abstract name has at most 107 bytes")
+  func abstractLimit() throws {
+    #expect(try SocketAddress(abstractName: String(repeating: "a", count: 107)).host.utf8.count == 108)
+    for name in ["", "a\0b", String(repeating: "a", count: 108)] {
+      #expect(throws: SocketAddressError.self) { try SocketAddress(abstractName: name) }
+    }
+  }
+
+  @Test("a server in the abstract namespace is reached by its name, and by no name that begins with it")
+  func abstractName() throws {
+    let name = "emailmcp-\(UInt64.random(in: 0 ... .max))"
+    let listener = try Socket.listening(on: SocketAddress(abstractName: name))
+    defer { listener.close() }
+    #expect(listener.localAddress()?.description == "unix-abstract:\(name)")
+    try Socket.connecting(to: SocketAddress(abstractName: name)).close()
+    #expect(try listener.accept() != nil)
+    #expect(throws: SystemError.self) { try Socket.connecting(to: SocketAddress(abstractName: name + "a")) }
+  }
+
   @Test("localhost resolves to loopback, an unknown name to a clear error")
   func resolution() async throws {
     let loop = try EventLoop.start(name: "test")

@@ -1,7 +1,8 @@
 import EventLoop
 
 /// Where a channel goes, in gRPC's name syntax: `dns:///host:port` (also `dns:host:port` and plain `host:port`),
-/// `ipv4:1.2.3.4:80,5.6.7.8:80`, `ipv6:[::1]:80`, `unix:PATH`.
+/// `ipv4:1.2.3.4:80,5.6.7.8:80`, `ipv6:[::1]:80`, `unix:PATH`, `unix-abstract:NAME`. An IPv6 address may have its interface:
+/// `[fe80::1%25eth0]:80` as in URIs (RFC 6874), or plain `%eth0`.
 ///
 /// Spec: https://github.com/grpc/grpc/blob/master/doc/naming.md
 public struct ChannelTarget: Sendable, Hashable, CustomStringConvertible {
@@ -33,13 +34,17 @@ public struct ChannelTarget: Sendable, Hashable, CustomStringConvertible {
         kind = .addresses([try SocketAddress(path: path)])
         authority = "localhost"
         uri = text
+      } else if let name = text.without("unix-abstract:") {
+        kind = .addresses([try SocketAddress(abstractName: name)])
+        authority = "localhost"
+        uri = text
       } else if let rest = text.without("ipv4:") ?? text.without("ipv6:") {
         let addresses = try rest.split(separator: ",", omittingEmptySubsequences: false).map {
           let (host, port) = try Self.hostPort(String($0))
           return try SocketAddress(numericHost: host, port: port)
         }
         kind = .addresses(addresses)
-        authority = "\(addresses[0])"
+        authority = "\(addresses[0])".withoutInterface
         uri = text
       } else {
         if let scheme = text.firstRange(of: "://"), text.without("dns:") == nil {
@@ -53,7 +58,7 @@ public struct ChannelTarget: Sendable, Hashable, CustomStringConvertible {
         }
         let (host, port) = try Self.hostPort(rest)
         kind = .name(host: host, port: port)
-        authority = rest
+        authority = rest.withoutInterface
         uri = text.hasPrefix("dns:") ? text : "dns:///\(rest)"
       }
     } catch {
@@ -66,12 +71,19 @@ public struct ChannelTarget: Sendable, Hashable, CustomStringConvertible {
       !host.isEmpty
     else { throw SocketAddressError(message: "no host") }
     guard port > 0 else { throw SocketAddressError(message: "a port is a number from 1 to 65535") }
-    return (host, port)
+    return (host.replacing("%25", with: "%"), port)
   }
 }
 
 extension String {
   fileprivate func without(_ prefix: String) -> String? { hasPrefix(prefix) ? String(dropFirst(prefix.count)) : nil }
+
+  /// The authority without the interface of its IPv6 address, which means something on this machine alone and is not sent
+  /// (RFC 6874 section 4).
+  fileprivate var withoutInterface: String {
+    guard let start = firstIndex(of: "%"), let end = lastIndex(of: "]"), start < end else { return self }
+    return "\(self[..<start])\(self[end...])"
+  }
 
   /// Whether a port follows the host, which may be an IPv6 address in brackets.
   fileprivate var hasPort: Bool {

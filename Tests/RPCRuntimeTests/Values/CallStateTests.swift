@@ -138,7 +138,9 @@ struct ChannelTargetTests {
     arguments: [
       ("dns:///localhost:7001", "localhost:7001"), ("dns:host:80", "host:80"), ("host:80", "host:80"),
       ("ipv4:1.2.3.4:5,6.7.8.9:10", "1.2.3.4:5"), ("ipv6:[::1]:80", "[::1]:80"), ("unix:/run/a.sock", "localhost"),
-      ("unix:///run/a.sock", "localhost"), ("dns:///host", "host"),
+      ("unix:///run/a.sock", "localhost"), ("dns:///host", "host"), ("unix-abstract:a", "localhost"),
+      ("ipv6:[fe80::1%25lo]:80", "[fe80::1]:80"), ("ipv6:[fe80::1%lo]:80", "[fe80::1]:80"),
+      ("dns:///[fe80::1%25lo]:80", "[fe80::1]:80"), ("[fe80::1%lo]", "[fe80::1]"),
     ])
   func targets(text: String, authority: String) throws {
     #expect(try ChannelTarget(text).authority == authority)
@@ -158,11 +160,24 @@ struct ChannelTargetTests {
     "What is no target says so",
     arguments: [
       "", "dns://8.8.8.8/host:1", "ipv4:host:80", "ipv4:", "unix:", "unix://run/a.sock", "host:99999", "ipv4:1.2.3.4:0",
-      "host:0",
+      "host:0", "ipv6:[fe80::1%25]:80", "ipv6:[fe80::1%no-such]:80", "ipv4:1.2.3.4%lo:80", "unix-abstract:",
+      "unix-abstract:a\0b",
     ])
   func badTargets(text: String) {
     let error = #expect(throws: RPCError.self) { try ChannelTarget(text) }
     #expect(error?.code == .invalidArgument)
+  }
+
+  @Test(
+    "A link-local address is reached by its interface",
+    arguments: [("%25lo", "%lo"), ("%lo", "%lo"), ("%1", "%1"), ("%251", "%1")])
+  func interface(text: String, zone: String) throws {
+    guard case .addresses(let addresses) = try ChannelTarget("ipv6:[fe80::1\(text)]:80").kind else {
+      Issue.record("no addresses")
+      return
+    }
+    #expect(addresses.map(\.description) == ["[fe80::1%1]:80"])
+    #expect(try ChannelTarget("[fe80::1\(text)]:80").kind == .name(host: "fe80::1\(zone)", port: 80))
   }
 
   @Test("An error tells each thing once", arguments: ["foo:///host:1", "host:99999"])
