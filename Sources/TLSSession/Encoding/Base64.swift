@@ -6,6 +6,13 @@ package enum Base64 {
     case standard
     /// Section 5, unpadded, as JOSE and Gmail use it.
     case urlSafe
+
+    fileprivate var digits: StaticString {
+      switch self {
+      case .standard: "ABCDEFGHIJKLMNOPQRSTUVWXYZabcdefghijklmnopqrstuvwxyz0123456789+/"
+      case .urlSafe: "ABCDEFGHIJKLMNOPQRSTUVWXYZabcdefghijklmnopqrstuvwxyz0123456789-_"
+      }
+    }
   }
 
   package static func encode(_ bytes: some Collection<UInt8>, _ alphabet: Alphabet = .standard) -> String {
@@ -14,40 +21,45 @@ package enum Base64 {
   }
 
   package static func encode(_ bytes: UnsafeRawBufferPointer, _ alphabet: Alphabet) -> String {
-    let digits = alphabet == .standard ? standardDigits : urlSafeDigits
-    let rest = bytes.count % 3
-    let isPadded = alphabet == .standard
-    let tail = rest == 0 ? 0 : (isPadded ? 4 : rest + 1)
-    return String(unsafeUninitializedCapacity: bytes.count / 3 * 4 + tail) { output in
-      digits.withUnsafeBufferPointer { digits in
-        var from = 0
-        var to = 0
-        while from + 2 < bytes.count {
-          let word = UInt32(bytes[from]) << 16 | UInt32(bytes[from + 1]) << 8 | UInt32(bytes[from + 2])
-          output[to] = digits[Int(word >> 18)]
-          output[to + 1] = digits[Int(word >> 12 & 63)]
-          output[to + 2] = digits[Int(word >> 6 & 63)]
-          output[to + 3] = digits[Int(word & 63)]
-          from += 3
-          to += 4
-        }
-        if rest > 0 {
-          let word = UInt32(bytes[from]) << 16 | (rest == 2 ? UInt32(bytes[from + 1]) << 8 : 0)
-          output[to] = digits[Int(word >> 18)]
-          output[to + 1] = digits[Int(word >> 12 & 63)]
-          to += 2
-          if rest == 2 {
-            output[to] = digits[Int(word >> 6 & 63)]
-            to += 1
-          }
-          while isPadded && to % 4 != 0 {
-            output[to] = UInt8(ascii: "=")
-            to += 1
-          }
-        }
-        return to
-      }
+    String(unsafeUninitializedCapacity: encodedCount(bytes.count, alphabet)) { encode(bytes, alphabet, into: $0) }
+  }
+
+  /// The characters of `count` bytes.
+  package static func encodedCount(_ count: Int, _ alphabet: Alphabet) -> Int {
+    switch alphabet {
+    case .standard: (count + 2) / 3 * 4
+    case .urlSafe: (count * 4 + 2) / 3
     }
+  }
+
+  /// Writes ``encodedCount(_:_:)`` characters to the beginning of `output`, and tells how many.
+  package static func encode(
+    _ bytes: UnsafeRawBufferPointer, _ alphabet: Alphabet, into output: UnsafeMutableBufferPointer<UInt8>
+  ) -> Int {
+    let count = encodedCount(bytes.count, alphabet)
+    precondition(output.count >= count)
+    guard let base = output.baseAddress else { return 0 }
+    let digits = alphabet.digits.utf8Start
+    let rest = bytes.count % 3
+    var from = 0
+    var to = 0
+    while from + 2 < bytes.count {
+      let word = UInt32(bytes[from]) << 16 | UInt32(bytes[from + 1]) << 8 | UInt32(bytes[from + 2])
+      base[to] = digits[Int(word >> 18)]
+      base[to + 1] = digits[Int(word >> 12 & 63)]
+      base[to + 2] = digits[Int(word >> 6 & 63)]
+      base[to + 3] = digits[Int(word & 63)]
+      from += 3
+      to += 4
+    }
+    if rest > 0 {
+      let word = UInt32(bytes[from]) << 16 | (rest == 2 ? UInt32(bytes[from + 1]) << 8 : 0)
+      base[to] = digits[Int(word >> 18)]
+      base[to + 1] = digits[Int(word >> 12 & 63)]
+      if rest == 2 { base[to + 2] = digits[Int(word >> 6 & 63)] }
+      for place in to + rest + 1..<count { base[place] = UInt8(ascii: "=") }
+    }
+    return count
   }
 
   /// Nil for anything but the one encoding of a value.
@@ -104,16 +116,13 @@ package enum Base64 {
     return isValid ? bytes : nil
   }
 
-  private static let common = Array("ABCDEFGHIJKLMNOPQRSTUVWXYZabcdefghijklmnopqrstuvwxyz0123456789".utf8)
-  private static let standardDigits = common + Array("+/".utf8)
-  private static let urlSafeDigits = common + Array("-_".utf8)
-  private static let standardValues = values(of: standardDigits)
-  private static let urlSafeValues = values(of: urlSafeDigits)
+  private static let standardValues = values(of: .standard)
+  private static let urlSafeValues = values(of: .urlSafe)
 
   /// The value of each byte; 0x80 marks those outside the alphabet.
-  private static func values(of digits: [UInt8]) -> [UInt8] {
+  private static func values(of alphabet: Alphabet) -> [UInt8] {
     var values = [UInt8](repeating: 0x80, count: 256)
-    for (value, digit) in digits.enumerated() { values[Int(digit)] = UInt8(value) }
+    alphabet.digits.withUTF8Buffer { for (value, digit) in $0.enumerated() { values[Int(digit)] = UInt8(value) } }
     return values
   }
 }
