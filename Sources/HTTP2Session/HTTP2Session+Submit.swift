@@ -108,15 +108,6 @@ extension HTTP2Session {
     }
   }
 
-  /// Changes what the peer may have open from now on.
-  package func setMaxConcurrentStreams(_ count: UInt32) {
-    var entry = nghttp2_settings_entry(
-      settings_id: Int32(NGHTTP2_SETTINGS_MAX_CONCURRENT_STREAMS.rawValue), value: count)
-    if nghttp2_submit_settings(session, UInt8(NGHTTP2_FLAG_NONE.rawValue), &entry, 1) == 0 {
-      guards.settingsSent = guards.settingsSent ?? now
-    }
-  }
-
   /// Graceful end, two steps (RFC 9113 section 6.8). A server announces GOAWAY(2³¹−1) and a PING; when that returns, or
   /// after a second, the real last stream id follows. Streams in flight finish; then `isFinished`.
   package func beginShutdown(now: UInt64) {

@@ -40,10 +40,6 @@ package struct PostgresValue: Sendable, ExpressibleByStringLiteral, ExpressibleB
     .init(.int4, value.map { .fixed(high: UInt64(UInt32(bitPattern: $0)) << 32, low: 0, count: 4) })
   }
 
-  package static func int2(_ value: Int16?) -> PostgresValue {
-    .init(.int2, value.map { .fixed(high: UInt64(UInt16(bitPattern: $0)) << 48, low: 0, count: 2) })
-  }
-
   package static func bool(_ value: Bool?) -> PostgresValue {
     .init(.bool, value.map { .fixed(high: $0 ? 1 << 56 : 0, low: 0, count: 1) })
   }
@@ -126,11 +122,6 @@ struct PostgresType: Hashable, Sendable {
 
 extension Timestamp {
   private static let microsecondsFrom1970To2000 = Int64(PostgresType.daysFrom1970To2000) * 86_400_000_000
-
-  /// Postgres's `infinity`: later than every time.
-  package static let distantFuture = Timestamp(microseconds: .max)
-  /// Postgres's `-infinity`.
-  package static let distantPast = Timestamp(microseconds: .min)
 
   var postgresMicroseconds: Int64 {
     if microseconds == .max || microseconds == .min { return microseconds }

@@ -206,7 +206,7 @@ public struct WireWriter: ~Copyable {
     endFrame(mark)
   }
 
-  /// Leaves room for a gRPC prefix; what follows, up to ``endFrame(_:compressed:)``, is its message.
+  /// Leaves room for a gRPC prefix; what follows, up to ``endFrame(_:)``, is its message.
   @inlinable
   public mutating func beginFrame() -> Int {
     reserve(WireFrame.prefixLength)
@@ -214,14 +214,14 @@ public struct WireWriter: ~Copyable {
     return _count
   }
 
-  /// Fills in the gRPC prefix.
+  /// Fills in the gRPC prefix of a message that is not compressed.
   ///
   /// - Parameter mark: what ``beginFrame()`` returned.
   /// - Precondition: the message is shorter than 4 GiB.
   @inlinable
-  public mutating func endFrame(_ mark: Int, compressed: Bool = false) {
+  public mutating func endFrame(_ mark: Int) {
     let prefix = base + (mark - WireFrame.prefixLength)
-    prefix.storeBytes(of: compressed ? 1 : 0, as: UInt8.self)
+    prefix.storeBytes(of: 0, as: UInt8.self)
     prefix.storeBytes(of: UInt32(_count - mark).bigEndian, toByteOffset: 1, as: UInt32.self)
   }
 

@@ -10,14 +10,14 @@ import Testing
   func roundTrip() async throws {
     let database = try await PostgresFixture.database(migrated: false)
     try await database.withPool(as: .owner) { pool in
-      let id = try #require(UniqueID("0193514e-7a3b-7c01-8000-0123456789ab"))
+      let id = UniqueID(high: 0x0193_514e_7a3b_7c01, low: 0x8000_0123_4567_89ab)
       let time = Timestamp(microseconds: 1_795_000_000_123_456)
       let rows = try await pool.query(
         """
-        SELECT $1::text, $2, $3, $4, $5, $6, $7, $8, $9, $10, $11::jsonb, $12, $13, $14, $15, $16::date, $17::text
+        SELECT $1::text, $2, $3, $4::int2, $5, $6, $7, $8, $9, $10, $11::jsonb, $12, $13, $14, $15, $16::date, $17::text
         """,
         [
-          "grüße", .int(-5), .int4(7), .int2(-2), true, .double(1.5), .uuid(id), .timestamp(time), .bytes([0, 255]),
+          "grüße", .int(-5), .int4(7), .int4(-2), true, .double(1.5), .uuid(id), .timestamp(time), .bytes([0, 255]),
           .bytes([]), .text(#"{"a": 1}"#), .textArray(["x", "", "ü"]), .int8Array([1, -1]), .uuidArray([id]),
           .textArray([]), .date(CivilDate(year: 2026, month: 11, day: 22)), nil,
         ])
@@ -47,10 +47,10 @@ import Testing
     let database = try await PostgresFixture.database(migrated: false)
     try await database.withPool(as: .owner) { pool in
       let row = try await pool.query(
-        "SELECT $1::timestamptz = 'infinity', '-infinity'::timestamptz", [.timestamp(.distantFuture)]
+        "SELECT $1::timestamptz = 'infinity', '-infinity'::timestamptz", [.timestamp(Timestamp(microseconds: .max))]
       ).only()
       #expect(try row[0] == true)
-      #expect(try row[1] == Timestamp.distantPast)
+      #expect(try row[1] == Timestamp(microseconds: .min))
     }
   }
 

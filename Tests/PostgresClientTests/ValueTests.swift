@@ -4,25 +4,13 @@ import Testing
 
 @Suite("Values of the client, without a database")
 struct ValueTests {
-  @Test("A UUID is read in either case, written in lower case, and ordered by its bytes")
-  func uniqueIDs() throws {
-    let id = try #require(UniqueID("0193514E-7a3b-7c01-8000-0123456789aB"))
-    #expect(id.high == 0x0193_514e_7a3b_7c01 && id.low == 0x8000_0123_4567_89ab)
-    #expect(id.description == "0193514e-7a3b-7c01-8000-0123456789ab" && UniqueID(id.description) == id)
+  @Test("A UUID is written in lower case, and ordered by its bytes")
+  func uniqueIDs() {
+    #expect(
+      UniqueID(high: 0x0193_514e_7a3b_7c01, low: 0x8000_0123_4567_89ab).description
+        == "0193514e-7a3b-7c01-8000-0123456789ab")
     #expect(
       UniqueID(high: 1, low: .max) < UniqueID(high: 2, low: 0) && UniqueID(high: 1, low: 0) < UniqueID(high: 1, low: 1))
-  }
-
-  @Test(
-    "What is no UUID is none",
-    arguments: [
-      "", "0193514e-7a3b-7c01-8000-0123456789a", "0193514e-7a3b-7c01-8000-0123456789abc",
-      "0193514e7a3b-7c01-8000-0123456789ab0", "0193514e-7a3b-7c01-8000-0123456789ag",
-      "0193514e 7a3b-7c01-8000-0123456789ab",
-      "{193514e-7a3b-7c01-8000-0123456789a}", "0193514e-7a3b-7c01-80000123456789-ab",
-    ])
-  func badUniqueIDs(text: String) {
-    #expect(UniqueID(text) == nil)
   }
 
   @Test("That a database is away is told from what it refuses, by the code")

@@ -183,7 +183,6 @@ private final class PeerScript {
     case 3: session.consume(stream, 1000)
     case 4: session.beginShutdown(now: now)
     case 5: session.ping(7)
-    case 6: session.setMaxConcurrentStreams(1)
     case 7: session.terminate(.noError)
     case 8: held.removeAll()
     case 9 where session.role == .server: session.submitResponse(stream, Self.response, endStream: false)

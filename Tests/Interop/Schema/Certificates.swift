@@ -5,8 +5,6 @@ public import TLSSession
 /// and leaves its certificate where the client of the same machine looks for it.
 public enum InteropCertificates {
   public static let defaultRoots = "/tmp/emailmcp-interop-ca.pem"
-  /// The official test server's name, which clients expect by `--server_host_override`.
-  public static let serverName = "foo.test.google.fr"
 
   /// The server's identity. Its authority's certificate is written to `path`.
   public static func makeIdentity(rootsAt path: String) throws -> TLSIdentity {

@@ -50,7 +50,6 @@ final class Simulation {
   private var sentByKey: [Int: Int] = [:]
   /// When the last fault stopped having an effect.
   private var calmSince: Int64 = 0
-  private var open = 0
 
   // What is broken at the moment.
   var databaseClock: Int64 = 0
