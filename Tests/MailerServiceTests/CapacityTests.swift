@@ -13,7 +13,7 @@ struct CapacityTests {
   private static let terms = MailboxPace.Terms(unitsPerMinute: 6000, dailyRecipients: 2000)
 
   /// Sends as early as the pace lets it from `now` on, and says when each started.
-  private static func starts(_ pace: MailboxPace, from now: Duration, count: Int) -> [Duration] {
+  private static func starts(_ pace: PacedMailbox, from now: Duration, count: Int) -> [Duration] {
     var pace = pace
     var time = now
     var starts: [Duration] = []
@@ -61,7 +61,7 @@ struct CapacityTests {
   func agreesWithPace() {
     var random = SystemRandomNumberGenerator()
     for _ in 0..<200 {
-      var pace = MailboxPace()
+      var pace = PacedMailbox()
       var now: Duration = .seconds(1000)
       for _ in 0..<Int.random(in: 0...80, using: &random) {
         now += .milliseconds(Int.random(in: 0...(Bool.random() ? 1500 : 20), using: &random))

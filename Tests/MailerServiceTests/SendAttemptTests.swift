@@ -490,7 +490,7 @@ struct MailboxPaceTests {
     let terms = MailboxPace.Terms(unitsPerMinute: units)
     var random = SystemRandomNumberGenerator()
     for _ in 0..<40 {
-      var pace = MailboxPace()
+      var pace = PacedMailbox()
       var now: Duration = .seconds(1000)
       var starts: [Duration] = []
       let eagerness = Int64.random(in: 1...4000, using: &random)
@@ -510,7 +510,7 @@ struct MailboxPaceTests {
   @Test("A full queue uses the whole quota")
   func saturated() {
     let terms = MailboxPace.Terms(unitsPerMinute: 6000)
-    var pace = MailboxPace()
+    var pace = PacedMailbox()
     var now: Duration = .zero
     var sent = 0
     while now < .seconds(600) {
@@ -525,7 +525,7 @@ struct MailboxPaceTests {
   @Test("After a rest a few mails go at once")
   func burst() {
     let terms = MailboxPace.Terms(unitsPerMinute: 6000)
-    var pace = MailboxPace()
+    var pace = PacedMailbox()
     let turns = (0..<12).map { _ in pace.take(at: .seconds(100), terms) }
     #expect(turns.prefix(11).allSatisfy { $0 == .go })
     #expect(turns[11] == .wait(until: .seconds(111)))

@@ -184,7 +184,7 @@ struct TurnTests {
       var random = SeededRandom(spread: UInt64(unitsPerMinute))
       for _ in 0..<20 {
         // A mailbox's first request is acquire_mailboxes'.
-        var pace = MailboxPace()
+        var pace = PacedMailbox()
         var now = origin + .seconds(1_000_000)
         #expect(pace.take(at: now - origin, terms) == .go)
         var credit = terms.burst

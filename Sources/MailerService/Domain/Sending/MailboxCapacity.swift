@@ -1,4 +1,4 @@
-/// What a mailbox may still send, from its state of one moment. The arithmetic is that of `MailboxPace`.
+/// What a mailbox may still send, from its state of one moment. The arithmetic is that of `MailboxPace` in the database.
 struct MailboxCapacity: Sendable, Equatable {
   /// A mailbox as it stands: times are from now.
   struct State: Sendable, Equatable {
@@ -12,7 +12,7 @@ struct MailboxCapacity: Sendable, Equatable {
     var dayUsed = 0
     /// Until some of a day that is used up is free again.
     var dayFrees: Duration?
-    /// Of its pace, as `PaceShare` has it.
+    /// Of its pace, after Gmail's refusals (`emailmcp.pace_share`).
     var share = 1.0
   }
 

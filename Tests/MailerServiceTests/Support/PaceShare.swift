@@ -2,8 +2,9 @@
 /// back evenly with time, like the congestion window of a network protocol. So a limit that is lower than the settings say,
 /// or shared with others whom we do not see, is found and kept to.
 ///
-/// The same arithmetic is in the database (`emailmcp.pace_share`, `cut_share`), where all replicas share it.
-struct PaceShare: Sendable, Equatable {
+/// The service's own is in the database (`emailmcp.pace_share`, `cut_share`), where all replicas share it; this is the same
+/// arithmetic as a value, which tests hold the database's to.
+struct PaceShare {
   /// What is left of it after a refusal.
   static let cut = 0.7
   /// Refusals within this time are one: they were on their way together.
