@@ -23,15 +23,12 @@ final class MessageSender {
   static let lookInterval: Duration = .milliseconds(500)
 
   private let reactor: Reactor
-  private let store: MailStore
+  let store: MailStore
   private let tokens: TokenSource
   private let courier: Courier
   private let worker: QueueWorker
   private let seal: PayloadSeal
-  private let board: OutcomeBoard
-  private let queued: QueuedMailboxes
-  private let turns: MailboxTurns
-  private let pause: ProjectPause
+  private let shared: SharedState
   private let unsent: UnsentLimit
   private let links: UnsubscribeLinks
   private let name: String
@@ -47,10 +44,7 @@ final class MessageSender {
     self.courier = courier
     self.worker = worker
     self.seal = seal
-    board = shared.board
-    queued = shared.queued
-    turns = shared.turns
-    pause = shared.pause
+    self.shared = shared
     self.unsent = unsent
     self.links = links
     self.name = name
@@ -93,7 +87,7 @@ final class MessageSender {
       case .answered(let response): return response
       case .queued:
         unsent.added(user.tenantID)
-        queued.add(account.googleSub)
+        shared.queued.add(account.googleSub)
         worker.offer()
         guard order.isAwaited else { return accepted(mail, order) }
         return try await outcome(of: mail, order)
@@ -113,7 +107,7 @@ final class MessageSender {
     throw RPCError.unavailable()
   }
 
-  private struct Mail {
+  struct Mail {
     var acceptance: MailStore.Acceptance
     var payload: MailPayload
   }
@@ -138,9 +132,11 @@ final class MessageSender {
 
   /// Mail goes at once in its mailbox's turn; without one, or when nobody waits for it, to the queue.
   private func turn(_ order: Order, _ account: MailAccount, _ token: AccessToken?) async throws -> MailboxTurn? {
-    guard order.goesAtOnce, token != nil, !courier.isDraining, !pause.isPaused(at: .current()) else { return nil }
-    return try await turns.take(account.googleSub, on: reactor)
+    guard order.goesAtOnce, token != nil, maySend else { return nil }
+    return try await shared.turns.take(account.googleSub, on: reactor)
   }
+
+  private var maySend: Bool { !courier.isDraining && !shared.pause.isPaused(at: .current()) }
 
   private func build(_ order: Order, _ account: MailAccount, _ user: UserKey) async throws -> Mail {
     // The id's time is the row's partition key: milliseconds.
@@ -194,8 +190,7 @@ final class MessageSender {
   /// Performs what `MailAcceptance` decides.
   private func store(_ mail: Mail, _ order: Order, atOnce: Bool) async throws -> MailStore.Accepted {
     var acceptance = MailAcceptance(
-      atOnce: atOnce && !courier.isDraining && !pause.isPaused(at: .current()), policy: order.policy,
-      isKeyed: order.idempotency != nil)
+      atOnce: atOnce && maySend, policy: order.policy, isKeyed: order.idempotency != nil)
     var action = acceptance.begin()
     while true {
       switch action {
@@ -279,11 +274,11 @@ final class MessageSender {
     defer { timer?.cancel() }
     return try await reactor.wait { (waiter: Waiter<DeliveryEnd?>) in
       timer = reactor.schedule(at: deadline) { waiter.resume(returning: nil) }
-      reactor.spawn { [courier, queued, worker] in
+      reactor.spawn { [courier, shared, worker] in
         let end = await courier.carry(delivery, attempt, first)
         turn?.end()
         waiter.resume(returning: end)
-        if queued.take(delivery.googleSub) { worker.hint() }
+        if shared.queued.take(delivery.googleSub) { worker.hint() }
       }
     }
   }
@@ -306,11 +301,11 @@ final class MessageSender {
   private func posted(_ id: UUIDv7, within limit: Duration) async throws -> (SendOutcome, Timestamp)? {
     var registration: UInt64?
     let hearing = Hearing()
-    defer { if let registration { board.remove(id, registration) } }
+    defer { if let registration { shared.board.remove(id, registration) } }
     try await reactor.wait(atMost: limit) { waiter in
       hearing.waiter = waiter
       let listener = LoopReference(hearing, on: reactor)
-      registration = board.add(id) { outcome, time in listener.execute { $0.hear(outcome, time) } }
+      registration = shared.board.add(id) { outcome, time in listener.execute { $0.hear(outcome, time) } }
     }
     return hearing.heard
   }
@@ -323,75 +318,6 @@ final class MessageSender {
     }
     var response = accepted(mail, order)
     response.status = status
-    return response
-  }
-
-  // MARK: Answers
-
-  private func accepted(_ mail: Mail, _ order: Order) -> Mailer.SendMessageResponse {
-    Mailer.SendMessageResponse {
-      $0.id = mail.acceptance.key.id.description
-      $0.status = order.message.sendAt == nil ? .queued : .scheduled
-      $0.provider = .gmailAPI
-      $0.fromEmail = mail.acceptance.account.address.specification
-      $0.sendAt = ProtobufTimestamp?(order.message.sendAt)
-    }
-  }
-
-  private func response(_ mail: Mail, _ outcome: SendOutcome, at time: Timestamp) -> Mailer.SendMessageResponse {
-    Mailer.SendMessageResponse {
-      $0.id = mail.acceptance.key.id.description
-      $0.status = MessageStatus(word: outcome.status) ?? .unknown
-      if case .success(let message, let thread) = outcome {
-        $0.messageID = message
-        $0.threadID = thread
-      }
-      $0.provider = .gmailAPI
-      $0.fromEmail = mail.acceptance.account.address.specification
-      $0.sentAt = ProtobufTimestamp(time)
-      $0.error = outcome.error.map { error in
-        DeliveryError {
-          $0.code = error.code
-          $0.message = error.message
-        }
-      }
-    }
-  }
-
-  private func response(_ record: MessageRecord) -> Mailer.SendMessageResponse {
-    Mailer.SendMessageResponse {
-      $0.id = record.id
-      $0.status = record.status
-      $0.messageID = record.status == .success ? record.messageID : nil
-      $0.threadID = record.status == .success ? record.threadID : nil
-      $0.provider = record.provider
-      $0.fromEmail = record.fromEmail
-      $0.sentAt = record.sentAt
-      $0.sendAt = record.sendAt
-      $0.error = record.error
-    }
-  }
-
-  /// The first answer to this key; nil when the key is not known.
-  private func replay(
-    _ idempotency: MailStore.Idempotency, of user: UserKey
-  ) async throws -> Mailer.SendMessageResponse? {
-    guard let known = try await store.known(idempotency, of: user) else { return nil }
-    guard known.fingerprint == idempotency.fingerprint else { throw RPCError.keyReused }
-    guard let row = known.message else { throw RPCError.keyInFlight }
-    var response = response(row.record)
-    var wasAccepted = known.wasAccepted
-    if !wasAccepted, !row.isFinal {
-      // Whoever was to hear the first answer is gone, or its process is: no call waits that long.
-      guard row.createdAt + Self.forgottenAfter < .now() else { throw RPCError.keyInFlight }
-      try await store.noteAccepted(idempotency, of: user)
-      wasAccepted = true
-    }
-    if wasAccepted {
-      response.status = row.record.sendAt == nil ? .queued : .scheduled
-      (response.messageID, response.threadID, response.sentAt, response.error) = (nil, nil, nil, nil)
-    }
-    response.replayed = true
     return response
   }
 }
