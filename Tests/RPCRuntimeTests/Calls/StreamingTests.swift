@@ -195,6 +195,25 @@ struct StreamingTests {
     }
   }
 
+  @Test("A handler may send its initial metadata before it has a message")
+  func earlyMetadata() async throws {
+    let seen = Tally()
+    try await withPair {
+      $0.handle(Notes.join) { _, context in
+        context.initialMetadata = ["x-first": "1"]
+        context.sendInitialMetadata()
+        context.initialMetadata = ["x-first": "2"]
+        while seen.value == 0 { await context.reactor.yield() }
+        return Note("done")
+      }
+    } _: { channel, _ in
+      let call = try channel.call(Notes.join)
+      #expect(try await call.initialMetadata().text("x-first") == "1")
+      seen.add(1)
+      #expect(try await call.finish().text == "done")
+    }
+  }
+
   @Test("Both sides of a bidirectional call talk in turn")
   func pingPong() async throws {
     try await withPair {
