@@ -54,7 +54,7 @@ final class EdgeGraph: ServiceGraph {
       readiness: loop.readiness, tracer: loop.tracer, logger: loop.logger, on: reactor, now: clock)
     server = HTTPServer(on: reactor, configuration: Self.serverConfiguration()) { await handler.respond(to: $0) }
     try server.listen(
-      try await configuration.listen.resolve(on: reactor), tls: try configuration.publicTLS?.context())
+      try await configuration.listen.resolve(on: reactor), tls: configuration.publicTLS)
     loop.check(pool)
     loop.check(.oauth, through: backends.oauth)
     loop.check(.mailer, through: backends.mailer)

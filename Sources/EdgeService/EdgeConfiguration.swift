@@ -13,20 +13,9 @@ struct EdgeConfiguration: Sendable {
   var mailer: ChannelTarget
   var reports: ChannelTarget
   var rpc: RPCSettings
-  /// Files of certificate and key for public HTTPS; nil: plain HTTP for a proxy in front.
-  var publicTLS: PublicTLS?
+  /// Public HTTPS; nil: plain HTTP for a proxy in front.
+  var publicTLS: TLSServerContext?
   var access: AccessConfiguration
-
-  struct PublicTLS: Sendable {
-    var certificate: String
-    var key: String
-
-    func context() throws -> TLSServerContext {
-      try TLSServerContext(
-        TLSServerSettings(
-          identity: TLSIdentity(certificateFile: certificate, keyFile: key), protocols: ["h2", "http/1.1"]))
-    }
-  }
 
   init(_ settings: Settings, _ common: CommonSettings) {
     listen = common.listen
@@ -39,9 +28,14 @@ struct EdgeConfiguration: Sendable {
     let key = settings.optionalString("EMAILMCP_EDGE_TLS_KEY")
     switch (certificate, key) {
     case (let certificate?, let key?):
-      let files = PublicTLS(certificate: certificate, key: key)
-      publicTLS = files
-      do { _ = try files.context() } catch {
+      do {
+        publicTLS = try TLSServerContext(
+          TLSServerSettings(
+            identity: TLSIdentity(certificateFile: certificate, keyFile: key), protocols: ["h2", "http/1.1"]),
+          onReload: { $0.tell(of: Edge.name) })
+        try Certificate.parse(pem: Array(readSettingFile(certificate).utf8))[0]
+          .requireValid(at: CertificateAuthority.systemTime())
+      } catch {
         settings.fail("EMAILMCP_EDGE_TLS_CERT and _KEY", "cannot be used: \(error)")
       }
     case (nil, nil): publicTLS = nil

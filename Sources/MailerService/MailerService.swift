@@ -175,7 +175,7 @@ final class MailerGraph: ServiceGraph {
 
   func start(on loop: ServiceLoop) async throws {
     pool.warmUp()
-    try await server.listen(on: configuration.listen.description, tls: configuration.rpc.identity.serverContext())
+    try await server.listen(on: configuration.listen.description, tls: configuration.rpc.identity.serverContext)
     loop.check(pool)
     loop.check(.oauth, through: channel)
     worker.start()

@@ -26,7 +26,7 @@ enum OAuthProcess: Service {
     let pool = PostgresPool(database, reactor: loop.reactor, logger: loop.logger)
     pool.warmUp()
     let graph = try OAuthGraph(loop, settings, pool)
-    try await graph.server.listen(on: "\(settings.common.listen)", tls: try settings.rpc.identity.serverContext())
+    try await graph.server.listen(on: "\(settings.common.listen)", tls: settings.rpc.identity.serverContext)
     return graph
   }
 }

@@ -55,7 +55,7 @@ final class ReportGraph: ServiceGraph {
   func start(on loop: ServiceLoop) async throws {
     pool.warmUp()
     try await server.listen(
-      on: configuration.common.listen.description, tls: configuration.rpc.identity.serverContext())
+      on: configuration.common.listen.description, tls: configuration.rpc.identity.serverContext)
     loop.check(pool)
   }
 

@@ -24,6 +24,8 @@ public struct TLSError: Error, Hashable, Sendable, CustomStringConvertible {
     public static let outputLimit = Code("output_limit")
     /// A cryptographic input was malformed, or a signature or tag did not match.
     public static let invalidInput = Code("invalid_input")
+    /// A certificate of our own has ended, or its time has not come.
+    public static let notValidNow = Code("not_valid_now")
     /// A file could not be read.
     public static let file = Code("file")
     /// OpenSSL failed where it should not (memory, random source).

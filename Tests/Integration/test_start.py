@@ -3,13 +3,18 @@
 import json
 import os
 import resource
+import shutil
 import signal
 import socket
 import subprocess
+import threading
 import time
+from datetime import datetime, timedelta, timezone
 
 import pytest
 import requests
+from cryptography import x509
+from cryptography.hazmat.primitives import hashes, serialization
 
 from conftest import BIN
 
@@ -195,10 +200,95 @@ def test_certificates_that_do_not_fit_are_problems_of_the_settings(identities, c
     assert (words or "") in answer.stderr and len(answer.stderr.splitlines()) == (1 if words else 0)
 
 
+def ended(path: str, identities: str, target: str) -> str:
+    """The same certificate as it would be two days after its end."""
+    with open(path, "rb") as file:
+        old = x509.load_pem_x509_certificate(file.read())
+    with open(f"{identities}/ca.key", "rb") as file:
+        authority = serialization.load_pem_private_key(file.read(), None)
+    now = datetime.now(timezone.utc)
+    builder = x509.CertificateBuilder(
+        old.issuer, old.subject, old.public_key(), old.serial_number, now - timedelta(9), now - timedelta(2),
+        list(old.extensions))
+    with open(target, "wb") as file:
+        file.write(builder.sign(authority, hashes.SHA256()).public_bytes(serialization.Encoding.PEM))
+    return target
+
+
+def test_a_certificate_that_has_ended_is_a_problem_of_the_settings(identities, tmp_path):
+    old = ended(f"{identities}/edge.pem", identities, str(tmp_path / "edge.pem"))
+    answer = check(
+        "edge", EMAILMCP_RPC_TLS="on", EMAILMCP_TLS_CERT=old, EMAILMCP_TLS_KEY=f"{identities}/edge.key",
+        EMAILMCP_TLS_CA=f"{identities}/ca.pem", EMAILMCP_EDGE_TLS_CERT=old, EMAILMCP_EDGE_TLS_KEY=f"{identities}/edge.key")
+    assert answer.returncode == 1 and len(answer.stderr.splitlines()) == 2
+    assert all("CN=emailmcp edge has ended" in line for line in answer.stderr.splitlines()), answer.stderr
+
+
+@pytest.mark.parametrize("service", ["report", "edge"])
+def test_a_running_service_tells_of_a_new_certificate_that_cannot_be_used(identities, tmp_path, service):
+    for name in (f"{service}.pem", f"{service}.key", "ca.pem"):
+        shutil.copy(f"{identities}/{name}", tmp_path)
+    certificate, key = str(tmp_path / f"{service}.pem"), str(tmp_path / f"{service}.key")
+    with socket.socket() as probe:
+        probe.bind(("127.0.0.1", 0))
+        port = probe.getsockname()[1]
+    files = {"EMAILMCP_EDGE_TLS_CERT": certificate, "EMAILMCP_EDGE_TLS_KEY": key} if service == "edge" else {
+        "EMAILMCP_RPC_TLS": "on", "EMAILMCP_TLS_CERT": certificate, "EMAILMCP_TLS_KEY": key,
+        "EMAILMCP_TLS_CA": str(tmp_path / "ca.pem")}
+    process = start(service, EMAILMCP_LISTEN=f"127.0.0.1:{port}", **files)
+    assert '"started"' in log_until(process, '"started"')
+    ended(certificate, identities, certificate)
+    told = threading.Event()
+
+    def ask() -> None:
+        """The files are looked at when somebody connects."""
+        deadline = time.monotonic() + 30
+        while not told.wait(0.1) and time.monotonic() < deadline:
+            socket.create_connection(("127.0.0.1", port)).close()
+        if not told.is_set():
+            process.kill()
+
+    asking = threading.Thread(target=ask)
+    asking.start()
+    log = log_until(process, "changed certificates")
+    told.set()
+    asking.join()
+    assert "changed certificates cannot be used" in log and f"CN=emailmcp {service} has ended" in log
+    stop(process)
+
+
 def test_the_public_certificate_must_fit_its_key(identities):
     answer = check(
         "edge", EMAILMCP_EDGE_TLS_CERT=f"{identities}/edge.pem", EMAILMCP_EDGE_TLS_KEY=f"{identities}/mailer.key")
     assert answer.returncode == 1 and "mailer.key" in answer.stderr
+
+
+def diagnosis(**settings: str) -> list[str]:
+    """What the doctor finds wrong with certificates."""
+    answer = subprocess.run(
+        [f"{BIN}/emailmcp", "doctor"], env=settings, capture_output=True, text=True)
+    lines = [line for line in answer.stdout.splitlines() if "certificate" in line]
+    return [line for line in lines if line.startswith("!!")]
+
+
+def test_the_doctor_names_what_peers_would_refuse(identities, tmp_path):
+    other = str(tmp_path / "other")
+    subprocess.run([f"{BIN}/emailmcp", "init", other], check=True, capture_output=True)
+
+    def wrong(certificate: str, key: str, authority: str) -> list[str]:
+        return diagnosis(
+            EMAILMCP_TLS_CERT=certificate, EMAILMCP_TLS_KEY=key, EMAILMCP_TLS_CA=authority,
+            EMAILMCP_EDGE_TLS_CERT=f"{identities}/edge.pem", EMAILMCP_EDGE_TLS_KEY=f"{identities}/edge.key")
+
+    both = tmp_path / "both.pem"
+    with open(f"{identities}/ca.pem") as one, open(f"{other}/ca.pem") as another:
+        both.write_text(one.read() + another.read())
+    certificate, key, authority = (f"{identities}/{name}" for name in ("mailer.pem", "mailer.key", "ca.pem"))
+    assert wrong(certificate, key, authority) == wrong(certificate, key, str(both)) == []
+    assert "mailer.key" in wrong(certificate, f"{other}/mailer.key", authority)[0]
+    assert "certificate_rejected" in wrong(certificate, key, f"{other}/ca.pem")[0]
+    old = ended(certificate, identities, str(tmp_path / "mailer.pem"))
+    assert ["not valid now" in line or "expired" in line for line in wrong(old, key, authority)] == [True, True]
 
 
 def test_no_command_repeats_the_password_of_a_url_that_it_cannot_read():

@@ -15,7 +15,7 @@ struct RPCPageTests {
       readiness: Readiness(), metrics: MetricsRegistry())
   }
 
-  private static let rpc = RPCSettings(identity: RPCIdentity(files: nil), contextKeys: Keyring(generating: "k1"))
+  private static let rpc = RPCSettings(identity: .none, contextKeys: Keyring(generating: "k1"))
 
   private static func text(_ loops: [LoopReport?], _ path: String) -> String {
     String(decoding: RPCPage(path: path)?.answer(loops).body ?? [], as: UTF8.self)

@@ -107,7 +107,7 @@ struct ServiceChannelsTests {
         let service = ServiceLoop(
           reactor: reactor, index: 0, count: 1, logger: Logger(label: "test") { _ in SwiftLogNoOpLogHandler() },
           readiness: readiness, metrics: MetricsRegistry())
-        let rpc = RPCSettings(identity: RPCIdentity(files: nil), contextKeys: Keyring(generating: "k1"))
+        let rpc = RPCSettings(identity: .none, contextKeys: Keyring(generating: "k1"))
         let server = service.makeRPCServer(rpc, services: [PeerService.report.service])
         server.handle(Who.call) { _, _ in HealthCheckResponse(ServingStatus(rawValue: Int32(number))) }
         readiness.started()

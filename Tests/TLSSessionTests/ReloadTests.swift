@@ -88,6 +88,43 @@ struct ReloadTests {
     #expect(source.reloadIfChanged() == nil)
   }
 
+  /// Every peer refused the new one, though the old one had weeks to go.
+  @Test("A certificate that is not valid now waits while the one before it is, is reported once, and used in its time")
+  func untimelyCertificate() throws {
+    defer { try? FileManager.default.removeItem(atPath: folder) }
+    let (start, day) = (CertificateAuthority.systemTime(), Int64(86_400))
+    func issue(_ name: String, from: Int64, to: Int64) throws {
+      var request = CertificateAuthority.Request(commonName: name)
+      (request.notBefore, request.notAfter) = (from, to)
+      let issued = try site.authority.issue(request)
+      try write(issued.certificate.pem, "cert.pem")
+      try write(issued.key.pem().revealed, "key.pem")
+    }
+    let date = Mutex(start)
+    let settings = TLSServerSettings(identity: identity)
+    try issue("first", from: start - day, to: start + 3 * day)
+    let source = try TLSContextSource(
+      files: [folder + "/cert.pem", folder + "/key.pem"], date: { date.withLock { $0 } }
+    ) { () throws(TLSError) in try SSLContext.server(settings) }
+    func served() -> String? { source.current().certificate?.subject }
+
+    try issue("ended", from: start - 2 * day, to: start - day)
+    #expect(source.reloadIfChanged() == .failed(TLSError(.notValidNow, "the certificate CN=ended has ended")))
+    #expect(source.reloadIfChanged() == nil)
+    #expect(served() == "CN=first")
+    try issue("early", from: start + day, to: start + 4 * day)
+    #expect(source.reloadIfChanged() == .failed(TLSError(.notValidNow, "the certificate CN=early is not valid yet")))
+    #expect(source.reloadIfChanged() == nil)
+    #expect(served() == "CN=first")
+    date.withLock { $0 = start + day }
+    #expect(source.reloadIfChanged() == .reloaded)
+    #expect(served() == "CN=early")
+    // Where none is valid the newest is as good as any.
+    date.withLock { $0 = start + 10 * day }
+    try issue("late", from: start, to: start + 9 * day)
+    #expect(source.reloadIfChanged() == .reloaded)
+  }
+
   @Test("Sessions look at the files by themselves, no more often than the interval")
   func interval() throws {
     defer { try? FileManager.default.removeItem(atPath: folder) }

@@ -92,6 +92,26 @@ private struct Diagnosis {
       }
     }
     if !isChecked { skipped("certificate", "EMAILMCP_TLS_CERT is not set") }
+    identity("EMAILMCP_TLS", environment)
+    identity("EMAILMCP_EDGE_TLS", environment)
+  }
+
+  /// Whether certificate and key fit, and the authority, where peers ask for it.
+  private mutating func identity(_ prefix: String, _ environment: [String: String]) {
+    guard let certificate = environment["\(prefix)_CERT"], let key = environment["\(prefix)_KEY"] else { return }
+    let identity = TLSIdentity(certificateFile: certificate, keyFile: key)
+    do {
+      _ = try TLSServerContext(TLSServerSettings(identity: identity))
+      guard let authority = environment["\(prefix)_CA"] else { return good("certificate", "\(prefix)_KEY fits") }
+      let names = try Certificate.parse(pem: Array(readSettingFile(certificate).utf8))[0].alternativeNames.uris
+      guard let name = names.first else {
+        return bad("certificate", "\(certificate): is of no service; see emailmcp init")
+      }
+      try TLSRehearsal.run(identity, roots: .file(authority), uri: name)
+      good("certificate", "\(prefix)_KEY fits, peers with this \(prefix)_CA accept \(name)")
+    } catch {
+      bad("certificate", "\(prefix)_CERT, _KEY and _CA do not fit together, no peer would accept them: \(error)")
+    }
   }
 
   mutating func process(_ name: String, at authority: String) async {

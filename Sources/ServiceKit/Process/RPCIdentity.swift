@@ -2,30 +2,36 @@ package import TLSSession
 
 /// Who this process is towards the others, and whom it believes: mutual TLS with SPIFFE names, or none of it.
 package struct RPCIdentity: Sendable {
-  /// Nil with `EMAILMCP_RPC_TLS=off`: plain HTTP/2, for tests and for a network that is closed otherwise.
-  package let files: Files?
+  /// For RPC servers and clients of all loops. Nil with `EMAILMCP_RPC_TLS=off`: plain HTTP/2, for tests and for a network
+  /// that is closed otherwise.
+  package private(set) var serverContext: TLSServerContext?
+  package private(set) var clientContext: TLSClientContext?
+
+  package static let none = RPCIdentity()
+
+  private init() {}
 
   /// PEM files; changes on disk are in use within seconds.
-  package struct Files: Sendable {
-    package let certificate: String
-    package let key: String
-    package let authority: String
-  }
-
+  ///
   /// - Parameter service: whose certificate it must be.
   package init(_ settings: Settings, of service: String) {
-    guard settings.toggle("EMAILMCP_RPC_TLS", default: true) else {
-      files = nil
-      return
-    }
-    let files = Files(
-      certificate: settings.string("EMAILMCP_TLS_CERT"), key: settings.string("EMAILMCP_TLS_KEY"),
-      authority: settings.string("EMAILMCP_TLS_CA"))
-    self.files = files
-    guard ![files.certificate, files.key, files.authority].contains("") else { return }
+    guard settings.toggle("EMAILMCP_RPC_TLS", default: true) else { return }
+    let certificate = settings.string("EMAILMCP_TLS_CERT")
+    let key = settings.string("EMAILMCP_TLS_KEY")
+    let authority = settings.string("EMAILMCP_TLS_CA")
+    guard ![certificate, key, authority].contains("") else { return }
+    let identity = TLSIdentity(certificateFile: certificate, keyFile: key)
     do {
-      _ = try serverContext()
-      let leaf = try Certificate.parse(pem: Array(readSettingFile(files.certificate).utf8))[0]
+      serverContext = try TLSServerContext(
+        TLSServerSettings(
+          identity: identity, clientRoots: .file(authority), protocols: ["h2"], minimumVersion: .v1_3),
+        onReload: { $0.tell(of: service) })
+      clientContext = try TLSClientContext(
+        TLSClientSettings(
+          roots: .pem(.file(authority)), identity: identity, protocols: ["h2"], minimumVersion: .v1_3),
+        onReload: { $0.tell(of: service) })
+      let leaf = try Certificate.parse(pem: Array(readSettingFile(certificate).utf8))[0]
+      try leaf.requireValid(at: CertificateAuthority.systemTime())
       let (names, own) = (leaf.alternativeNames.uris, Self.spiffeID(of: service))
       if names != [own] {
         settings.fail(
@@ -35,27 +41,6 @@ package struct RPCIdentity: Sendable {
     } catch {
       settings.fail("EMAILMCP_TLS_CERT, _KEY and _CA", "cannot be used: \(error)")
     }
-  }
-
-  package init(files: Files?) { self.files = files }
-
-  /// For the RPC server; nil without TLS.
-  package func serverContext() throws -> TLSServerContext? {
-    guard let files else { return nil }
-    return try TLSServerContext(
-      TLSServerSettings(
-        identity: TLSIdentity(certificateFile: files.certificate, keyFile: files.key),
-        clientRoots: .file(files.authority), protocols: ["h2"], minimumVersion: .v1_3))
-  }
-
-  /// For RPC clients; nil without TLS.
-  package func clientContext() throws -> TLSClientContext? {
-    guard let files else { return nil }
-    return try TLSClientContext(
-      TLSClientSettings(
-        roots: .pem(.file(files.authority)),
-        identity: TLSIdentity(certificateFile: files.certificate, keyFile: files.key), protocols: ["h2"],
-        minimumVersion: .v1_3))
   }
 
   /// The name that a service's certificate carries.

@@ -64,7 +64,7 @@ extension ServiceLoop {
     to peer: PeerService, at target: ChannelTarget, _ rpc: RPCSettings, maxResponseBytes: Int? = nil
   ) throws -> RPCChannel {
     var security = ChannelSecurity.plaintext
-    if let context = try rpc.identity.clientContext() {
+    if let context = rpc.identity.clientContext {
       security = .tls(context, peer: .uri(RPCIdentity.spiffeID(of: peer.rawValue)))
     }
     var configuration = ChannelConfiguration.betweenServices(to: peer, policy: rpc.policies[peer])

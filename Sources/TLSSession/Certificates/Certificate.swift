@@ -57,6 +57,14 @@ package final class Certificate: @unchecked Sendable {
     return from <= to ? from...to : nil
   }
 
+  /// - Parameter now: seconds since 1970.
+  /// - Throws: `not_valid_now`.
+  package func requireValid(at now: Int64) throws(TLSError) {
+    guard let validity, !validity.contains(now) else { return }
+    throw TLSError(
+      .notValidNow, "the certificate \(subject) \(now < validity.lowerBound ? "is not valid yet" : "has ended")")
+  }
+
   /// URI and DNS names. Names with bytes outside printable ASCII are left out: nothing honest has them, and a NUL
   /// inside has deceived comparisons before.
   package var alternativeNames: (uris: [String], dnsNames: [String]) {

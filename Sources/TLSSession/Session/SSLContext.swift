@@ -6,6 +6,8 @@ internal import COpenSSL
 /// is no longer modified, and its reference count as atomic.
 final class SSLContext: @unchecked Sendable {
   let pointer: OpaquePointer
+  /// What we show, where we show something.
+  private(set) var certificate: Certificate?
   private let alpnList: UnsafeMutableBufferPointer<UInt8>
   private let alpn: UnsafeMutablePointer<emcp_alpn>
 
@@ -70,6 +72,7 @@ final class SSLContext: @unchecked Sendable {
     guard let leaf = chain.first, SSL_CTX_use_certificate(pointer, leaf.pointer) == 1 else {
       throw .openSSL(.configuration, "using the certificate in \(identity.certificateChain)")
     }
+    certificate = leaf
     for certificate in chain.dropFirst() {
       X509_up_ref(certificate.pointer)
       guard emcp_ssl_ctx_add0_chain_cert(pointer, certificate.pointer) == 1 else {

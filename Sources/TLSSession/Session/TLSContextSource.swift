@@ -13,8 +13,8 @@ final class TLSContextSource: Sendable {
     var context: SSLContext
     var stamps: [FileStamp]
     var nextCheck: Duration
-    /// Why the files cannot be read, once that was reported.
-    var unreadable: TLSError?
+    /// Why the files are of no use as they are though they may become so unchanged, once that was reported.
+    var waitsFor: TLSError?
   }
 
   private let state: Mutex<State>
@@ -22,14 +22,18 @@ final class TLSContextSource: Sendable {
   private let load: @Sendable () throws(TLSError) -> SSLContext
   private let onReload: (@Sendable (TLSReload) -> Void)?
   private let now: @Sendable () -> Duration
+  /// Seconds since 1970.
+  private let date: @Sendable () -> Int64
 
   init(
     files: [String], now: @escaping @Sendable () -> Duration = { monotonicTime() },
+    date: @escaping @Sendable () -> Int64 = { CertificateAuthority.systemTime() },
     onReload: (@Sendable (TLSReload) -> Void)? = nil,
     load: @escaping @Sendable () throws(TLSError) -> SSLContext
   ) throws(TLSError) {
     self.files = files
     self.now = now
+    self.date = date
     self.load = load
     self.onReload = onReload
     // Stamped before reading: a change in between is seen as a change at the next look.
@@ -63,7 +67,8 @@ final class TLSContextSource: Sendable {
     let outcome: TLSReload
     do {
       let context = try load()
-      state.withLock { ($0.context, $0.unreadable) = (context, nil) }
+      try requireNoWorse(context)
+      state.withLock { ($0.context, $0.waitsFor) = (context, nil) }
       outcome = .reloaded
     } catch {
       guard isNews(error) else { return nil }
@@ -73,13 +78,21 @@ final class TLSContextSource: Sendable {
     return outcome
   }
 
-  /// What cannot be read is looked at again though its stamp stays: a right or a free descriptor was missing.
+  /// A certificate that no peer accepts now does not take the place of one that they do.
+  private func requireNoWorse(_ context: SSLContext) throws(TLSError) {
+    let date = date()
+    guard let old = state.withLock({ $0.context.certificate }), old.validity?.contains(date) ?? true else { return }
+    try context.certificate?.requireValid(at: date)
+  }
+
+  /// What cannot be read, or is not valid yet, is looked at again though its stamp stays: a right or a free descriptor was
+  /// missing, or its time will come.
   private func isNews(_ error: TLSError) -> Bool {
-    guard error.code == .file else { return true }
+    guard [.file, .notValidNow].contains(error.code) else { return true }
     return state.withLock { state in
       state.stamps = []
-      defer { state.unreadable = error }
-      return state.unreadable != error
+      defer { state.waitsFor = error }
+      return state.waitsFor != error
     }
   }
 }

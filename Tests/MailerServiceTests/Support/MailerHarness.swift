@@ -76,7 +76,7 @@ final class MailerHarness {
 
   func startMailer(polling: QueueWorker.Polling = .init()) async throws {
     let path = "\(folder)/mailer\(mailers.count)"
-    let rpc = RPCSettings(identity: RPCIdentity(files: nil), contextKeys: Self.keys)
+    let rpc = RPCSettings(identity: .none, contextKeys: Self.keys)
     let configuration = MailerService.Configuration(
       listen: .unix(path: path), database: try PostgresConfiguration(url: database.url()), rpc: rpc,
       vaultKeys: Self.keys, oauth: try ChannelTarget("unix:\(folder)/oauth"), gmailURL: gmailURL,
