@@ -56,6 +56,7 @@ final class EdgeSite: Sendable {
   let key: APIKey
   let readOnlyKey: APIKey
   private let parts: Parts
+  var clock: ClockDoubt { parts.readiness.clock }
   private let directory: String
 
   /// Touched on the loop alone.
@@ -64,6 +65,7 @@ final class EdgeSite: Sendable {
     var services: RPCServer?
     var backends: Backends?
     let store = MemoryStore()
+    let readiness = Readiness()
     /// What the handler's clock shows instead of the time.
     var clock: UInt64?
   }
@@ -107,8 +109,8 @@ final class EdgeSite: Sendable {
         ratePerKey: Rate(count: ratePerKey, per: .seconds(1)),
         ratePerUser: Rate(count: ratePerUser, per: .seconds(1)))
       let handler = EdgeHandler(
-        store: parts.store, backends: backends, access: access, readiness: Readiness(), logger: logger,
-        on: reactor, now: { parts.clock ?? UInt64(Instant.current().nanoseconds) })
+        store: parts.store, backends: backends, access: access, readiness: parts.readiness,
+        logger: logger, on: reactor, now: { parts.clock ?? UInt64(Instant.current().nanoseconds) })
       let server = HTTPServer(on: reactor, configuration: EdgeGraph.serverConfiguration()) {
         await handler.respond(to: $0)
       }

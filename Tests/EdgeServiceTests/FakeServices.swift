@@ -88,6 +88,7 @@ struct FakeServices: OAuth.Service, Mailer.Service, Reports.Service {
     switch call.userID {
     case "crash": throw RPCError(.internal, "a secret detail of the database")
     case "away": throw RPCError(.unavailable, "no")
+    case "refused": throw RPCError(.unauthenticated, reason: "invalid_context", "no")
     case "slow": throw RPCError(.deadlineExceeded, "no")
     default: break
     }

@@ -314,6 +314,17 @@ struct RouteTests {
     await site.stop()
   }
 
+  @Test("An edge whose contexts are refused doubts its clock")
+  func refusedContext() async throws {
+    let site = try await EdgeSite()
+    let ours = Timestamp.now() + .seconds(3600)
+    #expect(await site.send("GET", "/v1/users/crash/profile").status == 502)
+    #expect(site.clock.judge(now: ours, byDatabase: .now()) == nil)
+    #expect(await site.send("GET", "/v1/users/refused/profile").status == 502)
+    #expect(site.clock.judge(now: ours, byDatabase: .now()) != nil)
+    await site.stop()
+  }
+
   @Test("The reason that a server gives its own errors changes no answer of REST", arguments: Int32(1)...16)
   func addedReasons(_ number: Int32) {
     let bare = RPCError(StatusCode(rawValue: number), "the server stops")

@@ -55,6 +55,25 @@ struct SchemaTests {
     }
   }
 
+  /// A third of all requests failed for as long as one of three replicas had a wrong clock, and it called itself ready.
+  @Test("A clock that peers stumbled over is judged by the database's; alone that one is not believed")
+  func clock() async throws {
+    let database = try await PostgresFixture.database()
+    try database.execute("CREATE SCHEMA slow")
+    try database.execute("GRANT USAGE ON SCHEMA slow TO PUBLIC")
+    try database.execute(
+      "CREATE FUNCTION slow.clock_timestamp() RETURNS timestamptz LANGUAGE sql AS $$SELECT now() - interval '1 hour'$$")
+    let login = "ROLE \(TestDatabase.Login.service.rawValue) IN DATABASE \(database.name)"
+    try database.execute("ALTER \(login) SET search_path = slow, pg_catalog, public")
+    let readiness = Readiness()
+    try await Self.check(database, readiness) { reason in
+      #expect(await reason() == nil)
+      readiness.clock.raise()
+      let said = try #require(await reason())
+      #expect(said.hasPrefix("finds this machine's clock 36") && said.hasSuffix(" s ahead"), "\(said)")
+    }
+  }
+
   @Test("A login that row-level security does not bind is told of", arguments: [true, false])
   func unboundLogin(isSuperuser: Bool) async throws {
     let lines = Lines()
@@ -73,12 +92,12 @@ struct SchemaTests {
 
   /// Gives `body` what the readiness says of the database after the next check.
   private static func check(
-    _ database: TestDatabase, as login: TestDatabase.Login = .service, needsWrites: Bool = true,
+    _ database: TestDatabase, _ readiness: Readiness = Readiness(), as login: TestDatabase.Login = .service,
+    needsWrites: Bool = true,
     _ logger: Logger = Logger(label: "test") { _ in SwiftLogNoOpLogHandler() },
     _ body: @Sendable (_ reason: () async -> String?) async throws -> Void
   ) async throws {
     try await database.withPool(as: login, { $0.needsWrites = needsWrites }) { pool in
-      let readiness = Readiness()
       try await body {
         let loop = ServiceLoop(
           reactor: pool.reactor, index: 0, count: 1, logger: logger, readiness: readiness, metrics: MetricsRegistry())

@@ -38,6 +38,17 @@ struct ContextTests {
     #expect(throws: ContextVerifier.Refusal.expired) { try verifier.verify(value, now: now + .seconds(150)) }
   }
 
+  @Test("A clock is off where a context was refused for its times and the database's is half a minute from ours")
+  func clocks() {
+    let clock = ClockDoubt()
+    #expect(clock.judge(now: now + .seconds(3600), byDatabase: now) == nil, "nobody has met it")
+    clock.raise()
+    #expect(clock.judge(now: now + .seconds(31), byDatabase: now) == 31)
+    #expect(clock.judge(now: now - .seconds(31), byDatabase: now) == -31)
+    #expect(clock.judge(now: now + .seconds(30), byDatabase: now) == nil)
+    #expect(clock.judge(now: now + .seconds(31), byDatabase: now) == nil, "it was found to be right")
+  }
+
   @Test("A context that lives longer than two minutes is refused, whoever signed it", arguments: [120, 121])
   func lifetime(seconds: Int) throws {
     let context = CallContext {

@@ -1,3 +1,4 @@
+import CivilTime
 import EventLoop
 import Logging
 import RPCRuntime
@@ -69,6 +70,10 @@ struct ServiceLoopTests {
       }
       #expect(await call(Metadata()) == .unauthenticated)
       #expect(await call(stranger.metadata(for: context)) == .unauthenticated)
+      let hour = Timestamp.now() - .seconds(3600)
+      #expect(loop.readiness.clock.judge(now: .now(), byDatabase: hour) == nil)
+      #expect(await call(signer.metadata(for: context, now: hour)) == .unauthenticated)
+      #expect(loop.readiness.clock.judge(now: .now(), byDatabase: hour) != nil)
       let metadata = LogContext.$current.withValue(LogContext(requestID: "r-1")) { signer.metadata(for: context) }
       #expect(await call(metadata) == .ok)
 

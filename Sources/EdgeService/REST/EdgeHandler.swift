@@ -207,6 +207,7 @@ final class EdgeHandler {
     case let problem as Problem: return problem
     case let error as RPCError:
       let problem = ProblemTable.problem(for: error)
+      if error.errorInfo?.reason == "invalid_context" { readiness.clock.raise() }
       if problem.status >= 500 {
         logger.warning(
           "a service failed the request", metadata: ["route": "\(passage.label)", "error": "\(error)"])

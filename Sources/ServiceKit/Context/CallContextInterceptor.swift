@@ -9,10 +9,12 @@ package import TLSSession
 /// Which issuers and scopes a method takes is the method's own rule (`MethodAccess`). Health checks and reflection (`grpc.*`) need none: they tell nothing of a tenant.
 package struct CallContextInterceptor: ServerInterceptor {
   private let verifier: ContextVerifier
+  private let clock: ClockDoubt
   private let logger: Logger
 
-  package init(keys: Keyring, logger: Logger) {
+  package init(keys: Keyring, clock: ClockDoubt = ClockDoubt(), logger: Logger) {
     verifier = ContextVerifier(keys: keys)
+    self.clock = clock
     self.logger = logger
   }
 
@@ -31,6 +33,7 @@ package struct CallContextInterceptor: ServerInterceptor {
       guard context.metadata.entries.count(where: { $0.name == .callContext }) <= 1 else { throw .several }
       return try verifier.verify(context.metadata.binary(.callContext))
     } catch {
+      if [.expired, .notYetValid].contains(error) { clock.raise() }
       logger.warning(
         "call context refused", metadata: ["method": "\(context.method.fullName)", "reason": "\(error)"])
       throw RPCError(.unauthenticated, reason: "invalid_context", "The call carries no valid context.")

@@ -26,6 +26,7 @@ package final class Readiness: Sendable {
     }
   }
 
+  package let clock = ClockDoubt()
   private let state = Mutex(State())
 
   package init() {}

@@ -17,7 +17,7 @@ extension ServiceLoop {
     configuration.tracer = tracer
     configuration.completesError = { $0.withReason }
     let server = RPCServer(on: reactor, configuration: configuration, logger: logger)
-    server.use(CallContextInterceptor(keys: rpc.contextKeys, logger: logger))
+    server.use(CallContextInterceptor(keys: rpc.contextKeys, clock: readiness.clock, logger: logger))
     // Inside the other, whose context the lines carry.
     server.use(CallLog(logger, namesRequest: false))
     let health = HealthRegistry(services: services)
