@@ -83,7 +83,7 @@ extension PostgresConnection {
   private func prepare(_ command: Exchange.Command) -> Bool {
     guard let identity = command.statement.identity, prepared[identity] == nil else { return true }
     nextStatementNumber += 1
-    let name = "s\(nextStatementNumber)"
+    let name = "\(statementPrefix)\(nextStatementNumber)"
     let types = ParameterEncoder.types(of: command.parameters)
     guard PQsendPrepare(handle, name, command.statement.sql, Int32(types.count), types) == 1,
       PQpipelineSync(handle) == 1

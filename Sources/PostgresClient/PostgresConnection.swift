@@ -33,6 +33,8 @@ final class PostgresConnection: ReadinessHandler, Flushable {
   var prepared: [UInt: String] = [:]
   var failedPrepares: [UInt: PostgresError] = [:]
   var nextStatementNumber = 0
+  /// No other session's: a pooler that lends servers by the transaction would else run that one's statement as ours.
+  let statementPrefix = "s\(UInt32.random(in: .min ... .max))_"
   var encoder = ParameterEncoder()
 
   /// Cancel requests on their way, and when the last one left: a cancel may hit the statement after the one it meant.

@@ -83,6 +83,19 @@ import Testing
     }
   }
 
+  /// A pooler that lends servers by the transaction ran what another session had prepared under the same name.
+  @Test("no two sessions prepare a statement under one name")
+  func statementNames() async throws {
+    let database = try await PostgresFixture.database(migrated: false)
+    try await database.withPool(as: .owner, { $0.sharedConnections = 1 }) { pool in
+      let names: Statement = "SELECT string_agg(name, ' ') FROM pg_prepared_statements"
+      let (one, other): (String, String) = (
+        try await pool.query(names).only()[0], try await pool.queryApart(names).only()[0]
+      )
+      #expect(Set(one.split(separator: " ")).isDisjoint(with: other.split(separator: " ")))
+    }
+  }
+
   @Test("a server that takes no writes any more is left at once by all sessions", arguments: [true, false])
   func readOnlyServer(apart: Bool) async throws {
     let database = try await PostgresFixture.database(migrated: false)
