@@ -63,7 +63,7 @@ import Testing
     let identities = Identities(folder: folder)
     _ = try identities.ensure()
     let written = try identities.layApart()
-    #expect(written.count == 22 && Set(written).count == 22)
+    #expect(written.count == 23 && Set(written).count == 23)
     #expect(try identities.layApart() == [])
     for name in written {
       let (share, file) = (name.prefix { $0 != "/" }, name.drop { $0 != "/" }.dropFirst())

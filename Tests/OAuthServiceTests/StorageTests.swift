@@ -148,7 +148,7 @@ struct StorageTests {
     try await withStores({ ($0.sharedConnections, $0.maxPipelineDepth, $0.maxWaiting) = (1, 1, 2) }) {
       flows, _, pool, _ in
       let made = FlowState.random()
-      try await flows.save(flow, state: made, sealedVerifier: [9])
+      _ = try await flows.save(flow, state: made, sealedVerifier: [9], lifetime: .seconds(600))
       let states = (0..<100).map { _ in FlowState.random() } + [made]
       let answers = states.map { state in pool.reactor.spawn { try await flows.findOpen(state)?.redirectURL } }
       for (state, answer) in zip(states, answers) {

@@ -26,7 +26,7 @@ struct Identities {
     ("oauth", ["ca.pem", "oauth.key", "oauth.pem", "context-keys", "vault-keys"]),
     ("mailer", ["ca.pem", "mailer.key", "mailer.pem", "context-keys", "vault-keys"]),
     ("report", ["ca.pem", "report.key", "report.pem", "context-keys"]),
-    ("owner", ["vault-keys", "key-pepper"]),
+    ("owner", ["ca.pem", "vault-keys", "key-pepper"]),
   ]
 
   /// Copies to each its share, into a folder of its own below this one, to be mounted alone. What has changed since is copied
