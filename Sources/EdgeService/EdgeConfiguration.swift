@@ -33,8 +33,6 @@ struct EdgeConfiguration: Sendable {
           TLSServerSettings(
             identity: TLSIdentity(certificateFile: certificate, keyFile: key), protocols: ["h2", "http/1.1"]),
           onReload: { $0.tell(of: Edge.name) })
-        try Certificate.parse(pem: Array(readSettingFile(certificate).utf8))[0]
-          .requireValid(at: CertificateAuthority.systemTime())
       } catch {
         settings.fail("EMAILMCP_EDGE_TLS_CERT and _KEY", "cannot be used: \(error)")
       }
