@@ -619,16 +619,20 @@ def test_a_storm_of_calls_without_time(attacked, siege):
     target = attacked.target("rpc")
     with siege:
         with Peer(target.port) as peer:
-            for batch in range(20):
-                ids = [2 * (100 * batch + number) + 1 for number in range(100)]
+            for batch in range(40):
+                ids = [2 * (50 * batch + number) + 1 for number in range(50)]
                 for stream in ids:
                     peer.headers(stream, target.fields(("grpc-timeout", "1n"), path=(
                         "/grpc.testing.TestService/FullDuplexCall")))
-                ended = set()
-                while len(ended) < len(ids):
+                answered, reset = set(), set()
+                # Our half of a stream is open, and the stream counts, until the server resets it.
+                while len(reset) < len(ids):
                     found = peer.read()
                     if found.kind in (0, 1) and found.flags & END_STREAM:
-                        ended.add(found.stream)
+                        answered.add(found.stream)
+                    elif found.kind == RST_STREAM:
+                        reset.add(found.stream)
+                assert answered == reset == set(ids)
             peer.lives()
         siege.risen(
             'grpc_server_call_duration_seconds_count{grpc_method="grpc.testing.TestService/FullDuplexCall",'
