@@ -70,12 +70,13 @@ let package = Package(
     .systemLibrary(name: "CLinux"),
 
     // Foundations: values and the loop.
+    module("HugePages"),
     module("WireCodec"),
-    module("StrictJSON"),
+    module("StrictJSON", ["HugePages"]),
     module("CivilTime"),
     module("MailSyntax"),
     module("EventLoop", ["CLinux", deque]),
-    module("TLSSession", ["COpenSSL"]),
+    module("TLSSession", ["COpenSSL", "HugePages"]),
     module("HTTP2Session", ["CNghttp2"]),
     module("Transport", ["CLinux", "EventLoop", "TLSSession"]),
 
@@ -93,7 +94,7 @@ let package = Package(
     // Processes.
     executable("EdgeService", ["CivilTime", "MailSyntax", "WireCodec", "ServiceContracts", "ServiceKit", "HTTPServer", "RPCRuntime", "PostgresClient", "StrictJSON", "TLSSession", "EventLoop", httpTypes, log, metrics]),
     executable("OAuthService", ["CivilTime", "ServiceContracts", "ServiceKit", "HTTPSClient", "RPCRuntime", "PostgresClient", "SecretVault", "StrictJSON", "TLSSession", "EventLoop", httpTypes, log, metrics]),
-    executable("MailerService", ["CivilTime", "MailSyntax", "WireCodec", "ServiceContracts", "ServiceKit", "HTTPSClient", "RPCRuntime", "PostgresClient", "SecretVault", "StrictJSON", "TLSSession", "EventLoop", httpTypes, log, metrics]),
+    executable("MailerService", ["CivilTime", "HugePages", "MailSyntax", "WireCodec", "ServiceContracts", "ServiceKit", "HTTPSClient", "RPCRuntime", "PostgresClient", "SecretVault", "StrictJSON", "TLSSession", "EventLoop", httpTypes, log, metrics]),
     executable("ReportService", ["CivilTime", "ServiceContracts", "ServiceKit", "RPCRuntime", "PostgresClient", "StrictJSON", "WireCodec", "EventLoop", log]),
     executable("GoogleSandbox", ["CivilTime", "ServiceKit", "HTTPServer", "StrictJSON", "TLSSession", "EventLoop", httpTypes, log]),
     executable("EmailMCPCLI", ["MailSyntax", "ServiceKit", "PostgresClient", "HTTPSClient", "SecretVault", "TLSSession", "StrictJSON", "EventLoop", "CLinux", arguments, httpTypes],
@@ -138,14 +139,15 @@ let package = Package(
 // script/fuzz builds one program, which links the mailer's values as a library, where SwiftPM links executables into tests.
 if Context.environment["EMAILMCP_FUZZ"] != nil {
   let kept: Set<String> = [
-    "CNghttp2", "COpenSSL", "CLibPQ", "CLibCurl", "CZlib", "CLinux", "WireCodec", "StrictJSON", "CivilTime", "MailSyntax",
-    "EventLoop", "TLSSession", "HTTP2Session", "Transport", "RPCRuntime", "HTTPServer", "PostgresClient", "ServiceContracts",
+    "CNghttp2", "COpenSSL", "CLibPQ", "CLibCurl", "CZlib", "CLinux", "HugePages", "WireCodec", "StrictJSON", "CivilTime",
+    "MailSyntax", "EventLoop", "TLSSession", "HTTP2Session", "Transport", "RPCRuntime", "HTTPServer", "PostgresClient", "ServiceContracts",
   ]
   package.products = []
   package.targets.removeAll { !kept.contains($0.name) }
   package.targets += [
     .target(
-      name: "MailerService", dependencies: ["CivilTime", "MailSyntax", "StrictJSON", "WireCodec", "TLSSession"],
+      name: "MailerService",
+      dependencies: ["CivilTime", "HugePages", "MailSyntax", "StrictJSON", "WireCodec", "TLSSession"],
       path: "Sources/MailerService/Domain", sources: ["Message", "MIME", "UUIDv7.swift"],
       swiftSettings: settings),
     .executableTarget(

@@ -1,13 +1,15 @@
+import HugePages
+
 extension JSONParser {
   /// Reads a string whose opening quotation mark is next. The text is copied once, escapes or not: a mail's attachment
-  /// comes as one string of tens of megabytes.
+  /// comes as one string of tens of megabytes, for which huge pages are cheaper than a second look at its UTF-8.
   mutating func string() throws(JSONParseError) -> String {
     index += 1
     let start = index
     let scan = try scanString()
     index = scan.end + 1
     let raw = UnsafeRawBufferPointer(start: base + start, count: scan.end - start)
-    if !scan.hasEscapes {
+    if !scan.hasEscapes, raw.count < HugePages.size {
       guard let string = String(validating: raw, as: UTF8.self) else {
         throw JSONParseError(reason: .badUTF8, offset: start)
       }
@@ -19,6 +21,7 @@ extension JSONParser {
     }
     var failure: JSONParseError?
     let string = String(unsafeUninitializedCapacity: raw.count) { output in
+      HugePages.advise(UnsafeMutableRawBufferPointer(output))
       do throws(JSONParseError) {
         return try unescape(start, scan.end, into: output)
       } catch {

@@ -43,6 +43,18 @@ struct JSONParserTests {
     #expect(error?.reason == .badUTF8)
   }
 
+  @Test("Reads a string of megabytes, and refuses one that is not UTF-8", arguments: [(2 << 20) - 1, 2 << 20, 3 << 20])
+  func largeString(count: Int) throws {
+    let limits = JSONLimits(maximumBytes: count + 2)
+    var bytes = [UInt8](repeating: 0x78, count: count)
+    bytes.replaceSubrange(count - 2..<count, with: [0xC3, 0xA9])
+    let value = try JSONValue(parsing: [0x22] + bytes + [0x22], limits: limits)
+    #expect(value == .string(String(decoding: bytes, as: UTF8.self)))
+    bytes[count - 2] = 0xFF
+    let error = #expect(throws: JSONParseError.self) { try JSONValue(parsing: [0x22] + bytes + [0x22], limits: limits) }
+    #expect(error?.reason == .badUTF8)
+  }
+
   @Test("Reads every escape, surrogate pairs too")
   func escapes() throws {
     let value = try JSONValue(parsing: #""\"\\\/\b\f\n\r\t\u00e9\ud83d\ude00\u0000é😀""#)

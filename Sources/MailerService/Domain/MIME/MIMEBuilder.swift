@@ -1,4 +1,5 @@
 import CivilTime
+import HugePages
 import MailSyntax
 
 /// Builds the message that Gmail is given: RFC 5322 headers and RFC 2045/2046 parts.
@@ -19,6 +20,7 @@ struct MIMEBuilder {
     let root = Self.part(for: message)
     var output: [UInt8] = []
     output.reserveCapacity(1024 + message.recipientCount * 64 + root.estimatedSize)
+    output.adviseHugePages()
     output.append(contentsOf: header(message))
     var boundaries = BoundarySequence(randomness)
     root.append(to: &output, boundaries: &boundaries)
