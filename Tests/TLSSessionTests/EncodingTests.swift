@@ -30,6 +30,22 @@ struct EncodingTests {
     }
   }
 
+  @Test("Of all bytes only the alphabet's are taken, in each place", arguments: [Base64.Alphabet.standard, .urlSafe])
+  func everyByte(alphabet: Base64.Alphabet) {
+    let digits =
+      Array("ABCDEFGHIJKLMNOPQRSTUVWXYZabcdefghijklmnopqrstuvwxyz0123456789".utf8)
+      + Array((alphabet == .standard ? "+/" : "-_").utf8)
+    for place in 0..<4 {
+      for byte in UInt8.min...UInt8.max {
+        var text = Array("AAAAAAAA".utf8)
+        text[place] = byte
+        let decoded = text.withUnsafeBufferPointer { Base64.decode($0, alphabet) }
+        let value = digits.firstIndex(of: byte).map { $0 << (18 - 6 * place) }
+        #expect(decoded == value.map { [UInt8($0 >> 16), UInt8($0 >> 8 & 255), UInt8($0 & 255), 0, 0, 0] })
+      }
+    }
+  }
+
   @Test("Percent-encoding escapes every byte outside the unreserved ones, and is read strictly")
   func percent() {
     let text = "aZ09-._~ +/ü\n"
