@@ -4,6 +4,10 @@ EMAILMCP_BIN is the folder of the built programs; TEST_SECRETS_MANAGER_URL the S
 script/test has started.
 """
 
+import base64
+import email
+import email.message
+import email.policy
 import json
 import os
 import re
@@ -54,6 +58,11 @@ class System:
 
     def inbox(self) -> list[dict]:
         return requests.get(f"{self.sandbox}/sandbox/messages", params={"limit": 1000}).json()["messages"]
+
+    def received(self, message_id: str) -> email.message.EmailMessage:
+        """The mail as Gmail got it."""
+        raw = requests.get(f"{self.sandbox}/sandbox/messages/{message_id}").json()["raw"]
+        return email.message_from_bytes(base64.urlsafe_b64decode(raw + "=="), policy=email.policy.default)
 
     def fault(self, **fault) -> None:
         requests.post(f"{self.sandbox}/sandbox/faults", json=fault).raise_for_status()

@@ -1,8 +1,6 @@
 """The main job as a CRM does it: connect an account, send from it, see it in the reports; and what goes wrong on the way."""
 
 import base64
-import email
-import email.policy
 import json
 import os
 import re
@@ -23,12 +21,6 @@ def sent_by(crm, user: str) -> list[dict]:
     answer = crm.http.get(f"{crm.user(user)}/messages")
     answer.raise_for_status()
     return answer.json()["messages"]
-
-
-def received(system, message_id: str):
-    """The mail as Gmail got it."""
-    raw = requests.get(f"{system.sandbox}/sandbox/messages/{message_id}").json()["raw"]
-    return email.message_from_bytes(base64.urlsafe_b64decode(raw + "=="), policy=email.policy.default)
 
 
 def people(header) -> list[tuple[str, str]]:
@@ -104,7 +96,7 @@ class TestSend:
         sent, message_id, error = crm.send(connected, {
             "to": ["grace@example.com"], "subject": "Grüße aus Köln – 你好", "body": "Zeile eins\nZeile zwei: ✓\n"})
         assert (sent, error) == (True, None)
-        mail = received(system, message_id)
+        mail = system.received(message_id)
         assert mail["From"] == account
         assert mail["To"] == "grace@example.com"
         assert mail["Subject"] == "Grüße aus Köln – 你好"
@@ -119,7 +111,7 @@ class TestSend:
             "attachments": [{"filename": "Bericht größer.pdf", "content_type": "application/pdf",
                              "content": base64.b64encode(content).decode()}]})
         assert sent
-        mail = received(system, message_id)
+        mail = system.received(message_id)
         assert mail.get_body(("plain",)).get_content().strip() == "plain"
         assert mail.get_body(("html",)).get_content().strip() == "<p>rich</p>"
         attachment, = mail.iter_attachments()
@@ -167,7 +159,7 @@ class TestSend:
         assert (taken["to"], taken["cc"], taken["bcc"]) == (
             ["grace@example.com", "heidi@example.com"], ["ivan@example.com", "judy@example.com"],
             ["kim@example.com", "leo@example.com"])
-        mail = received(system, sent["message_id"])
+        mail = system.received(sent["message_id"])
         assert "Bcc" not in mail and b"leo@" not in bytes(mail)
         # As its recipients read it.
         assert people(mail["From"]) == [("Ada Sölve", account)]
@@ -199,7 +191,7 @@ class TestSend:
                 {"filename": "a.bin", "content_type": "application/octet-stream",
                  "content": base64.b64encode(content).decode()}]})
         assert sent, error
-        attachment, = received(system, message_id).iter_attachments()
+        attachment, = system.received(message_id).iter_attachments()
         assert attachment.get_content() == content
 
     @ONE_VAULT
@@ -280,7 +272,7 @@ class TestSend:
         message = {"to": [recipient], "body": "x", "one_click_unsubscribe": True}
         sent, message_id, error = crm.send(connected, message)
         assert sent, error
-        mail = received(system, message_id)
+        mail = system.received(message_id)
         assert mail["List-Unsubscribe-Post"] == "List-Unsubscribe=One-Click"
         link = mail["List-Unsubscribe"].strip("<>")
         admin = requests.Session()
