@@ -289,6 +289,9 @@ def test_the_doctor_names_what_peers_would_refuse(identities, tmp_path):
     assert "certificate_rejected" in wrong(certificate, key, f"{other}/ca.pem")[0]
     old = ended(certificate, identities, str(tmp_path / "mailer.pem"))
     assert ["not valid now" in line or "expired" in line for line in wrong(old, key, authority)] == [True, True]
+    # The public certificate's peers are browsers, whose authorities nobody knows here.
+    public = diagnosis(EMAILMCP_EDGE_TLS_CERT=f"{identities}/edge.pem", EMAILMCP_EDGE_TLS_KEY=f"{other}/edge.key")
+    assert len(public) == 1 and "_CERT and _KEY do not fit" in public[0] and "peer" not in public[0]
 
 
 def test_no_command_repeats_the_password_of_a_url_that_it_cannot_read():

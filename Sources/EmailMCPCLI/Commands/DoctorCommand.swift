@@ -69,14 +69,14 @@ private struct Diagnosis {
   }
 
   mutating func certificates(_ environment: [String: String]) {
-    var isChecked = false
+    var leaves: [String: Certificate] = [:]
     for name in ["EMAILMCP_TLS_CA", "EMAILMCP_TLS_CERT", "EMAILMCP_EDGE_TLS_CERT"] {
       guard let path = environment[name] else { continue }
-      isChecked = true
       do {
-        let bytes = Array(try readSettingFile(path).utf8)
+        let chain = try Certificate.parse(pem: Array(readSettingFile(path).utf8))
+        leaves[name] = chain[0]
         let now = CertificateAuthority.systemTime()
-        for certificate in try Certificate.parse(pem: bytes) {
+        for certificate in chain {
           guard let validity = certificate.validity else { continue }
           let days = (validity.upperBound - now) / 86_400
           if !validity.contains(now) {
@@ -91,26 +91,30 @@ private struct Diagnosis {
         bad("certificate", "\(name)=\(path): \(error)")
       }
     }
-    if !isChecked { skipped("certificate", "EMAILMCP_TLS_CERT is not set") }
-    identity("EMAILMCP_TLS", environment)
-    identity("EMAILMCP_EDGE_TLS", environment)
+    if environment["EMAILMCP_TLS_CERT"] == nil { skipped("certificate", "EMAILMCP_TLS_CERT is not set") }
+    for prefix in ["EMAILMCP_TLS", "EMAILMCP_EDGE_TLS"] {
+      if let leaf = leaves["\(prefix)_CERT"] { identity(prefix, leaf, environment) }
+    }
   }
 
-  /// Whether certificate and key fit, and the authority, where peers ask for it.
-  private mutating func identity(_ prefix: String, _ environment: [String: String]) {
+  /// Whether certificate and key fit, and the authority, where peers ask for it: the public certificate has none here.
+  private mutating func identity(_ prefix: String, _ leaf: Certificate, _ environment: [String: String]) {
     guard let certificate = environment["\(prefix)_CERT"], let key = environment["\(prefix)_KEY"] else { return }
     let identity = TLSIdentity(certificateFile: certificate, keyFile: key)
+    let authority = environment["\(prefix)_CA"]
     do {
       _ = try TLSServerContext(TLSServerSettings(identity: identity))
-      guard let authority = environment["\(prefix)_CA"] else { return good("certificate", "\(prefix)_KEY fits") }
-      let names = try Certificate.parse(pem: Array(readSettingFile(certificate).utf8))[0].alternativeNames.uris
-      guard let name = names.first else {
+      guard let authority else { return good("certificate", "\(prefix)_KEY fits") }
+      guard let name = leaf.alternativeNames.uris.first else {
         return bad("certificate", "\(certificate): is of no service; see emailmcp init")
       }
       try TLSRehearsal.run(identity, roots: .file(authority), uri: name)
       good("certificate", "\(prefix)_KEY fits, peers with this \(prefix)_CA accept \(name)")
     } catch {
-      bad("certificate", "\(prefix)_CERT, _KEY and _CA do not fit together, no peer would accept them: \(error)")
+      let wrong =
+        authority == nil
+        ? "_CERT and _KEY do not fit together" : "_CERT, _KEY and _CA do not fit together, no peer would accept them"
+      bad("certificate", "\(prefix)\(wrong): \(error)")
     }
   }
 
