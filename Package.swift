@@ -148,7 +148,7 @@ if Context.environment["EMAILMCP_FUZZ"] != nil {
     .target(
       name: "MailerService",
       dependencies: ["CivilTime", "HugePages", "MailSyntax", "StrictJSON", "WireCodec", "TLSSession"],
-      path: "Sources/MailerService/Domain", sources: ["Message", "MIME", "UUIDv7.swift"],
+      path: "Sources/MailerService/Domain", sources: ["Message", "MIME"],
       swiftSettings: settings),
     .executableTarget(
       name: "fuzz", dependencies: fuzzed, path: "Tests/FuzzTests", exclude: ["Corpus", "corpora.py"],

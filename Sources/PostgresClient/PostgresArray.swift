@@ -1,3 +1,5 @@
+package import CivilTime
+
 /// A one-dimensional array of text, int8 or uuid: `let scopes: PostgresArray<String> = try row[2]`, then `scopes.values`.
 package struct PostgresArray<Element: PostgresArrayElement>: PostgresDecodable {
   package let values: [Element]
@@ -46,10 +48,7 @@ extension Int64: PostgresArrayElement {
 extension UniqueID: PostgresArrayElement {
   package static let arrayTypes: Set<UInt32> = [2951]
   package init?(arrayElement bytes: UnsafeRawBufferPointer) {
-    guard bytes.count == 16 else { return nil }
-    self.init(
-      high: UInt64(bigEndian: bytes.loadUnaligned(as: UInt64.self)),
-      low: UInt64(bigEndian: bytes.loadUnaligned(fromByteOffset: 8, as: UInt64.self)))
+    self.init(bytes: bytes)
   }
 }
 

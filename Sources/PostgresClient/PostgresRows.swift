@@ -154,11 +154,8 @@ extension [UInt8]: PostgresDecodable {
 
 extension UniqueID: PostgresDecodable {
   package static func decode(_ cell: PostgresCell) throws(PostgresError) -> UniqueID {
-    let bytes = try cell.bytes()
-    guard cell.type == .uuid, bytes.count == 16 else { throw cell.mismatch("a uuid") }
-    return UniqueID(
-      high: UInt64(bigEndian: bytes.loadUnaligned(as: UInt64.self)),
-      low: UInt64(bigEndian: bytes.loadUnaligned(fromByteOffset: 8, as: UInt64.self)))
+    guard cell.type == .uuid, let id = UniqueID(bytes: try cell.bytes()) else { throw cell.mismatch("a uuid") }
+    return id
   }
 }
 

@@ -44,7 +44,7 @@ struct BatchTests {
     try await MailerHarness.run(mailers: 0, users: users) { harness in
       for (number, user) in users.enumerated() {
         let now = Timestamp(milliseconds: Timestamp.now().milliseconds)
-        let key = MailKey(tenantID: "acme", userID: user, id: UUIDv7(at: now, random: (1, UInt64(number))))
+        let key = MailKey(tenantID: "acme", userID: user, id: UniqueID(at: now, random: (1, UInt64(number))))
         try await harness.abandon(key, hasIntent: false)
       }
       try harness.expireLeases()
@@ -94,7 +94,7 @@ struct BatchTests {
   func intentsLockNoMailbox() async throws {
     try await MailerHarness.run(mailers: 0) { harness in
       let now = Timestamp(milliseconds: Timestamp.now().milliseconds)
-      let keys = (1...2).map { MailKey(tenantID: "acme", userID: "ann", id: UUIDv7(at: now, random: (1, $0))) }
+      let keys = (1...2).map { MailKey(tenantID: "acme", userID: "ann", id: UniqueID(at: now, random: (1, $0))) }
       try await harness.abandon(keys[0], hasIntent: false)
       try harness.database.execute(
         """
@@ -364,7 +364,8 @@ struct BatchTests {
     let account = MailAccount(
       googleSub: "sub-\(user)", grantVersion: 1, address: try MailAddress("\(user)@example.com"))
     return MailStore.Acceptance(
-      key: MailKey(tenantID: "acme", userID: user, id: UUIDv7(at: now, random: (7, UInt64(number)))), account: account,
+      key: MailKey(tenantID: "acme", userID: user, id: UniqueID(at: now, random: (7, UInt64(number)))),
+      account: account,
       message: try OutgoingMessage(MessageDraft(MailerHarness.mail()), now: .now()), credentialID: "key1",
       policy: .hold, isAwaited: true, worker: "test")
   }

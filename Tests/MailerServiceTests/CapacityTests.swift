@@ -30,7 +30,7 @@ struct CapacityTests {
   func oldestAge() async throws {
     try await MailerHarness.run(mailers: 0) { harness in
       let now = Timestamp(milliseconds: Timestamp.now().milliseconds)
-      let key = MailKey(tenantID: "acme", userID: "ann", id: UUIDv7(at: now, random: (1, 1)))
+      let key = MailKey(tenantID: "acme", userID: "ann", id: UniqueID(at: now, random: (1, 1)))
       try await harness.abandon(key, hasIntent: false)
       try harness.database.execute(
         """

@@ -110,7 +110,7 @@ struct DisabledTenantTests {
     try await MailerHarness.run(mailers: 0) { harness in
       try await harness.withStore { store in
         let now = Timestamp(milliseconds: Timestamp.now().milliseconds)
-        let key = MailKey(tenantID: "acme", userID: "ann", id: UUIDv7(at: now, random: (1, 1)))
+        let key = MailKey(tenantID: "acme", userID: "ann", id: UniqueID(at: now, random: (1, 1)))
         try await harness.abandon(key, hasIntent: ambiguous > 0, policy: .retry)
         if ambiguous > 0 {
           try harness.expireLeases()

@@ -45,7 +45,7 @@ struct FenceTests {
     nonisolated(unsafe) var trace: String?
     try await MailerHarness.run(mailers: 0) { harness in
       let now = Timestamp(milliseconds: Timestamp.now().milliseconds)
-      let key = MailKey(tenantID: "acme", userID: "ann", id: UUIDv7(at: now, random: (1, 1)))
+      let key = MailKey(tenantID: "acme", userID: "ann", id: UniqueID(at: now, random: (1, 1)))
       if !fenced { try harness.removeFence(from: write.rawValue) }
       try await harness.abandon(key, hasIntent: hasIntent, policy: .retry)
       try harness.expireLeases()

@@ -162,7 +162,7 @@ struct LogTests {
     try await MailerHarness.run { harness in
       await harness.stopMailer()
       let accepted = Timestamp(milliseconds: (Timestamp.now() - .seconds(3600)).milliseconds)
-      let key = MailKey(tenantID: "acme", userID: "ann", id: UUIDv7(at: accepted, random: (1, 1)))
+      let key = MailKey(tenantID: "acme", userID: "ann", id: UniqueID(at: accepted, random: (1, 1)))
       try await harness.abandon(key, hasIntent: false)
       try harness.database.execute(
         "UPDATE send_jobs SET lease_owner = NULL, lease_until = NULL, run_at = now() + interval '1 hour'")
@@ -311,7 +311,7 @@ struct LogTests {
 @Suite("The sealed payload")
 struct MailPayloadTests {
   static let key = MailKey(
-    tenantID: "acme", userID: "ann", id: UUIDv7(at: OutgoingMessageTests.now, random: (1, 2)))
+    tenantID: "acme", userID: "ann", id: UniqueID(at: OutgoingMessageTests.now, random: (1, 2)))
   static let payload = MailPayload(
     mail: Array("From: a\r\n\r\nx".utf8), threadID: "18a", recipients: ["a@example.com", "é@example.com"])
 

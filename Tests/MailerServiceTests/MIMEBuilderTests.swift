@@ -7,7 +7,7 @@ import Testing
 
 @Suite("The built mail, read by Python's email package", .enabled(if: PythonJudge.interpreter != nil))
 struct MIMEBuilderTests {
-  static let id = UUIDv7(at: OutgoingMessageTests.now, random: (7, 9))
+  static let id = UniqueID(at: OutgoingMessageTests.now, random: (7, 9))
 
   static func build(_ change: (inout MessageDraft) -> Void) throws -> [UInt8] {
     let message = try OutgoingMessage(OutgoingMessageTests.draft(change), now: OutgoingMessageTests.now)
@@ -221,21 +221,6 @@ struct MIMEBuilderTests {
 
 @Suite("Identifiers and encodings")
 struct EncodingTests {
-  @Test("A UUIDv7 shows its time, sorts by it and reads back")
-  func uuid() throws {
-    let first = UUIDv7(at: OutgoingMessageTests.now, random: (.max, .max))
-    let second = UUIDv7(at: OutgoingMessageTests.now + .milliseconds(1), random: (0, 0))
-    #expect(first < second)
-    #expect(first.time == OutgoingMessageTests.now)
-    #expect(Array(first.description)[14] == "7")
-    #expect("89ab".contains(Array(first.description)[19]))
-    #expect(UUIDv7(first.description) == first)
-    #expect(UUIDv7(first.description.uppercased()) == first)
-    #expect(UUIDv7(first.description.dropLast()) == nil)
-    #expect(UUIDv7("\(first.description)0") == nil)
-    #expect(UUIDv7("g" + first.description.dropFirst()) == nil)
-  }
-
   @Test(
     "What a server on the way might change never stands bare: white space at an end, a dot or From at a beginning",
     arguments: [

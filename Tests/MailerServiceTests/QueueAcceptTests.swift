@@ -137,7 +137,7 @@ struct QueueAcceptTests {
     ) async throws -> MailStore.Accepted {
       number += 1
       let now = Timestamp(milliseconds: Timestamp.now().milliseconds)
-      let mailKey = MailKey(tenantID: "acme", userID: user, id: UUIDv7(at: now, random: (1, number)))
+      let mailKey = MailKey(tenantID: "acme", userID: user, id: UniqueID(at: now, random: (1, number)))
       var acceptance = try harness.acceptance(of: mailKey)
       acceptance.message = try OutgoingMessage(
         MessageDraft(MailerHarness.mail(recipients)), now: .now())

@@ -53,7 +53,7 @@ struct QueueBellTests {
       for mailer in 0..<2 { _ = try await harness.send(mailer: mailer) { $0.wait = ProtobufDuration(.zero) } }
       #expect(try await harness.eventually { harness.gmail.requests.count == 2 })
       let now = Timestamp(milliseconds: Timestamp.now().milliseconds)
-      let key = MailKey(tenantID: "acme", userID: "ann", id: UUIDv7(at: now, random: (1, 1)))
+      let key = MailKey(tenantID: "acme", userID: "ann", id: UniqueID(at: now, random: (1, 1)))
       try await harness.withStore { _ = try await $0.accept(harness.acceptance(of: key)) }
       #expect(try await harness.eventually { harness.gmail.requests.count == 3 })
     }

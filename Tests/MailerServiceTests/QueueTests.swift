@@ -181,7 +181,7 @@ struct QueueTests {
   func requeuedTwice() async throws {
     try await MailerHarness.run(mailers: 0) { harness in
       let now = Timestamp(milliseconds: Timestamp.now().milliseconds)
-      let key = MailKey(tenantID: "acme", userID: "ann", id: UUIDv7(at: now, random: (1, 1)))
+      let key = MailKey(tenantID: "acme", userID: "ann", id: UniqueID(at: now, random: (1, 1)))
       try await harness.abandon(key, hasIntent: true, policy: .retry)
       let requeue = SendAttempt.Requeue(
         reason: .ambiguous, at: now + .seconds(600), isFailure: false, pausesMailbox: false)
@@ -202,7 +202,7 @@ struct QueueTests {
       await harness.stopMailer()
       let now = Timestamp(milliseconds: Timestamp.now().milliseconds)
       let keys = ["ann", "bea"].map {
-        MailKey(tenantID: "acme", userID: $0, id: UUIDv7(at: now, random: (1, UInt64($0.utf8.first!))))
+        MailKey(tenantID: "acme", userID: $0, id: UniqueID(at: now, random: (1, UInt64($0.utf8.first!))))
       }
       try await harness.abandon(keys[0], hasIntent: false)
       try await harness.abandon(keys[1], hasIntent: true)
@@ -221,7 +221,7 @@ struct QueueTests {
     try await MailerHarness.run { harness in
       await harness.stopMailer()
       let now = Timestamp(milliseconds: Timestamp.now().milliseconds)
-      let key = MailKey(tenantID: "acme", userID: "ann", id: UUIDv7(at: now, random: (1, 1)))
+      let key = MailKey(tenantID: "acme", userID: "ann", id: UniqueID(at: now, random: (1, 1)))
       try await harness.abandon(key, hasIntent: true, policy: .retry)
       try await harness.withStore { store in
         for tries in 1...SendAttempt.mostAmbiguousTries {
@@ -249,7 +249,7 @@ struct QueueTests {
     try await MailerHarness.run { harness in
       await harness.stopMailer()
       let now = Timestamp(milliseconds: Timestamp.now().milliseconds)
-      let key = MailKey(tenantID: "acme", userID: "ann", id: UUIDv7(at: now, random: (1, 1)))
+      let key = MailKey(tenantID: "acme", userID: "ann", id: UniqueID(at: now, random: (1, 1)))
       try await harness.abandon(key, hasIntent: true)
       try harness.expireLeases()
       try harness.database.execute("UPDATE mailboxes SET next_free_at = now() + interval '1 hour'")
@@ -264,7 +264,7 @@ struct QueueTests {
   func lostWakesNobody() async throws {
     try await MailerHarness.run(mailers: 0) { harness in
       let now = Timestamp(milliseconds: Timestamp.now().milliseconds)
-      let key = MailKey(tenantID: "acme", userID: "ann", id: UUIDv7(at: now, random: (1, 1)))
+      let key = MailKey(tenantID: "acme", userID: "ann", id: UniqueID(at: now, random: (1, 1)))
       try await harness.abandon(key, hasIntent: true)
       try harness.expireLeases()
       try await harness.withStore { store in
@@ -283,7 +283,7 @@ struct QueueTests {
       await harness.stopMailer()
       harness.gmail.refuse()
       let accepted = Timestamp(milliseconds: (Timestamp.now() - .seconds(72 * 3600)).milliseconds)
-      let key = MailKey(tenantID: "acme", userID: "ann", id: UUIDv7(at: accepted, random: (1, 1)))
+      let key = MailKey(tenantID: "acme", userID: "ann", id: UniqueID(at: accepted, random: (1, 1)))
       try await harness.abandon(key, hasIntent: false)
       try harness.expireLeases()
       try await harness.startMailer()
@@ -310,7 +310,7 @@ struct QueueTests {
   func clockOff(days: Int) async throws {
     try await MailerHarness.run(mailers: 0) { harness in
       let made = Timestamp(milliseconds: Timestamp.now().milliseconds)
-      let key = MailKey(tenantID: "acme", userID: "ann", id: UUIDv7(at: made, random: (1, 1)))
+      let key = MailKey(tenantID: "acme", userID: "ann", id: UniqueID(at: made, random: (1, 1)))
       try await harness.abandon(key, hasIntent: false)
       func makeClaimable() throws {
         try harness.expireLeases()
@@ -369,7 +369,7 @@ struct QueueTests {
   func intentTwice() async throws {
     try await MailerHarness.run(mailers: 0) { harness in
       let now = Timestamp(milliseconds: Timestamp.now().milliseconds)
-      let key = MailKey(tenantID: "acme", userID: "ann", id: UUIDv7(at: now, random: (1, 1)))
+      let key = MailKey(tenantID: "acme", userID: "ann", id: UniqueID(at: now, random: (1, 1)))
       try await harness.abandon(key, hasIntent: true)
       let log = "SELECT status || ' ' || jsonb_path_query_array(timeline, '$[*].event')::text FROM email_logs"
       let once = try harness.value(log)
@@ -428,7 +428,7 @@ struct QueueTests {
     try await MailerHarness.run(mailers: 0, users: ["ann", "bea"]) { harness in
       let now = Timestamp(milliseconds: Timestamp.now().milliseconds)
       for (user, hasIntent) in [("ann", false), ("bea", true)] {
-        let key = MailKey(tenantID: "acme", userID: user, id: UUIDv7(at: now, random: (1, 1)))
+        let key = MailKey(tenantID: "acme", userID: user, id: UniqueID(at: now, random: (1, 1)))
         try await harness.abandon(key, hasIntent: hasIntent)
       }
       try harness.expireLeases()
@@ -454,7 +454,7 @@ struct QueueTests {
   func cancelledLapsed() async throws {
     try await MailerHarness.run(mailers: 0) { harness in
       let now = Timestamp(milliseconds: Timestamp.now().milliseconds)
-      let keys = (1...3).map { MailKey(tenantID: "acme", userID: "ann", id: UUIDv7(at: now, random: (1, $0))) }
+      let keys = (1...3).map { MailKey(tenantID: "acme", userID: "ann", id: UniqueID(at: now, random: (1, $0))) }
       func day() throws -> String? { try harness.value("SELECT usage_now + usage_before FROM mailboxes") }
       try await harness.abandon(keys[0], hasIntent: false)
       try harness.expireLeases()
@@ -702,7 +702,7 @@ struct QueueTests {
       #expect(
         await harness.reason { _ = try await harness.send { $0.idempotencyKey = "k" } } == "idempotency_in_flight")
       // As if all of it had been a while ago: a message's id is its time.
-      let old = UUIDv7(at: Timestamp.now() - MessageSender.forgottenAfter - .seconds(1), random: (1, 1))
+      let old = UniqueID(at: Timestamp.now() - MessageSender.forgottenAfter - .seconds(1), random: (1, 1))
       try harness.database.execute(
         """
         UPDATE email_logs SET id = '\(old)', created_at = to_timestamp(\(old.time.milliseconds) / 1000.0)
@@ -745,7 +745,7 @@ struct QueueTests {
       let user = UserKey(tenantID: "acme", userID: "ann")
       func accept(_ number: UInt64, _ store: MailStore) async throws -> (MailKey, MailStore.Accepted) {
         let now = Timestamp(milliseconds: Timestamp.now().milliseconds)
-        let key = MailKey(tenantID: "acme", userID: "ann", id: UUIDv7(at: now, random: (1, number)))
+        let key = MailKey(tenantID: "acme", userID: "ann", id: UniqueID(at: now, random: (1, number)))
         let acceptance = MailStore.Acceptance(
           key: key, account: account, message: message, credentialID: "key1", policy: .hold, isAwaited: true,
           idempotency: idempotency, worker: "w")

@@ -176,7 +176,7 @@ extension MailerHarness {
   fileprivate func queue(_ users: some Sequence<String>, _ store: MailStore, bytes: Int = 100) async throws {
     let now = Timestamp(milliseconds: Timestamp.now().milliseconds)
     for user in users {
-      let key = MailKey(tenantID: "acme", userID: user, id: UUIDv7(at: now, random: (2, .random(in: 0...1 << 60))))
+      let key = MailKey(tenantID: "acme", userID: user, id: UniqueID(at: now, random: (2, .random(in: 0...1 << 60))))
       var acceptance = try acceptance(of: key)
       let mail = [UInt8](repeating: UInt8(ascii: "x"), count: bytes)
       acceptance.payload = try seal(MailPayload(mail: mail, threadID: nil, recipients: ["bob@example.com"]), of: key)

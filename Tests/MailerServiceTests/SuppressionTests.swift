@@ -102,7 +102,7 @@ struct SuppressionTests {
       try await harness.withStore { store in
         for (number, reason) in [SendAttempt.Requeue.Reason.rateLimited, .ambiguous].enumerated() {
           let now = Timestamp(milliseconds: Timestamp.now().milliseconds)
-          let key = MailKey(tenantID: "acme", userID: "ann", id: UUIDv7(at: now, random: (1, UInt64(number))))
+          let key = MailKey(tenantID: "acme", userID: "ann", id: UniqueID(at: now, random: (1, UInt64(number))))
           try harness.database.execute("DELETE FROM suppressions")
           try await harness.abandon(key, hasIntent: true, policy: .retry)
           let isMine = try await store.requeue(

@@ -4,15 +4,6 @@ import Testing
 
 @Suite("Values of the client, without a database")
 struct ValueTests {
-  @Test("A UUID is written in lower case, and ordered by its bytes")
-  func uniqueIDs() {
-    #expect(
-      UniqueID(high: 0x0193_514e_7a3b_7c01, low: 0x8000_0123_4567_89ab).description
-        == "0193514e-7a3b-7c01-8000-0123456789ab")
-    #expect(
-      UniqueID(high: 1, low: .max) < UniqueID(high: 2, low: 0) && UniqueID(high: 1, low: 0) < UniqueID(high: 1, low: 1))
-  }
-
   @Test("That a database is away is told from what it refuses, by the code")
   func unavailable() {
     for code in [

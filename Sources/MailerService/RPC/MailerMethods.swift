@@ -78,7 +78,7 @@ final class MailerMethods: Mailer.Service {
   }
 
   func getMessage(_ request: Mailer.GetMessageRequest, _ call: ServiceCall) async throws -> Mailer.GetMessageResponse {
-    guard let id = UUIDv7(request.id) else { throw RPCError.notFound }
+    guard let id = UniqueID(request.id) else { throw RPCError.notFound }
     return try await answering {
       let key = MailKey(tenantID: call.tenantID, userID: call.userID, id: id)
       guard let row = try await store.message(key, timeline: true) else { throw RPCError.notFound }
@@ -103,7 +103,7 @@ final class MailerMethods: Mailer.Service {
   func cancelMessage(
     _ request: Mailer.CancelMessageRequest, _ call: ServiceCall
   ) async throws -> Mailer.CancelMessageResponse {
-    guard let id = UUIDv7(request.id) else { throw RPCError.notFound }
+    guard let id = UniqueID(request.id) else { throw RPCError.notFound }
     return try await answering {
       switch try await store.cancel(MailKey(tenantID: call.tenantID, userID: call.userID, id: id)) {
       case "cancelled":

@@ -78,7 +78,7 @@ struct MessageQuery {
     return Base64.encode(bytes, .urlSafe)
   }
 
-  private func position(in cursor: String) throws(RPCError) -> (createdAt: Timestamp, id: UUIDv7) {
+  private func position(in cursor: String) throws(RPCError) -> (createdAt: Timestamp, id: UniqueID) {
     guard let bytes = Base64.decode(cursor, .urlSafe), bytes.count == 32, Array(bytes.prefix(8)) == binding else {
       throw .invalidCursor
     }
@@ -86,6 +86,6 @@ struct MessageQuery {
     let createdAt = Timestamp(microseconds: Int64(bitPattern: word(8)))
     // The database would refuse what is far outside.
     guard Timestamp.sayable.contains(createdAt) else { throw .invalidCursor }
-    return (createdAt, UUIDv7(high: word(16), low: word(24)))
+    return (createdAt, UniqueID(high: word(16), low: word(24)))
   }
 }

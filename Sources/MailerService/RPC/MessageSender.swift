@@ -141,7 +141,7 @@ final class MessageSender {
   private func build(_ order: Order, _ account: MailAccount, _ user: UserKey) async throws -> Mail {
     // The id's time is the row's partition key: milliseconds.
     let now = Timestamp(milliseconds: Timestamp.now().milliseconds)
-    let id = UUIDv7(at: now, random: SecureRandom.words())
+    let id = UniqueID(at: now, random: SecureRandom.words())
     let from = try account.address.named(order.message.fromName)
     let builder = MIMEBuilder(
       from: from, messageID: id, date: order.message.sendAt ?? now, randomness: SecureRandom.words())
@@ -298,7 +298,7 @@ final class MessageSender {
     return try await patienceEnded(mail, order, .queued)
   }
 
-  private func posted(_ id: UUIDv7, within limit: Duration) async throws -> (SendOutcome, Timestamp)? {
+  private func posted(_ id: UniqueID, within limit: Duration) async throws -> (SendOutcome, Timestamp)? {
     var registration: UInt64?
     let hearing = Hearing()
     defer { if let registration { shared.board.remove(id, registration) } }

@@ -32,12 +32,12 @@ final class MessageWatches {
     guard request.ids.count <= Self.mostIDs else {
       throw RPCError.invalidField("ids", "At most \(Self.mostIDs) messages can be watched by id.")
     }
-    var ids: [UUIDv7] = []
-    for text in request.ids { if let id = UUIDv7(text) { ids.append(id) } }
+    var ids: [UniqueID] = []
+    for text in request.ids { if let id = UniqueID(text) { ids.append(id) } }
     let filter = MailStore.ChangeFilter(
       tenantID: call.tenantID, userID: call.userID.isEmpty ? nil : call.userID,
       ids: request.ids.isEmpty ? nil : ids)
-    var seen: [UUIDv7: Seen] = [:]
+    var seen: [UniqueID: Seen] = [:]
     var began = Timestamp.now()
     var place = MailStore.ChangePlace(at: began - Self.overlap)
     var (isThrough, took) = try await look(filter, &place) { seen[$0.row.id] = Seen($0) }

@@ -5,23 +5,15 @@ import PostgresClient
 struct MailKey: Sendable {
   var tenantID: String
   var userID: String
-  var id: UUIDv7
+  var id: UniqueID
 
   var createdAt: Timestamp { id.time }
   var user: UserKey { UserKey(tenantID: tenantID, userID: userID) }
 
   /// The first parameters of every function of the database that takes a mail.
   var parameters: [PostgresValue] {
-    [.text(tenantID), .text(userID), .uuid(UniqueID(id)), .timestamp(createdAt)]
+    [.text(tenantID), .text(userID), .uuid(id), .timestamp(createdAt)]
   }
-}
-
-extension UniqueID {
-  init(_ id: UUIDv7) { self.init(high: id.high, low: id.low) }
-}
-
-extension UUIDv7 {
-  init(_ id: UniqueID) { self.init(high: id.high, low: id.low) }
 }
 
 /// A user of a tenant, told from others by its bytes: Swift's strings take two spellings of one character for equal.

@@ -1,3 +1,4 @@
+import CivilTime
 import MailSyntax
 import SecretVault
 import TLSSession

@@ -74,7 +74,7 @@ extension MailStore {
   private static func columns(_ mails: [Acceptance]) -> [PostgresValue] {
     let messages = mails.map(\.message)
     return [
-      .textArray(mails.map(\.key.userID)), .uuidArray(mails.map { UniqueID($0.key.id) }),
+      .textArray(mails.map(\.key.userID)), .uuidArray(mails.map(\.key.id)),
       .timestampArray(mails.map(\.key.createdAt)), .textArray(mails.map(\.account.googleSub)),
       .int8Array(mails.map(\.account.grantVersion)), .textArray(mails.map(\.account.address.specification)),
       .jsonArray(messages.map { json($0.to) }), .jsonArray(messages.map { json($0.cc) }),
@@ -98,7 +98,7 @@ extension MailStore {
       statement: "SELECT emailmcp.begin_requests($1, $2, $3, $4, $5, $6)"
     ) { tenant, mails in
       [
-        .text(tenant), .json(entry), .textArray(mails.map(\.key.userID)), .uuidArray(mails.map { UniqueID($0.key.id) }),
+        .text(tenant), .json(entry), .textArray(mails.map(\.key.userID)), .uuidArray(mails.map(\.key.id)),
         .timestampArray(mails.map(\.key.createdAt)), .int8Array(mails.map(\.epoch)),
       ]
     } answers: { mails, row in
@@ -126,7 +126,7 @@ extension MailStore {
       }
       let places = ends.indices.flatMap { index in ends[index].recipients.map { _ in Int32(index + 1) } }
       return [
-        .text(tenant), .textArray(keys.map(\.userID)), .uuidArray(keys.map { UniqueID($0.id) }),
+        .text(tenant), .textArray(keys.map(\.userID)), .uuidArray(keys.map(\.id)),
         .timestampArray(keys.map(\.createdAt)), .int8Array(mails.map(\.leased.epoch)),
         .textArray(mails.map(\.leased.googleSub)), .textArray(ends.map(\.outcome.status)),
         .textArray(ids.map(\.message)), .textArray(ids.map(\.thread)), .textArray(errors.map { $0?.code }),
@@ -137,7 +137,7 @@ extension MailStore {
     } answers: { mails, row in
       let ended: PostgresArray<UniqueID> = try row[0]
       let ids = Set(ended.values)
-      return mails.map { ids.contains(UniqueID($0.leased.key.id)) }
+      return mails.map { ids.contains($0.leased.key.id) }
     }
   }
 
@@ -176,7 +176,7 @@ extension MailStore {
           "SELECT emailmcp.lock_batch($1, $2, $3, $4)",
           [
             .textArray(locks.jobs.map(\.tenantID)), .textArray(locks.jobs.map(\.userID)),
-            .uuidArray(locks.jobs.map { UniqueID($0.id) }), .textArray(locks.mailboxes),
+            .uuidArray(locks.jobs.map(\.id)), .textArray(locks.mailboxes),
           ]
         ), at: 0)
     }

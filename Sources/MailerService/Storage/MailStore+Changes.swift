@@ -6,7 +6,7 @@ extension MailStore {
   struct ChangeFilter {
     var tenantID: String
     var userID: String?
-    var ids: [UUIDv7]?
+    var ids: [UniqueID]?
   }
 
   struct Change {
@@ -19,7 +19,7 @@ extension MailStore {
   struct ChangePlace: Sendable, Equatable {
     struct Mark: Sendable, Equatable {
       var at: Timestamp
-      var id = UUIDv7(high: 0, low: 0)
+      var id = UniqueID(high: 0, low: 0)
     }
 
     var outcome: Mark
@@ -54,12 +54,12 @@ extension MailStore {
         """)
     }
     func after(_ column: String, _ mark: ChangePlace.Mark) -> String {
-      let (at, id) = (parameter(.timestamp(mark.at)), parameter(.uuid(UniqueID(mark.id))))
+      let (at, id) = (parameter(.timestamp(mark.at)), parameter(.uuid(mark.id)))
       // The row comparison alone is no access path to an index by blocks.
       return "l.\(column) >= \(at) AND (l.\(column), l.id) > (\(at), \(id))"
     }
     if let ids = filter.ids {
-      conditions.append("l.id = ANY (\(parameter(.uuidArray(ids.map { UniqueID($0) }))))")
+      conditions.append("l.id = ANY (\(parameter(.uuidArray(ids))))")
       conditions.append("l.created_at = ANY (\(parameter(.timestampArray(ids.map(\.time)))))")
       add("0, NULL::timestamptz", ofTenant, "true", "l.created_at DESC")
     } else {

@@ -32,7 +32,7 @@ extension MailStore {
     let status: Int? = try row[1]
     var known = KnownKey(fingerprint: try row[0], wasAccepted: status == 202, message: nil)
     if let id: UniqueID = try row[2] {
-      known.message = try await message(MailKey(tenantID: user.tenantID, userID: user.userID, id: UUIDv7(id)))
+      known.message = try await message(MailKey(tenantID: user.tenantID, userID: user.userID, id: id))
     }
     return known
   }
@@ -53,7 +53,7 @@ extension MailStore {
     var subject: String?
     var start: Timestamp?
     var end: Timestamp?
-    var before: (createdAt: Timestamp, id: UUIDv7)?
+    var before: (createdAt: Timestamp, id: UniqueID)?
     var limit: Int
   }
 
@@ -82,7 +82,7 @@ extension MailStore {
     if let end = search.end { add({ "l.created_at < \($0)" }, .timestamp(end)) }
     if let before = search.before {
       parameters.append(.timestamp(before.createdAt))
-      parameters.append(.uuid(UniqueID(before.id)))
+      parameters.append(.uuid(before.id))
       conditions.append("(l.created_at, l.id) < ($\(parameters.count - 1), $\(parameters.count))")
     }
     parameters.append(.int(search.limit + 1))

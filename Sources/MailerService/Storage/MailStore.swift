@@ -99,7 +99,7 @@ final class MailStore {
   func renewLease(_ key: MailKey, epoch: Int64) async throws -> Bool {
     try await pool.query(
       "SELECT emailmcp.renew_lease($1, $2, $3, $4, make_interval(secs => $5))",
-      [.text(key.tenantID), .text(key.userID), .uuid(UniqueID(key.id)), .int8(epoch), .seconds(Lease.duration)],
+      [.text(key.tenantID), .text(key.userID), .uuid(key.id), .int8(epoch), .seconds(Lease.duration)],
       tenant: key.tenantID
     ).only()[0]
   }
@@ -232,7 +232,7 @@ final class MailStore {
   private static func claimed(_ row: PostgresRow) throws -> ClaimedMail? {
     guard let id: UniqueID = try row[2] else { return nil }
     return ClaimedMail(
-      key: MailKey(tenantID: try row[0], userID: try row[1], id: UUIDv7(id)), googleSub: try row[3],
+      key: MailKey(tenantID: try row[0], userID: try row[1], id: id), googleSub: try row[3],
       attempts: try row[4], ambiguousTries: try row[11],
       policy: try SendAttempt.AmbiguityPolicy(rawValue: row[5]) ?? .hold, epoch: try row[6],
       hasIntent: try row[7], payload: try row[8], payloadBytes: try row[9], failingSince: try row[10],
@@ -251,7 +251,7 @@ final class MailStore {
         WHERE tenant_id = $1 AND user_id = $2 AND id = $3 AND octet_length(payload) = $6
         """,
         [
-          .text(key.tenantID), .text(key.userID), .uuid(UniqueID(key.id)), .int4(Int32(bytes.count + 1)),
+          .text(key.tenantID), .text(key.userID), .uuid(key.id), .int4(Int32(bytes.count + 1)),
           .int4(Int32(PayloadSeal.pieceSize)), .int4(Int32(count)),
         ], tenant: key.tenantID)
       guard let row = rows.first else { return nil }

@@ -14,14 +14,13 @@ struct MessageRow {
     """
   static let columnCount = 18
 
-  let id: UUIDv7
+  let id: UniqueID
   let userID: String
   let createdAt: Timestamp
   let record: MessageRecord
 
   init(_ row: PostgresRow, timeline: Bool = false) throws {
-    let id: UniqueID = try row[0]
-    self.id = UUIDv7(id)
+    id = try row[0]
     userID = try row[1]
     createdAt = try row[2]
     var record = MessageRecord()

@@ -1,3 +1,4 @@
+import CivilTime
 import PostgresClient
 
 /// The rows behind a user's report: the outcomes that it counts, then what it calls pending.

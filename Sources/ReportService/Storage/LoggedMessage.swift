@@ -1,3 +1,4 @@
+import CivilTime
 import WireCodec
 import PostgresClient
 import ServiceContracts

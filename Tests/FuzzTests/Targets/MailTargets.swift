@@ -58,7 +58,7 @@ extension FuzzTarget {
     draft.threadID = text(13)
     guard let message = try? OutgoingMessage(draft, now: now) else { return }
     let builder = MIMEBuilder(
-      from: try MailAddress("ann@example.com").named(message.fromName), messageID: UUIDv7(at: now, random: (1, 2)),
+      from: try MailAddress("ann@example.com").named(message.fromName), messageID: UniqueID(at: now, random: (1, 2)),
       date: now, randomness: (3, 4))
     let mail = builder.build(message)
     try require(mail.allSatisfy { $0 < 0x80 && $0 != 0 }, "a mail is not ASCII")

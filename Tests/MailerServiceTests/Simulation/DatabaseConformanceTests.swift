@@ -151,7 +151,7 @@ private final class DatabasePair {
     let withPayload = policy == .retry || delay != nil || random.chance(0.5)
     let time = Timestamp(milliseconds: Timestamp.now().milliseconds)
     let mailKey = MailKey(
-      tenantID: "acme", userID: "user\(mailbox)", id: UUIDv7(at: time, random: (1, UInt64(mail.id))))
+      tenantID: "acme", userID: "user\(mailbox)", id: UniqueID(at: time, random: (1, UInt64(mail.id))))
     var acceptance = try harness.acceptance(of: mailKey, policy: policy)
     acceptance.message = try OutgoingMessage(
       MessageDraft(
@@ -323,7 +323,7 @@ private final class DatabasePair {
       """
     ).map { row in
       let job: UniqueID = try row[1]
-      return "\(try row.column(0, as: String.self)) \(keys.firstIndex { UniqueID($0.id) == job } ?? -1)"
+      return "\(try row.column(0, as: String.self)) \(keys.firstIndex { $0.id == job } ?? -1)"
     }
     return (lines + busy).joined(separator: "; ")
   }

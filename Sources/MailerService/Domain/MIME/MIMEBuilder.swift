@@ -9,7 +9,7 @@ import MailSyntax
 struct MIMEBuilder {
   /// Who it is from: the connected account's own address.
   var from: MailAddress
-  var messageID: UUIDv7
+  var messageID: UniqueID
   var date: Timestamp
   /// Makes the part boundaries unguessable, so that no content can hold one.
   var randomness: (UInt64, UInt64)

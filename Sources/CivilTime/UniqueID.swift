@@ -1,24 +1,30 @@
-import CivilTime
-
-/// A UUID of version 7 (RFC 9562 §5.7): 48 bits of milliseconds, then randomness, so that ids sort by time.
-struct UUIDv7: Hashable, Comparable, Sendable, CustomStringConvertible {
-  let high: UInt64
-  let low: UInt64
+/// A UUID (RFC 9562), the 16 bytes of a `uuid` column. Made here it is of version 7 (§5.7): 48 bits of milliseconds, then
+/// randomness, so that ids sort by time.
+package struct UniqueID: Hashable, Comparable, Sendable, CustomStringConvertible {
+  package let high: UInt64
+  package let low: UInt64
 
   /// `random` gives 74 bits; the rest of them is ignored.
-  init(at time: Timestamp, random: (UInt64, UInt64)) {
+  package init(at time: Timestamp, random: (UInt64, UInt64)) {
     let milliseconds = UInt64(clamping: time.milliseconds) & 0xFFFF_FFFF_FFFF
     high = milliseconds << 16 | 0x7000 | random.0 & 0x0FFF
     low = 0x8000_0000_0000_0000 | random.1 & 0x3FFF_FFFF_FFFF_FFFF
   }
 
-  init(high: UInt64, low: UInt64) {
+  package init(high: UInt64, low: UInt64) {
     self.high = high
     self.low = low
   }
 
+  /// Reads the 16 bytes; nil for any other number of them.
+  package init?(bytes: UnsafeRawBufferPointer) {
+    guard bytes.count == 16 else { return nil }
+    high = UInt64(bigEndian: bytes.loadUnaligned(as: UInt64.self))
+    low = UInt64(bigEndian: bytes.loadUnaligned(fromByteOffset: 8, as: UInt64.self))
+  }
+
   /// Reads the 36-character form; any version, so that an id is judged by whether it exists.
-  init?(_ text: some StringProtocol) {
+  package init?(_ text: some StringProtocol) {
     var words: (UInt64, UInt64) = (0, 0)
     var digits = 0
     var index = 0
@@ -43,12 +49,12 @@ struct UUIDv7: Hashable, Comparable, Sendable, CustomStringConvertible {
     (high, low) = words
   }
 
-  /// When the id was made, to the millisecond.
-  var time: Timestamp { Timestamp(microseconds: Int64(high >> 16) * 1000) }
+  /// When an id of version 7 was made, to the millisecond.
+  package var time: Timestamp { Timestamp(microseconds: Int64(high >> 16) * 1000) }
 
-  static func < (a: UUIDv7, b: UUIDv7) -> Bool { (a.high, a.low) < (b.high, b.low) }
+  package static func < (a: UniqueID, b: UniqueID) -> Bool { (a.high, a.low) < (b.high, b.low) }
 
-  var description: String {
+  package var description: String {
     let hex = Array("0123456789abcdef".utf8)
     return String(unsafeUninitializedCapacity: 36) { buffer in
       var position = 0
