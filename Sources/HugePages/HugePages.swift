@@ -12,12 +12,8 @@ package enum HugePages {
   /// Says that all of the memory is about to be written.
   package static func advise(_ memory: UnsafeMutableRawBufferPointer) {
     guard memory.count >= size, let base = memory.baseAddress else { return }
-    let page = 4096
-    let misaligned = Int(bitPattern: base) & (page - 1)
-    let skipped = misaligned == 0 ? 0 : page - misaligned
-    let code = errno
-    madvise(base + skipped, (memory.count - skipped) & ~(page - 1), MADV_HUGEPAGE)
-    errno = code
+    let start = base.alignedUp(toMultipleOf: 4096)
+    madvise(start, base + memory.count - start, MADV_HUGEPAGE)
   }
 }
 
