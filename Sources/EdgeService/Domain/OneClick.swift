@@ -3,10 +3,10 @@ enum OneClick {
   /// Bytes; the field with its wrapping needs a few hundred.
   static let maximumBody = 4096
 
-  static func isAsked(for body: [UInt8], contentType: String) -> Bool {
-    let type = contentType.prefix { $0 != ";" }.filter { $0 != " " && $0 != "\t" }.lowercased()
+  /// - Parameter contentType: the media type, without parameters.
+  static func isAsked(for body: [UInt8], contentType: String?) -> Bool {
     guard let text = String(validating: body, as: UTF8.self) else { return false }
-    switch type {
+    switch contentType {
     case "application/x-www-form-urlencoded":
       return text.split(separator: "&").contains {
         $0.filter { $0 != "\r\n" && $0 != "\n" } == "List-Unsubscribe=One-Click"

@@ -18,6 +18,18 @@ extension HTTPServerResponse {
     return HTTPServerResponse(status, headers: headers, body: json.finish())
   }
 
+  /// A piece of a list, and the cursor of the next one; an empty one says that there is none.
+  static func list<Item>(
+    _ name: String, of items: [Item], bytesEach: Int, next cursor: String, _ write: (inout JSONWriter, Item) -> Void
+  ) -> HTTPServerResponse {
+    .json(capacity: bytesEach * (items.count + 1)) { json in
+      json.object { json in
+        json.member(name) { json in json.array(of: items, write) }
+        json.member("next_cursor", cursor.isEmpty ? nil : cursor)
+      }
+    }
+  }
+
   /// A page for a person: it runs nothing, is framed and kept nowhere, and tells nobody its address.
   static func page(_ status: HTTPResponse.Status, title: String, _ content: String) -> HTTPServerResponse {
     HTTPServerResponse(

@@ -1,3 +1,4 @@
+import CivilTime
 import HTTPServer
 import HTTPTypes
 import RPCRuntime
@@ -97,12 +98,7 @@ extension EdgeHandler {
     if let limit = try call.wholeNumber("limit", in: 1...200) { message.limit = Int32(limit) }
     message.cursor = call.query["cursor"] ?? ""
     let page = try await backends.mailer.call(Mailer.listMessages, message, options: backends.options(for: call))
-    return .json(capacity: 512 * (page.messages.count + 1)) { json in
-      json.object { json in
-        json.member("messages") { json in json.array(of: page.messages) { $0.message($1) } }
-        json.member("next_cursor", page.nextCursor.isEmpty ? nil : page.nextCursor)
-      }
-    }
+    return .list("messages", of: page.messages, bytesEach: 512, next: page.nextCursor) { $0.message($1) }
   }
 
   func getMessage(_ call: EdgeCall) async throws -> HTTPServerResponse {
@@ -122,9 +118,7 @@ extension EdgeHandler {
 
   /// What is no id of ours names nothing.
   private func messageID(_ call: EdgeCall) throws -> String {
-    guard let id = call.parameters["id"], id.utf8.count == 36,
-      id.utf8.allSatisfy({ 48...57 ~= $0 || 97...102 ~= $0 || 65...70 ~= $0 || $0 == UInt8(ascii: "-") })
-    else { throw Problem.notFound }
-    return id.lowercased()
+    guard let id = call.parameters["id"].flatMap({ UniqueID($0) }) else { throw Problem.notFound }
+    return id.description
   }
 }

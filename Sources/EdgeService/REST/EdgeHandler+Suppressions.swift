@@ -13,12 +13,7 @@ extension EdgeHandler {
     if let limit = try call.wholeNumber("limit", in: Self.suppressionPage) { message.limit = Int32(limit) }
     message.cursor = call.query["cursor"] ?? ""
     let page = try await backends.mailer.call(Mailer.listSuppressions, message, options: backends.options(for: call))
-    return .json(capacity: 128 * (page.suppressions.count + 1)) { json in
-      json.object { json in
-        json.member("suppressions") { json in json.array(of: page.suppressions) { $0.suppression($1) } }
-        json.member("next_cursor", page.nextCursor.isEmpty ? nil : page.nextCursor)
-      }
-    }
+    return .list("suppressions", of: page.suppressions, bytesEach: 128, next: page.nextCursor) { $0.suppression($1) }
   }
 
   func addSuppression(_ call: EdgeCall) async throws -> HTTPServerResponse {
@@ -41,9 +36,8 @@ extension EdgeHandler {
 
   /// The recipient's mail program, or the recipient on our page, says `List-Unsubscribe=One-Click`.
   func unsubscribe(_ call: EdgeCall) async throws -> HTTPServerResponse {
-    let field = call.request.head.headerFields[.contentType] ?? ""
     let bytes = try await call.request.body.collect(upTo: OneClick.maximumBody)
-    guard OneClick.isAsked(for: bytes, contentType: field) else {
+    guard OneClick.isAsked(for: bytes, contentType: call.contentType) else {
       throw Problem(400, "not_one_click", "The body must be the form field List-Unsubscribe=One-Click.")
     }
     var message = Mailer.UnsubscribeRequest()

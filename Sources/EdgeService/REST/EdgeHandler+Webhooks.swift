@@ -94,12 +94,7 @@ extension EdgeHandler {
     message.cursor = call.query["cursor"] ?? ""
     let page = try await backends.mailer.call(
       Mailer.listWebhookDeliveries, message, options: backends.options(for: call))
-    return .json(capacity: 256 * (page.deliveries.count + 1)) { json in
-      json.object { json in
-        json.member("deliveries") { json in json.array(of: page.deliveries) { $0.delivery($1) } }
-        json.member("next_cursor", page.nextCursor.isEmpty ? nil : page.nextCursor)
-      }
-    }
+    return .list("deliveries", of: page.deliveries, bytesEach: 256, next: page.nextCursor) { $0.delivery($1) }
   }
 
   func replayWebhookDeliveries(_ call: EdgeCall) async throws -> HTTPServerResponse {
