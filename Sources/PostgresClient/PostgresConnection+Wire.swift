@@ -145,9 +145,18 @@ extension PostgresConnection {
       // Inside a transaction a statement that cannot be prepared fails those that stand before it too.
       if cause.code.rawValue == Self.inFailedTransaction { cause = failedPrepare(of: exchange) ?? cause }
       exchange.failure = exchange.failure ?? cause
-    case .prepareSync, .sync, nil: break
+    case .sync(let exchange):
+      // Every statement went well, but the transaction, which ends with the Sync, could not be committed: a deferred
+      // constraint, a serialization failure, a cancellation.
+      exchange.failure = exchange.failure ?? error
+      passEnd()
+    case .prepareSync: passEnd()
+    case nil: break
     }
   }
+
+  /// Takes the end of an error's results, which is there at once; the Sync that they belong to is still to come.
+  private func passEnd() { PQclear(PQgetResult(handle)) }
 
   private static let inFailedTransaction = "25P02"
 

@@ -148,6 +148,31 @@ import Testing
     }
   }
 
+  @Test("a transaction that fails as it commits fails its caller, at once, and nobody else")
+  func failureOfCommit() async throws {
+    let database = try await PostgresFixture.database(migrated: false)
+    try await database.withPool(as: .owner, { $0.sharedConnections = 1 }) { pool in
+      try await pool.query("CREATE TABLE a (n int PRIMARY KEY)")
+      try await pool.query("CREATE TABLE b (n int REFERENCES a DEFERRABLE INITIALLY DEFERRED)")
+      for _ in 0..<2 {
+        let error = await failure { try await pool.query("INSERT INTO b VALUES (1)") }
+        #expect(error?.code.rawValue == "23503")
+      }
+      let codes = try await withThrowingTaskGroup(of: PostgresError.Code?.self) { group in
+        nonisolated(unsafe) let pool = pool
+        for number in 0..<100 {
+          group.addTask {
+            await failure { try await pool.query(number % 2 == 0 ? "INSERT INTO b VALUES (1)" : "SELECT 1") }?.code
+          }
+        }
+        return try await group.reduce(into: [PostgresError.Code?]()) { $0.append($1) }
+      }
+      #expect(codes.count { $0?.rawValue == "23503" } == 50)
+      #expect(codes.count { $0 == nil } == 50)
+      #expect(try await pool.query("SELECT count(*) FROM b").only()[0] == 0)
+    }
+  }
+
   @Test("a batch is one transaction: its last error undoes its first statement")
   func batch() async throws {
     let database = try await PostgresFixture.database(migrated: false)
