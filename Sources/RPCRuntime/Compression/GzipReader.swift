@@ -64,9 +64,8 @@ final class GzipReader {
       }
       switch status {
       case Z_STREAM_END where consumed == message.count: return true
-      case Z_OK where isFull:
-        if count >= most { return false }
-      case Z_OK where consumed == end && end < message.count: return false
+      case Z_OK where count >= most || consumed == end && end < message.count: return false
+      case Z_OK where isFull: continue
       default: throw Self.malformed
       }
     }

@@ -52,6 +52,30 @@ struct GzipCodecTests {
     }
   }
 
+  @Test("A slice of a message may end where the output is full")
+  func sliceEndsWithFullOutput() throws {
+    func number(_ value: Int, _ bytes: Int) -> [UInt8] {
+      (0..<bytes).map { UInt8(truncatingIfNeeded: value >> (8 * $0)) }
+    }
+    func stored(_ content: [UInt8], isLast: Bool) -> [UInt8] {
+      [isLast ? 1 : 0] + number(content.count, 2) + number(~content.count, 2) + content
+    }
+    // The field before the blocks shifts their ends: 16,374 + 5 + 65,535 + 5 + 1 bytes are five slices of 16 KiB.
+    let extra = 16_362
+    let header = [0x1F, 0x8B, 8, 4, 0, 0, 0, 0, 0, 255] + number(extra, 2) + [UInt8](repeating: 0, count: extra)
+    let (large, one, rest): ([UInt8], [UInt8], [UInt8]) = ([UInt8](repeating: 7, count: 65_535), [8], [9, 10])
+    let plain = large + one + rest
+    var checksum = ~UInt32(0)
+    for byte in plain {
+      checksum ^= UInt32(byte)
+      for _ in 0..<8 { checksum = checksum >> 1 ^ (checksum & 1 == 1 ? 0xEDB8_8320 : 0) }
+    }
+    let bytes =
+      header + stored(large, isLast: false) + stored(one, isLast: false) + stored(rest, isLast: true)
+      + number(Int(~checksum), 4) + number(plain.count, 4)
+    #expect(try decompress(GzipReader(), bytes, limit: 100_000) == plain)
+  }
+
   @Test("A message that does not get smaller is not compressed", arguments: [0, 1, 20])
   func tooSmall(count: Int) {
     #expect(compress(GzipWriter(), (0..<count).map { UInt8($0) }) == nil)
