@@ -1,5 +1,7 @@
+import Glibc
 import ServiceKit
 import Synchronization
+import TestSupport
 import Testing
 
 @Suite("Readiness")
@@ -42,6 +44,28 @@ struct ReadinessTests {
         [false, false], [false, true], [true, true], [false, true], [false, false],
       ])
     #expect(readiness.reasons == ["process": "is draining", "oauth": "is away still"])
+  }
+
+  /// The slower of two threads told last what it had seen first: a server that was ready said for ever that it was not.
+  @Test("Of changes on several threads the last one is heard last")
+  func order() async throws {
+    let readiness = Readiness()
+    let heard = Mutex<[Bool]>([])
+    let isTelling = Atomic(false)
+    readiness.expect("oauth", isVital: false)
+    readiness.observe { standing in
+      if standing.takesCalls, !standing.isReady {
+        isTelling.store(true, ordering: .relaxed)
+        while !readiness.isReady { usleep(1000) }
+        usleep(20_000)
+      }
+      heard.withLock { $0.append(standing.isReady) }
+    }
+    async let first: Void = onLoop { _ in readiness.started() }
+    while !isTelling.load(ordering: .relaxed) { try await Task.sleep(for: .milliseconds(1)) }
+    try await onLoop { _ in _ = readiness.set("oauth", reason: nil) }
+    try await first
+    #expect(heard.withLock { $0.last } == true)
   }
 
   @Test("The admin port knows three paths")

@@ -28,6 +28,8 @@ package final class Readiness: Sendable {
 
   package let clock = ClockDoubt()
   private let state = Mutex(State())
+  /// Held while observers hear how it stands, so that the last thing they hear is how it stands now.
+  private let telling = Mutex(())
 
   package init() {}
 
@@ -52,22 +54,30 @@ package final class Readiness: Sendable {
     }
   }
 
-  /// Tells now and at every change how the process stands, on whichever thread brings the change.
+  /// Tells now and at every change how the process stands, on whichever thread brings the change; one call at a time.
+  /// The observer changes nothing here itself.
   package func observe(_ observer: @escaping @Sendable (Standing) -> Void) {
-    observer(
-      state.withLock { state in
-        state.observers.append(observer)
-        return state.standing
-      })
+    telling.withLock { _ in
+      observer(
+        state.withLock { state in
+          state.observers.append(observer)
+          return state.standing
+        })
+    }
   }
 
   private func change<Result: Sendable>(_ body: (inout sending State) -> Result) -> Result {
-    let (result, observers, standing) = state.withLock { state in
+    let (result, isNews) = state.withLock { state in
       let before = state.standing
       let result = body(&state)
-      return (result, state.standing == before ? [] : state.observers, state.standing)
+      return (result, state.standing != before)
     }
-    for observer in observers { observer(standing) }
+    if isNews {
+      telling.withLock { _ in
+        let (observers, standing) = state.withLock { ($0.observers, $0.standing) }
+        for observer in observers { observer(standing) }
+      }
+    }
     return result
   }
 
