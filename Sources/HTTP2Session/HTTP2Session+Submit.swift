@@ -5,7 +5,7 @@ extension HTTP2Session {
   /// Client: opens a stream. `nil` when the session takes no more requests (GOAWAY, ids used up): use another connection.
   /// Above the peer's stream limit the request waits inside the session; see `canOpenStream`.
   package func submitRequest(_ fields: HTTP2FieldList, endStream: Bool, owner: AnyObject?) -> HTTP2Stream? {
-    guard failure == nil, !isShuttingDown, !receivedGoAway else { return nil }
+    guard !isEnding else { return nil }
     let stream = makeStream(id: 0)
     stream.outgoing = endStream ? .ended : .open
     stream.owner = owner

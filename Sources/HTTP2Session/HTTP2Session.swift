@@ -193,9 +193,11 @@ package final class HTTP2Session {
 
   /// Client: whether a request submitted now goes out at once.
   package var canOpenStream: Bool {
-    failure == nil && !receivedGoAway && !isShuttingDown && live.count < remoteMaxConcurrentStreams
-      && nghttp2_session_check_request_allowed(session) != 0
+    !isEnding && live.count < remoteMaxConcurrentStreams && nghttp2_session_check_request_allowed(session) != 0
   }
+
+  /// Client: whether it is over, told to go or shutting down.
+  package var isEnding: Bool { failure != nil || terminatedBy != nil || receivedGoAway || isShuttingDown }
 
   // MARK: Shared by the callbacks
 

@@ -37,6 +37,8 @@ final class ClientConnection: RPCConnection {
     // `settingsTimer` is exact.
     configuration.handshakeTimeout = .max
     configuration.maxHeaderListSize = channel.configuration.maxMetadataBytes + 4096
+    // Each field counts for 32 bytes and more: their size alone is the limit. RFC 9113, section 6.5.2.
+    configuration.maxHeaderFields = configuration.maxHeaderListSize / 32
     super.init(
       transport: transport, role: .client, configuration: configuration, frames: channel.frames,
       memory: channel.sessionMemory)
@@ -53,7 +55,7 @@ final class ClientConnection: RPCConnection {
 
   /// No stream can be opened though the server would allow one: the stream ids are used up (2³⁰ calls).
   var isExhausted: Bool {
-    isReady && !isRetired && !session.canOpenStream
+    isReady && !isRetired && !isClosed && !session.isEnding && !session.canOpenStream
       && session.openStreamCount < session.remoteMaxConcurrentStreams
   }
 

@@ -120,6 +120,22 @@ struct LimitTests {
     }
   }
 
+  @Test("A server's metadata may have as many fields as their size allows")
+  func manyFields() async throws {
+    try await withPair {
+      $0.handle(Notes.echo) { request, context in
+        for number in 0..<150 {
+          try context.initialMetadata.append("h", "\(number)")
+          try context.trailers.append("t", "\(number)")
+        }
+        return request
+      }
+    } _: { channel, _ in
+      let reply = try await channel.unary(Notes.echo, Note(""))
+      #expect(reply.initialMetadata.values("h").count == 150 && reply.trailers.values("t").count == 150)
+    }
+  }
+
   @Test("Headers that are too large to be sent end the call")
   func largeHeaders() async throws {
     try await withPair {

@@ -3,6 +3,7 @@ import Glibc
 import HTTP2Session
 import TestSupport
 import Testing
+import Transport
 
 @testable import RPCRuntime
 
@@ -205,6 +206,30 @@ struct FiguresTests {
       #expect((open(), ended("GOAWAY NO_ERROR"), ended("subchannel shutdown")) == (1, 1, 0))
       channel.close()
       #expect((open(), ended("GOAWAY NO_ERROR"), ended("subchannel shutdown")) == (0, 1, 1))
+      server.stop()
+    }
+  }
+
+  /// The call went on elsewhere before the channel knew, and found this connection without room.
+  @Test("A connection is lost for its own reason, though a call had not been sent yet")
+  func lostBeforeSending() async throws {
+    try await onLoop { reactor in
+      let server = try ScriptedServer(on: reactor) { peer, stream in
+        peer.begin(stream, with: Note(""))
+        peer.end(stream)
+      }
+      let channel = RPCChannel(to: try ChannelTarget("ipv4:\(server.address)"), on: reactor)
+      _ = try await channel.call(Notes.echo, Note(""))
+      let connection = try #require(channel.connections.first)
+      let call = try channel.call(Notes.chat)
+      connection.closed(SystemError("recv", ECONNRESET))
+      connection.transport.close()
+      let reset = metrics.sum(
+        "grpc_subchannel_disconnections_total", ("grpc_target", channel.target.description),
+        ("grpc_disconnect_error", "connection reset"))
+      #expect(reset == 1)
+      call.cancel()
+      channel.close()
       server.stop()
     }
   }
