@@ -10,6 +10,7 @@ import SecretVault
 import ServiceContracts
 import ServiceKit
 import TLSSession
+import URLSyntax
 
 /// The process that accepts mail, sends it through Gmail and keeps the log.
 enum MailerService: Service {
@@ -52,7 +53,7 @@ enum MailerService: Service {
     let units = settings.integer("EMAILMCP_GMAIL_UNITS_PER_MINUTE", default: 6000, in: 100...1_000_000_000)
     let project = settings.integer(
       "EMAILMCP_GMAIL_PROJECT_UNITS_PER_MINUTE", default: 1_200_000, in: 100...1_000_000_000)
-    let publicURL = settings.optionalHTTPURL("EMAILMCP_PUBLIC_URL")
+    let publicURL = settings.optionalHTTPURL("EMAILMCP_PUBLIC_URL")?.description
     if let publicURL, publicURL.utf8.count > UnsubscribeLinks.maximumPublicURL {
       settings.fail("EMAILMCP_PUBLIC_URL", "is longer than \(UnsubscribeLinks.maximumPublicURL) bytes")
     }

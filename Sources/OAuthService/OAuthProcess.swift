@@ -7,6 +7,7 @@ import RPCRuntime
 import SecretVault
 import ServiceContracts
 import ServiceKit
+import URLSyntax
 
 /// The process: what is built on each loop, and how it ends.
 enum OAuthProcess: Service {
@@ -97,7 +98,7 @@ final class OAuthGraph: ServiceGraph {
   private static func loadClient(_ loop: ServiceLoop, _ settings: OAuthSettings, _ vault: any SecretVault) {
     loop.check("google_client", every: .seconds(300), isVital: false) {
       guard let secret = try await vault.oauthClient(),
-        let redirect = secret.redirectURI.flatMap({ EndpointURL($0) })
+        let redirect = secret.redirectURI.flatMap({ HTTPURL($0) }), redirect.isTrustworthy
       else { throw NotReady("emailmcp/oauth/config has no client_id, client_secret and redirect_uri") }
       settings.client.set(
         GoogleClient(id: secret.clientID, secret: secret.clientSecret, redirectURI: redirect))

@@ -2,6 +2,7 @@ import PostgresClient
 import SecretVault
 import ServiceKit
 import TLSSession
+import URLSyntax
 
 /// What this process reads of its environment.
 struct OAuthSettings: Sendable {
@@ -35,11 +36,11 @@ struct OAuthSettings: Sendable {
     vault = aws.map { .aws($0) } ?? .sealed
     vaultKeys = settings.keyring("EMAILMCP_VAULT_KEYS")
     endpoints = GoogleEndpoints(
-      authorization: settings.endpoint(
+      authorization: settings.httpURL(
         "EMAILMCP_GOOGLE_AUTHORIZATION_URL", default: "https://accounts.google.com/o/oauth2/v2/auth"),
-      token: settings.endpoint("EMAILMCP_GOOGLE_TOKEN_URL", default: "https://oauth2.googleapis.com/token"),
-      revocation: settings.endpoint("EMAILMCP_GOOGLE_REVOCATION_URL", default: "https://oauth2.googleapis.com/revoke"),
-      keys: settings.endpoint("EMAILMCP_GOOGLE_JWKS_URL", default: "https://www.googleapis.com/oauth2/v3/certs"),
+      token: settings.httpURL("EMAILMCP_GOOGLE_TOKEN_URL", default: "https://oauth2.googleapis.com/token"),
+      revocation: settings.httpURL("EMAILMCP_GOOGLE_REVOCATION_URL", default: "https://oauth2.googleapis.com/revoke"),
+      keys: settings.httpURL("EMAILMCP_GOOGLE_JWKS_URL", default: "https://www.googleapis.com/oauth2/v3/certs"),
       issuer: settings.string("EMAILMCP_GOOGLE_ISSUER", default: "https://accounts.google.com"))
     client = GoogleClientSource(Self.client(settings, canComeFromVault: aws != nil))
   }
@@ -48,7 +49,7 @@ struct OAuthSettings: Sendable {
   private static func client(_ settings: Settings, canComeFromVault: Bool) -> GoogleClient? {
     let id = settings.optionalString("EMAILMCP_GOOGLE_CLIENT_ID")
     let secret = settings.optionalSecret("EMAILMCP_GOOGLE_CLIENT_SECRET")
-    let redirect = settings.value("EMAILMCP_GOOGLE_REDIRECT_URI", parseEndpoint)
+    let redirect = settings.optionalHTTPURL("EMAILMCP_GOOGLE_REDIRECT_URI")
     if let id, let secret, let redirect { return GoogleClient(id: id, secret: secret, redirectURI: redirect) }
     if canComeFromVault, id == nil, secret == nil { return nil }
     for (name, isSet) in [
@@ -73,16 +74,4 @@ extension Settings {
       return nil
     }
   }
-
-  fileprivate func endpoint(_ name: String, default fallback: String) -> EndpointURL {
-    // The fallback is only a placeholder where the setting is refused; it is Google's own address, hence parses.
-    value(name, default: fallback, parseEndpoint) ?? EndpointURL(fallback)!
-  }
-}
-
-private func parseEndpoint(_ text: String) throws(SettingProblem) -> EndpointURL {
-  guard let url = EndpointURL(text) else {
-    throw SettingProblem("must be an https URL without a fragment (or http of a loopback address)")
-  }
-  return url
 }

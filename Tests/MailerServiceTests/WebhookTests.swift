@@ -11,6 +11,7 @@ import StrictJSON
 import TLSSession
 import TestSupport
 import Testing
+import URLSyntax
 import WireCodec
 
 @testable import MailerService
@@ -79,7 +80,7 @@ struct WebhookValueTests {
     ] as [(String, String, UInt16, String)])
   func urls(_ text: String, _ host: String, _ port: UInt16, _ path: String) throws {
     let url = try #require(WebhookURL(text))
-    #expect(url.host == host && url.port == port && url.path == path)
+    #expect(url.host == host && url.port == port && url.url.target == path)
   }
 
   @Test(

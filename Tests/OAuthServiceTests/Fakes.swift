@@ -3,6 +3,7 @@ import EventLoop
 import Logging
 import StrictJSON
 import TLSSession
+import URLSyntax
 
 @testable import OAuthService
 
@@ -25,16 +26,16 @@ final class World {
   let sealer = KeyringSealer(Keyring(generating: "k1"))
   let client: GoogleClient
   let endpoints = GoogleEndpoints(
-    authorization: EndpointURL("http://127.0.0.1:8090/o/oauth2/v2/auth")!,
-    token: EndpointURL("http://127.0.0.1:8090/token")!,
-    revocation: EndpointURL("http://127.0.0.1:8090/revoke")!, keys: EndpointURL("http://127.0.0.1:8090/certs")!,
+    authorization: HTTPURL("http://127.0.0.1:8090/o/oauth2/v2/auth")!,
+    token: HTTPURL("http://127.0.0.1:8090/token")!,
+    revocation: HTTPURL("http://127.0.0.1:8090/revoke")!, keys: HTTPURL("http://127.0.0.1:8090/certs")!,
     issuer: "https://accounts.google.com")
   let user = UserKey(tenant: "default", user: "u/1 ü")
 
   init(redirectURI: String = "https://crm.example.com/connected") throws {
     client = GoogleClient(
       id: "client-1.apps.googleusercontent.com", secret: SecretBytes("client-secret"),
-      redirectURI: EndpointURL(redirectURI)!)
+      redirectURI: HTTPURL(redirectURI)!)
     google = try FakeGoogle(clock: clock, audience: client.id)
     flows = FakeFlows(clock: clock)
     accounts = FakeAccounts(clock: clock)

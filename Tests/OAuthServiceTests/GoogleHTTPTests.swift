@@ -9,6 +9,7 @@ import Synchronization
 import TLSSession
 import TestSupport
 import Testing
+import URLSyntax
 
 @testable import OAuthService
 
@@ -52,10 +53,10 @@ struct GoogleHTTPTests {
       let address = try server.listen(try SocketAddress(numericHost: "127.0.0.1", port: 0))
       let base = "http://\(address)"
       let endpoints = GoogleEndpoints(
-        authorization: EndpointURL("\(base)/auth")!, token: EndpointURL("\(base)/token")!,
-        revocation: EndpointURL("\(base)/revoke")!, keys: EndpointURL("\(base)/certs")!, issuer: "https://g")
+        authorization: HTTPURL("\(base)/auth")!, token: HTTPURL("\(base)/token")!,
+        revocation: HTTPURL("\(base)/revoke")!, keys: HTTPURL("\(base)/certs")!, issuer: "https://g")
       let client = GoogleClient(
-        id: "client-1", secret: SecretBytes("canary-secret &"), redirectURI: EndpointURL("https://crm/x")!)
+        id: "client-1", secret: SecretBytes("canary-secret &"), redirectURI: HTTPURL("https://crm/x")!)
       let lines = Lines()
       let http = try HTTPSClient(reactor: reactor)
       let google = GoogleHTTP(

@@ -2,6 +2,7 @@ import CivilTime
 import TLSSession
 import TestSupport
 import Testing
+import URLSyntax
 
 @testable import SecretVault
 
@@ -105,22 +106,22 @@ import Testing
   @Test(
     "plain http goes to this machine and its own network, https anywhere",
     arguments: [
-      ("http://127.8.8.8:1", true, "127.8.8.8"), ("http://[::1]:1/x", true, "[::1]"),
+      ("http://127.8.8.8:1", true, "127.8.8.8"), ("http://[::1]:1/x", true, "::1"),
       ("http://LOCALHOST", true, "localhost"),
       ("HTTPS://A.example:1", true, "a.example"), ("http://a.example", false, ""), ("http://[::2]", false, ""),
       ("http://169.254.169.254", false, ""), ("ftp://localhost", false, ""), ("localhost", false, ""),
     ])
   func endpoints(url: String, isAllowed: Bool, host: String) {
-    let endpoint = try? AWSEndpoint(url)
+    let endpoint = try? HTTPURL(aws: url)
     #expect((endpoint != nil) == isAllowed && (endpoint == nil || endpoint?.host == host))
   }
 
   @Test("an endpoint's path has its query, and is there where none was given")
   func endpointPaths() throws {
-    #expect(try AWSEndpoint("https://a").path == "/" && AWSEndpoint("https://a?b=c").path == "/?b=c")
-    #expect(try AWSEndpoint("https://a/b?c").path == "/b?c" && AWSEndpoint("https://a:1/b").authority == "a:1")
-    #expect(try AWSEndpoint("http://169.254.170.23/v1", linkLocal: true).host == "169.254.170.23")
-    #expect(throws: VaultError.self) { try AWSEndpoint("http://169.254.1.1", linkLocal: true) }
+    #expect(try HTTPURL(aws: "https://a").target == "/" && HTTPURL(aws: "https://a?b=c").target == "/?b=c")
+    #expect(try HTTPURL(aws: "https://a/b?c").target == "/b?c" && HTTPURL(aws: "https://a:1/b").authority == "a:1")
+    #expect(try HTTPURL(aws: "http://169.254.170.23/v1", linkLocal: true).host == "169.254.170.23")
+    #expect(throws: VaultError.self) { try HTTPURL(aws: "http://169.254.1.1", linkLocal: true) }
   }
 
   @Test("the longest id of the longest tenant still makes a legal name, and not another's")
@@ -142,11 +143,11 @@ import Testing
     #expect(try make([:]).endpoint.authority == "secretsmanager.cn-north-1.amazonaws.com.cn")
     #expect(
       try make(["AWS_ENDPOINT_URL": "http://a:1", "AWS_ENDPOINT_URL_SECRETS_MANAGER": "http://localhost:2"]).endpoint
-        == AWSEndpoint("http://localhost:2"))
+        == HTTPURL(aws: "http://localhost:2"))
     #expect(try make(["AWS_ENDPOINT_URL": "http://moto:5000"]).plaintextHosts.contains("moto"))
     #expect(
       try make(["AWS_CONTAINER_CREDENTIALS_RELATIVE_URI": "/v2/x?a"]).container?.url
-        == AWSEndpoint("http://169.254.170.2/v2/x?a", linkLocal: true))
+        == HTTPURL(aws: "http://169.254.170.2/v2/x?a", linkLocal: true))
     #expect(throws: VaultError.self) { try make(["AWS_ACCESS_KEY_ID": "x"]) }
     for url in [
       "http://secretsmanager.example.com", "http://169.254.169.254", "http://[fe80::1]", "https://user@host",

@@ -2,6 +2,7 @@ import HTTPTypes
 import RPCRuntime
 import StrictJSON
 import Testing
+import URLSyntax
 
 @testable import ServiceKit
 
@@ -23,15 +24,23 @@ struct TraceExportTests {
   func endpoint() throws {
     let base = settings(["OTEL_EXPORTER_OTLP_ENDPOINT": "http://collector:4318/otel/"]).0
     #expect(base?.endpoint.authority == "collector:4318")
-    #expect(base?.endpoint.path == "/otel/v1/traces")
+    #expect(base?.endpoint.target == "/otel/v1/traces")
     #expect(base?.serviceName == "emailmcp-mailer")
     let own = settings([
       "OTEL_EXPORTER_OTLP_ENDPOINT": "http://collector:4318", "OTEL_SERVICE_NAME": "mail",
       "OTEL_EXPORTER_OTLP_TRACES_ENDPOINT": "https://traces.example/v2/spans",
     ]).0
-    #expect(own?.endpoint.scheme == "https")
-    #expect(own?.endpoint.path == "/v2/spans")
+    #expect(own?.endpoint.scheme == .https)
+    #expect(own?.endpoint.target == "/v2/spans")
     #expect(own?.serviceName == "mail")
+  }
+
+  /// The host had its brackets, or its capitals, and the client refused to speak to it in the clear.
+  @Test(
+    "A collector in the clear is known by the name that the client compares",
+    arguments: [("[fd00::A]", "fd00::a"), ("Collector", "collector")])
+  func collectorsHost(given: String, compared: String) {
+    #expect(settings(["OTEL_EXPORTER_OTLP_ENDPOINT": "http://\(given):4318"]).0?.endpoint.host == compared)
   }
 
   @Test(

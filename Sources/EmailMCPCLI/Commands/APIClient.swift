@@ -5,22 +5,20 @@ import HTTPSClient
 import HTTPTypes
 import ServiceKit
 import StrictJSON
+import URLSyntax
 
 /// The REST API as a shell calls it: `EMAILMCP_URL` and `EMAILMCP_API_KEY`, by default those of the development system in
 /// this folder.
 struct APIClient {
-  private let scheme: String
-  private let authority: String
+  private let url: HTTPURL
   private let key: String
 
   init() throws {
     let environment = processEnvironment()
-    let url = environment["EMAILMCP_URL"] ?? "http://127.0.0.1:8080"
-    guard let scheme = ["https", "http"].first(where: { url.hasPrefix("\($0)://") }) else {
-      throw ValidationError("EMAILMCP_URL is not an http or https URL")
+    guard let url = HTTPURL(environment["EMAILMCP_URL"] ?? "http://127.0.0.1:8080"), url.target == "/" else {
+      throw ValidationError("EMAILMCP_URL is not an http or https URL without a path")
     }
-    self.scheme = scheme
-    authority = String(url.dropFirst(scheme.utf8.count + 3).prefix { $0 != "/" })
+    self.url = url
     if let key = environment["EMAILMCP_API_KEY"] {
       self.key = key
     } else if let key = try? PrivateFile.readText(".emailmcp/api-key").trimmingWhitespace() {
@@ -35,7 +33,7 @@ struct APIClient {
   /// - Throws: `ExitCode.failure` where the answer is an error.
   func call(_ method: HTTPRequest.Method, _ path: String, body: [UInt8]? = nil, headers: HTTPFields = [:]) async throws
   {
-    var request = HTTPRequest(method: method, scheme: scheme, authority: authority, path: path, headerFields: headers)
+    var request = HTTPRequest(method, to: url, path: path, headerFields: headers)
     request.headerFields[.authorization] = "Bearer \(key)"
     if body != nil { request.headerFields[.contentType] = "application/json" }
     let loop = try EventLoop.start(name: "cli")
@@ -50,7 +48,7 @@ struct APIClient {
         let response = try await client.send(request_, body: body_.map { RequestBody($0) } ?? .none, options: options)
         return .success((response.head.status.code, response.body))
       } catch {
-        return .failure(DevError("\(request_.scheme ?? "http")://\(request_.authority ?? ""): \(error)"))
+        return .failure(DevError("\(url): \(error)"))
       }
     }
     await loop.shutdown()

@@ -93,7 +93,7 @@ final class WebhookSender {
   private static func request(
     _ claim: WebhookStore.Claim, _ url: WebhookURL, _ secrets: [WebhookSecret]
   ) -> HTTPRequest {
-    var request = HTTPRequest(method: .post, scheme: url.scheme, authority: url.authority, path: url.path)
+    var request = HTTPRequest(.post, to: url.url)
     let time = Timestamp.now().seconds
     request.headerFields[.contentType] = "application/json"
     request.headerFields[.userAgent] = "EmailMCP-Webhooks/1"

@@ -1,5 +1,6 @@
 import CivilTime
 import TLSSession
+import URLSyntax
 
 /// One attempt of a user to connect an account, from the start to Google's return.
 struct AuthorizationFlow: Sendable {
@@ -56,7 +57,7 @@ struct AuthorizationRequest: Sendable {
 
   /// Google's page for this request. The state says nothing about the user.
   func authorizationURL(
-    at endpoint: EndpointURL, client: GoogleClient, state: FlowState, nonce: String, verifier: PKCEVerifier
+    at endpoint: HTTPURL, client: GoogleClient, state: FlowState, nonce: String, verifier: PKCEVerifier
   ) -> String {
     var pairs = [
       ("client_id", client.id), ("redirect_uri", client.redirectURI.description), ("response_type", "code"),

@@ -1,11 +1,12 @@
 import TLSSession
+import URLSyntax
 
 /// Where Google's OAuth lives; tests and the sandbox set their own.
 struct GoogleEndpoints: Hashable, Sendable {
-  var authorization: EndpointURL
-  var token: EndpointURL
-  var revocation: EndpointURL
-  var keys: EndpointURL
+  var authorization: HTTPURL
+  var token: HTTPURL
+  var revocation: HTTPURL
+  var keys: HTTPURL
   /// The `iss` of id_tokens.
   var issuer: String
 
@@ -19,7 +20,7 @@ struct GoogleEndpoints: Hashable, Sendable {
 struct GoogleClient: Hashable, Sendable {
   let id: String
   let secret: SecretBytes
-  let redirectURI: EndpointURL
+  let redirectURI: HTTPURL
 
   static func == (a: GoogleClient, b: GoogleClient) -> Bool {
     a.id == b.id && a.redirectURI == b.redirectURI && a.secret == b.secret

@@ -5,6 +5,7 @@ import Logging
 import RPCRuntime
 import ServiceKit
 import TLSSession
+import URLSyntax
 
 /// Google's OAuth server over HTTPS. One a loop; the keys are shared by all loops.
 ///
@@ -83,9 +84,7 @@ final class GoogleHTTP: GoogleOAuth {
     var options = HTTPSClient.Options()
     options.timeout = Self.timeout
     options.maxBodyBytes = KeySet.bodyLimit
-    let request = HTTPRequest(
-      method: .get, scheme: endpoints.keys.scheme, authority: endpoints.keys.authority, path: endpoints.keys.target,
-      headerFields: [.accept: "application/json"])
+    let request = HTTPRequest(.get, to: endpoints.keys, headerFields: [.accept: "application/json"])
     guard let response = try await send(request, .none, options), response.head.status == .ok else {
       return (nil, nil)
     }
@@ -93,13 +92,13 @@ final class GoogleHTTP: GoogleOAuth {
   }
 
   private func post(
-    _ pairs: [(name: String, value: String)], to endpoint: EndpointURL
+    _ pairs: [(name: String, value: String)], to endpoint: HTTPURL
   ) async throws -> HTTPSClient.Response? {
     var options = HTTPSClient.Options()
     options.timeout = Self.timeout
     options.maxBodyBytes = TokenAnswer.bodyLimit
     let request = HTTPRequest(
-      method: .post, scheme: endpoint.scheme, authority: endpoint.authority, path: endpoint.target,
+      .post, to: endpoint,
       headerFields: [.contentType: "application/x-www-form-urlencoded", .accept: "application/json"])
     return try await send(request, RequestBody(Array(QueryEncoding.encode(pairs).utf8)), options)
   }
@@ -120,8 +119,4 @@ final class GoogleHTTP: GoogleOAuth {
       return nil
     }
   }
-}
-
-extension EndpointURL {
-  var scheme: String { isSecure ? "https" : "http" }
 }

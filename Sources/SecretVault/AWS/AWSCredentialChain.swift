@@ -5,6 +5,7 @@ package import HTTPSClient
 import HTTPTypes
 import StrictJSON
 import TLSSession
+import URLSyntax
 
 /// Finds credentials where AWS's own SDKs look, in their order: environment, web identity, container endpoint, instance
 /// metadata (IMDSv2); keeps them until shortly before they expire. One fetch at a time, whoever asks.
@@ -119,11 +120,10 @@ package final class AWSCredentialChain {
   // MARK: Parts
 
   private func send(
-    _ endpoint: AWSEndpoint, method: HTTPRequest.Method, path: String? = nil, headers: [(HTTPField.Name, String)],
+    _ endpoint: HTTPURL, method: HTTPRequest.Method, path: String? = nil, headers: [(HTTPField.Name, String)],
     body: [UInt8] = []
   ) async throws(VaultError) -> [UInt8] {
-    var request = HTTPRequest(
-      method: method, scheme: endpoint.scheme, authority: endpoint.authority, path: path ?? endpoint.path)
+    var request = HTTPRequest(method, to: endpoint, path: path)
     for (name, value) in headers { request.headerFields.append(HTTPField(name: name, value: value)) }
     var options = HTTPSClient.Options()
     options.timeout = .seconds(5)

@@ -1,16 +1,17 @@
 package import TLSSession
+package import URLSyntax
 
 /// Where AWS is and who we are there, in the AWS SDKs' own names.
 package struct AWSSettings: Sendable {
   package var region: String
-  package var endpoint: AWSEndpoint
-  package var stsEndpoint: AWSEndpoint
+  package var endpoint: HTTPURL
+  package var stsEndpoint: HTTPURL
   package var staticCredentials: AWSCredentials?
   package var webIdentity: WebIdentity?
   package var container: Container?
   /// False with `AWS_EC2_METADATA_DISABLED=true`.
   package var usesInstanceMetadata: Bool
-  package var metadataEndpoint: AWSEndpoint
+  package var metadataEndpoint: HTTPURL
 
   /// A role that a Kubernetes service account may take (IRSA).
   package struct WebIdentity: Sendable {
@@ -21,7 +22,7 @@ package struct AWSSettings: Sendable {
 
   /// The credentials that ECS and EKS Pod Identity serve to a container.
   package struct Container: Sendable {
-    package let url: AWSEndpoint
+    package let url: HTTPURL
     package let token: SecretBytes?
     package let tokenFile: String?
   }
@@ -30,7 +31,7 @@ package struct AWSSettings: Sendable {
   /// services, and an endpoint of the same network by a bare name (a stand-in beside us in a compose file).
   package var plaintextHosts: Set<String> {
     var hosts = Self.linkLocalHosts
-    for endpoint in [endpoint, stsEndpoint] where endpoint.scheme == "http" { hosts.insert(endpoint.host) }
+    for endpoint in [endpoint, stsEndpoint] where endpoint.scheme == .http { hosts.insert(endpoint.host) }
     return hosts
   }
 
@@ -49,11 +50,11 @@ package struct AWSSettings: Sendable {
     self.region = region
     let domain = region.hasPrefix("cn-") ? "amazonaws.com.cn" : "amazonaws.com"
     let everywhere = value("AWS_ENDPOINT_URL")
-    endpoint = try AWSEndpoint(
-      value("AWS_ENDPOINT_URL_SECRETS_MANAGER") ?? everywhere ?? "https://secretsmanager.\(region).\(domain)")
-    stsEndpoint = try AWSEndpoint(value("AWS_ENDPOINT_URL_STS") ?? everywhere ?? "https://sts.\(region).\(domain)")
-    metadataEndpoint = try AWSEndpoint(
-      value("AWS_EC2_METADATA_SERVICE_ENDPOINT") ?? "http://169.254.169.254", linkLocal: true)
+    endpoint = try HTTPURL(
+      aws: value("AWS_ENDPOINT_URL_SECRETS_MANAGER") ?? everywhere ?? "https://secretsmanager.\(region).\(domain)")
+    stsEndpoint = try HTTPURL(aws: value("AWS_ENDPOINT_URL_STS") ?? everywhere ?? "https://sts.\(region).\(domain)")
+    metadataEndpoint = try HTTPURL(
+      aws: value("AWS_EC2_METADATA_SERVICE_ENDPOINT") ?? "http://169.254.169.254", linkLocal: true)
     usesInstanceMetadata = value("AWS_EC2_METADATA_DISABLED")?.lowercased() != "true"
 
     switch (value("AWS_ACCESS_KEY_ID"), value("AWS_SECRET_ACCESS_KEY")) {
@@ -73,7 +74,7 @@ package struct AWSSettings: Sendable {
       ?? value("AWS_CONTAINER_CREDENTIALS_RELATIVE_URI").map({ "http://169.254.170.2\($0)" })
     {
       container = Container(
-        url: try AWSEndpoint(url, linkLocal: true),
+        url: try HTTPURL(aws: url, linkLocal: true),
         token: value("AWS_CONTAINER_AUTHORIZATION_TOKEN").map { SecretBytes($0) },
         tokenFile: value("AWS_CONTAINER_AUTHORIZATION_TOKEN_FILE"))
     }
@@ -85,38 +86,16 @@ package struct AWSSettings: Sendable {
   }
 }
 
-/// A scheme, an authority and a path with its query.
-package struct AWSEndpoint: Sendable, Hashable {
-  package let scheme: String
-  package let authority: String
-  package let path: String
-
+extension HTTPURL {
+  /// An endpoint of AWS or of what stands in for it.
+  ///
   /// - Parameter linkLocal: whether plain HTTP may also go to the machine's own link-local addresses.
-  package init(_ text: String, linkLocal: Bool = false) throws(VaultError) {
-    guard let separator = text.firstRange(of: "://") else {
-      throw VaultError(.configuration, "\"\(text)\" is not a URL")
-    }
-    scheme = text[..<separator.lowerBound].lowercased()
-    let rest = text[separator.upperBound...]
-    let slash = rest.firstIndex { $0 == "/" || $0 == "?" } ?? rest.endIndex
-    authority = String(rest[..<slash])
-    let tail = String(rest[slash...])
-    path = tail.isEmpty ? "/" : tail.hasPrefix("?") ? "/" + tail : tail
-    guard scheme == "https" || scheme == "http", !authority.isEmpty, !authority.contains("@") else {
-      throw VaultError(.configuration, "\"\(text)\" is not an http or https URL")
-    }
-    let isLoopback = host == "localhost" || host.hasPrefix("127.") || host == "[::1]"
-    let isBareName = !host.contains(".") && !host.contains(":")
-    guard
-      scheme == "https" || isLoopback || isBareName || (linkLocal && AWSSettings.linkLocalHosts.contains(host))
-    else {
+  package init(aws text: String, linkLocal: Bool = false) throws(VaultError) {
+    guard let url = HTTPURL(text) else { throw VaultError(.configuration, "\"\(text)\" is not an http or https URL") }
+    let isBareName = !url.host.contains(".") && !url.host.contains(":")
+    guard url.isTrustworthy || isBareName || (linkLocal && AWSSettings.linkLocalHosts.contains(url.host)) else {
       throw VaultError(.configuration, "plain http is for this machine and its own network only: \"\(text)\"")
     }
-  }
-
-  /// Lower case, without the port; an IPv6 address with its brackets.
-  var host: String {
-    let end = authority.hasPrefix("[") ? authority.firstIndex(of: "]").map { authority.index(after: $0) } : nil
-    return authority[..<(end ?? authority.firstIndex(of: ":") ?? authority.endIndex)].lowercased()
+    self = url
   }
 }

@@ -4,6 +4,7 @@ import HTTPSClient
 import HTTPTypes
 import StrictJSON
 import TLSSession
+import URLSyntax
 
 /// AWS Secrets Manager's JSON 1.1 protocol: one POST an operation, signed.
 ///
@@ -112,8 +113,7 @@ final class SecretsManager {
     if let token = credentials.sessionToken { headers.append(("x-amz-security-token", token.revealedText)) }
     let signature = SignatureV4(credentials: credentials, region: settings.region, service: "secretsmanager")
       .authorization(method: "POST", path: "/", headers: headers, body: body, at: time)
-    var request = HTTPRequest(
-      method: .post, scheme: endpoint.scheme, authority: endpoint.authority, path: "/")
+    var request = HTTPRequest(.post, to: endpoint, path: "/")
     for (name, value) in headers where name != "host" {
       request.headerFields.append(HTTPField(name: HTTPField.Name(name)!, value: value))
     }

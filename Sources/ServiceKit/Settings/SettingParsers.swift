@@ -1,5 +1,6 @@
 internal import EventLoop
 internal import Glibc
+internal import URLSyntax
 
 /// So many events in a time.
 package struct Rate: Sendable, Hashable {
@@ -48,34 +49,18 @@ func parseListenAddress(_ text: String) throws(SettingProblem) -> ListenAddress 
   }
 }
 
-func parseHTTPURL(_ text: String) throws(SettingProblem) -> String {
-  guard text.utf8.allSatisfy({ 0x21...0x7E ~= $0 }) else { throw SettingProblem("must be a URL of ASCII characters") }
-  if text.hasPrefix("https://"), text.utf8.count > 8 { return text }
-  guard text.hasPrefix("http://") else { throw SettingProblem("must begin with https:// (or http:// for loopback)") }
-  let authority = text.dropFirst(7).prefix { $0 != "/" && $0 != "?" && $0 != "#" }
-  guard !authority.contains("@") else { throw SettingProblem("must not hold a user name") }
-  let host: Substring
-  if authority.hasPrefix("[") {
-    host = authority.dropFirst().prefix { $0 != "]" }
-  } else {
-    host = authority.prefix { $0 != ":" }
+func parseHTTPURL(_ text: String) throws(SettingProblem) -> HTTPURL {
+  guard let url = HTTPURL(text), url.isTrustworthy else {
+    throw SettingProblem(
+      "must be an https URL, or an http one of a loopback address, without a user name and a fragment")
   }
-  guard host == "localhost" || host == "::1" || isIPv4Loopback(host) else {
-    throw SettingProblem("may use plain http for a loopback address only")
-  }
-  return text
+  return url
 }
 
 func parseHTTPOrigin(_ text: String) throws(SettingProblem) -> String {
   let url = try parseHTTPURL(text)
-  let rest = url.drop { $0 != "/" }.dropFirst(2).drop { $0 != "/" && $0 != "?" && $0 != "#" }
-  guard rest.isEmpty || rest == "/" else { throw SettingProblem("must be scheme, host and port, without a path") }
-  return url
-}
-
-private func isIPv4Loopback(_ host: Substring) -> Bool {
-  var address = in_addr()
-  return inet_pton(AF_INET, String(host), &address) == 1 && UInt32(bigEndian: address.s_addr) >> 24 == 127
+  guard url.target == "/" else { throw SettingProblem("must be scheme, host and port, without a path") }
+  return url.description
 }
 
 /// Reads a small file such as a mounted secret.

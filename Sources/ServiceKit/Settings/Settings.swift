@@ -1,5 +1,6 @@
 package import EventLoop
 package import TLSSession
+package import URLSyntax
 
 /// One reading of the environment into typed values, which collects what is wrong instead of stopping at the first
 /// mistake.
@@ -125,8 +126,13 @@ package final class Settings {
     value(name, default: fallback, parseHTTPOrigin) ?? fallback
   }
 
-  /// The same, with a path or without.
-  package func optionalHTTPURL(_ name: String) -> String? { value(name, parseHTTPURL) }
+  /// The same, with a path and a query or without.
+  package func optionalHTTPURL(_ name: String) -> HTTPURL? { value(name, parseHTTPURL) }
+
+  /// - Parameter fallback: such a URL.
+  package func httpURL(_ name: String, default fallback: String) -> HTTPURL {
+    value(name, default: fallback, parseHTTPURL) ?? HTTPURL(fallback)!
+  }
 
   /// `on` or `off`.
   package func toggle(_ name: String, default fallback: Bool) -> Bool {

@@ -4,6 +4,7 @@ internal import HTTPSClient
 internal import HTTPTypes
 internal import Logging
 internal import RPCRuntime
+internal import URLSyntax
 
 /// Brings the process's ended spans to the collector, in batches. One a process, on its first loop.
 ///
@@ -82,10 +83,7 @@ final class TraceExporter {
   /// - Returns: why the collector has not taken them; nil when it has.
   private func send(_ spans: [Span.Record], within limit: Duration) async -> String? {
     guard limit > .zero else { return "out of time" }
-    let endpoint = settings.endpoint
-    var request = HTTPRequest(
-      method: .post, scheme: endpoint.scheme, authority: endpoint.authority, path: endpoint.path,
-      headerFields: settings.headers)
+    var request = HTTPRequest(.post, to: settings.endpoint, headerFields: settings.headers)
     request.headerFields[.contentType] = "application/json"
     var options = HTTPSClient.Options()
     options.timeout = limit

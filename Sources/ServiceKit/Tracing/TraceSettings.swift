@@ -1,40 +1,11 @@
 internal import HTTPTypes
 package import RPCRuntime
+package import URLSyntax
 
 /// Where traces go, by OpenTelemetry's own names; see docs/OPERATIONS.md.
 package struct TraceSettings: Sendable {
-  /// Scheme, authority and path of the collector.
-  package struct Endpoint: Sendable, Hashable {
-    package let scheme: String
-    package let authority: String
-    package let path: String
-
-    /// - Parameter isBase: whether the signal's own path is to be added.
-    package init(_ text: String, isBase: Bool) throws(SettingProblem) {
-      guard let separator = text.firstRange(of: "://"), text.utf8.allSatisfy({ 0x21...0x7E ~= $0 }) else {
-        throw SettingProblem("must be a URL such as http://collector:4318")
-      }
-      scheme = String(text[..<separator.lowerBound])
-      guard scheme == "http" || scheme == "https" else { throw SettingProblem("must begin with http:// or https://") }
-      let rest = text[separator.upperBound...]
-      authority = String(rest.prefix { $0 != "/" })
-      guard !authority.isEmpty, !authority.contains("@") else { throw SettingProblem("must name a host and no user") }
-      var path = String(rest.dropFirst(authority.count))
-      if isBase {
-        while path.hasSuffix("/") { path.removeLast() }
-        path += "/v1/traces"
-      }
-      self.path = path.isEmpty ? "/" : path
-    }
-
-    /// The host without its port.
-    var host: String {
-      authority.hasPrefix("[")
-        ? String(authority.prefix { $0 != "]" }) + "]" : String(authority.prefix { $0 != ":" }).lowercased()
-    }
-  }
-
-  package let endpoint: Endpoint
+  /// The collector.
+  package let endpoint: HTTPURL
   /// Sent with each batch. Often a credential.
   let headers: HTTPFields
   package let serviceName: String
@@ -44,10 +15,11 @@ package struct TraceSettings: Sendable {
   /// Nil without an endpoint: nothing is traced then.
   package init?(_ settings: Settings, service: String) {
     let traces = settings.value("OTEL_EXPORTER_OTLP_TRACES_ENDPOINT") { text throws(SettingProblem) in
-      try Endpoint(text, isBase: false)
+      try Self.collector(text)
     }
     let base = settings.value("OTEL_EXPORTER_OTLP_ENDPOINT") { text throws(SettingProblem) in
-      try Endpoint(text, isBase: true)
+      // The base gets the signal's own path.
+      try Self.collector(text + (text.hasSuffix("/") ? "v1/traces" : "/v1/traces"))
     }
     headers = settings.optionalSecret("OTEL_EXPORTER_OTLP_HEADERS", Self.fields) ?? [:]
     serviceName = settings.string("OTEL_SERVICE_NAME", default: "emailmcp-\(service)")
@@ -76,6 +48,13 @@ package struct TraceSettings: Sendable {
     self.endpoint = endpoint
     self.sampler = sampler
     interval = .milliseconds(delay)
+  }
+
+  private static func collector(_ text: String) throws(SettingProblem) -> HTTPURL {
+    guard let url = HTTPURL(text) else {
+      throw SettingProblem("must be an http or https URL such as http://collector:4318, without a user name")
+    }
+    return url
   }
 
   /// `name=value,name=value`, values percent-encoded.
